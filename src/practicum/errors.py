@@ -1,0 +1,56 @@
+"""Errors a user can act on.
+
+Every error that reaches a person says four things: what was wrong, where, what is allowed, what to do.
+The command line prints them without a traceback and exits with a non-zero status.
+"""
+
+
+class PracticumError(Exception):
+    """Base of every error Practicum raises on purpose.
+
+    Args:
+        what: What was wrong, with the offending value.
+        where: File, line, key or object it was found in.
+        allowed: What would have been accepted.
+        fix: What the user should do next.
+    """
+
+    def __init__(self, what: str, *, where: str = "", allowed: str = "", fix: str = "") -> None:
+        self.what, self.where, self.allowed, self.fix = what, where, allowed, fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        lines += [f"  {label}: {text}" for label, text in self._details() if text]
+        return "\n".join(lines)
+
+    def _details(self) -> list[tuple[str, str]]:
+        return [("where", self.where), ("allowed", self.allowed), ("what to do", self.fix)]
+
+
+class RecipeError(PracticumError):
+    """A recipe key is unknown, of the wrong type or out of range."""
+
+
+class TaskError(PracticumError):
+    """A task or dataset file cannot be used."""
+
+
+class EnvironmentFault(PracticumError):
+    """The environment itself is broken (not a tool call that failed: see ``ToolError``)."""
+
+
+class ModelError(PracticumError):
+    """A model cannot be found, read or trusted."""
+
+
+class RolloutError(PracticumError):
+    """One rollout failed. The dispatcher retries it; it never ends a run."""
+
+
+class RunError(PracticumError):
+    """A run folder cannot be created, resumed or read."""
+
+
+class LedgerError(PracticumError):
+    """The audit trail is broken or refuses an entry."""

@@ -1,0 +1,60 @@
+"""Writing files so that a crash leaves the old file or the new one, never half of either."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a path beside ``target``; on success it is synced and renamed over it, on failure removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        sync(beside)
+        beside.replace(target)
+        sync(target.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Replace ``target`` with ``text`` atomically."""
+    with atomic_path(target) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
+    """Create folder ``target`` atomically: ``fill`` writes into a sibling that is then renamed.
+
+    An existing ``target`` is replaced; until the rename it stays whole.
+    """
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        fill(beside)
+        for path in beside.rglob("*"):
+            sync(path)
+        if target.exists():
+            old = target.with_name(f".{target.name}.{os.getpid()}.old")
+            target.rename(old)
+            beside.rename(target)
+            shutil.rmtree(old)
+        else:
+            beside.rename(target)
+        sync(target.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,70 @@
+"""What each setting is, where its value comes from, and what else it could be."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from practicum.recipe.model import Recipe, Source
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting of one recipe."""
+
+    key: str
+    value: Any
+    source: Source
+    range: str
+    help: str
+
+
+def explain(recipe: Recipe) -> list[Row]:
+    """One row per setting, in the recipe's order."""
+    values, sources = recipe.to_dict(), recipe.sources
+    return [
+        Row(key, values[key], sources[key], allowed(key), field.description or "")
+        for key, field in Recipe.model_fields.items()
+    ]
+
+
+def allowed(key: str) -> str:
+    """What a setting accepts, in words: ``an integer, at least 1, or null``."""
+    return _words(_schemas()[key])
+
+
+@cache
+def _schemas() -> dict[str, Any]:
+    properties: dict[str, Any] = Recipe.model_json_schema()["properties"]
+    return properties
+
+
+def _words(schema: dict[str, Any]) -> str:
+    if "allowed" in schema:
+        return str(schema["allowed"])
+    if "anyOf" in schema:
+        return ", or ".join(_words(choice) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(schema["enum"])
+    return _NOUNS[schema.get("format", schema["type"])] + _bounds(schema)
+
+
+_NOUNS = {
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+    "path": "a path",
+    "null": "null",
+}
+
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    named = [f"{phrase} {schema[bound]:.10g}" for bound, phrase in _BOUNDS.items() if bound in schema]
+    return ", " + " and ".join(named) if named else ""

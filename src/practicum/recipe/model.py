@@ -1,0 +1,334 @@
+"""Every knob of a run, once. A knob's help is the docstring under it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from practicum.digests import digest
+from practicum.recipe.yaml_text import dump
+
+AdvantageMethod = Literal[
+    "monte_carlo",
+    "group_based",
+    "group_based_per_turn",
+    "rloo",
+    "reinforce_pp",
+    "reinforce_pp_baseline",
+    "opo",
+    "grpo_passk",
+    "gpg",
+]
+LossFn = Literal["importance_sampling", "ppo", "cispo"]
+Source = Literal["default", "file", "override"]
+
+
+def _says(text: str) -> dict[str, JsonValue]:
+    """What ``explain`` and the errors call allowed, where a pattern would tell people nothing."""
+    return {"allowed": text}
+
+
+class Recipe(BaseModel):
+    """The settings of one run, validated together and frozen.
+
+    Made by ``load_recipe`` or ``build_recipe``, whose errors name the key as the user wrote it and which make
+    paths absolute. Two recipes are equal when their values are, wherever those came from.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    # What runs
+
+    name: str | None = Field(
+        None, pattern=r"^[^\s./\\][^/\\\x00-\x1f]*$", json_schema_extra=_says("a file name, or null")
+    )
+    """Name of the run and of its folder; null: one is made."""
+    display_name: str | None = None
+    """The run's title, for people."""
+    recipe_version: str | None = Field(None, coerce_numbers_to_str=True)
+    """Version of this recipe; recorded with the run."""
+    model_type: str | None = None
+    """AWS's model type; recorded with the run, the model itself says what it is."""
+    model_name: str | None = Field(None, min_length=1)
+    """Model to train: smollm2-135m, or a Hugging Face folder (./ and ../ start at the recipe's folder)."""
+    environment: str | None = Field(
+        None,
+        pattern=r"^[^\s:][^:]*:[A-Za-z_]\w*$",
+        json_schema_extra=_says("package.module:Class or path/to/file.py:Class, or null"),
+    )
+    """The environment's class, such as practicum.suites.support_desk:SupportDesk or desk.py:SupportDesk."""
+    environment_args: dict[str, JsonValue] = Field(
+        default_factory=dict, json_schema_extra=_says("a mapping of names to JSON values")
+    )
+    """Arguments of the environment's class, by name."""
+    score: str = Field("score", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=_says("a Python name"))
+    """Name of the evaluation score in the environment's module."""
+    reward: str = Field("reward", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=_says("a Python name"))
+    """Name of the training reward in the environment's module."""
+    agent: str = Field(
+        "builtin",
+        pattern=r"^(builtin|https?://\S+)$",
+        json_schema_extra=_says("builtin, or the http:// or https:// address of an agent server"),
+    )
+    """Who plays: the built-in tool loop, or an agent server that takes POST /rollout."""
+    max_turns: int | None = Field(None, ge=1)
+    """Most model calls per rollout of the built-in agent; null: the environment's own bound."""
+    training_dataset: Path | None = None
+    """Tasks to train on (.parquet, .jsonl, .json or .csv); null: the environment's split 'train'."""
+    validation_dataset: Path | None = None
+    """Tasks to validate on while training; null: the environment's split 'validation'."""
+    train_tasks: int | None = Field(None, ge=1)
+    """Use only so many training tasks; null: all."""
+    val_tasks: int | None = Field(None, ge=1)
+    """Use only so many validation tasks; null: all."""
+    test_tasks: int | None = Field(None, ge=1)
+    """Use only so many test tasks; null: all."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Start of every random stream: task order, sampling, environment, adapter weights."""
+
+    # Batch and schedule
+
+    global_batch_size: int = Field(128, ge=1)
+    """Prompts per training step (AWS allows 32, 64 and 128)."""
+    group_size: int = Field(8, ge=2)
+    """Rollouts per prompt; their rewards are compared with each other."""
+    min_group_survivors: int = Field(2, ge=1)
+    """A group is trained on only when at least so many of its rollouts did not fail."""
+    minibatches_per_step: int = Field(1, ge=1)
+    """Optimizer updates per training step; above 1 the later ones are slightly off-policy."""
+    micro_batch_tokens: int = Field(4096, ge=1)
+    """Tokens, padding included, in one forward and backward pass: lower it when memory runs out."""
+    max_epochs: int = Field(1, ge=1)
+    """Passes over the training tasks; training ends here or at max_steps, whichever comes first."""
+    max_steps: int = Field(50, ge=1)
+    """Training steps; most failures show within 30."""
+    save_every: int = Field(1, ge=1)
+    """Steps between checkpoints."""
+
+    # Algorithm
+
+    advantage_method: AdvantageMethod = "group_based"
+    """How rewards become advantages."""
+    advantage_normalization: bool = True
+    """Scale advantages by their standard deviation where the method allows it."""
+    gamma: float = Field(1.0, ge=0, le=1)
+    """Discount per turn."""
+    loss_fn: LossFn = "ppo"
+    """Policy loss. Start with ppo at (0.8, 1.2); cispo tends to collapse between steps 40 and 80."""
+    clip_low_threshold: float = Field(
+        default_factory=lambda data: 1.0 if data.get("loss_fn") == "cispo" else 0.8, ge=0, le=1
+    )
+    """Lower bound on the probability ratio (a ratio, not an epsilon); not set: 0.8, with cispo 1.0."""
+    clip_high_threshold: float = Field(
+        default_factory=lambda data: 6.0 if data.get("loss_fn") == "cispo" else 1.2, ge=1, le=10
+    )
+    """Upper bound on the probability ratio; not set: 1.2, with cispo 6.0."""
+    importance_cap: float | None = Field(None, gt=1)
+    """Most that a token's probability ratio may weigh (truncated importance sampling); null: no cap."""
+    loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    """How token losses are summed: all tokens alike, sequences alike, or divided by a constant length."""
+    kl_coef: float = Field(0.0, ge=0)
+    """Weight of the penalty that keeps the policy near the base model; 0: none."""
+    entropy_coef: float = Field(0.0, ge=0)
+    """Weight of the bonus for an undecided policy; 0: none."""
+    max_steps_off_policy: int = Field(3, ge=0)
+    """Most steps between sampling and training: 3 hides latency, 1 where rollouts are fast, 0 to diagnose."""
+
+    # Sampling
+
+    temperature: float = Field(1.0, ge=0, le=2)
+    """Sampling temperature of training rollouts; keep it at 1 for training."""
+    sampling_top_p: float = Field(1.0, ge=0, le=1)
+    """Nucleus sampling of training rollouts; 1: off."""
+    sampling_max_tokens: int = Field(4096, ge=1)
+    """Most tokens per turn of training rollouts; more than 5% of rollouts at the cap is too many."""
+    deploy_temperature: float = Field(1.0, ge=0, le=2)
+    """Temperature of the sampled evaluation: the one the model will be used with."""
+
+    # Validation and evaluation
+
+    val_every: int = Field(10, ge=0)
+    """Steps between validations; 0: none while training."""
+    val_at_start: bool = True
+    """Validate before the first step."""
+    val_batch_size: int | None = Field(None, ge=1)
+    """Tasks per validation; null: all."""
+    val_group_size: int = Field(1, ge=1)
+    """Rollouts per validation task."""
+    val_random_sample: bool = False
+    """Draw val_batch_size tasks anew at each validation instead of always the first ones."""
+    val_temperature: float = Field(0.0, ge=0, le=2)
+    """Temperature of validation rollouts; 0: greedy."""
+    val_top_p: float = Field(1.0, ge=0, le=1)
+    """Nucleus sampling of validation rollouts; 1: off."""
+    val_max_tokens: int = Field(default_factory=lambda data: data.get("sampling_max_tokens", 4096), ge=1)
+    """Most tokens per turn of validation and evaluation rollouts; not set: sampling_max_tokens."""
+    eval_group_size: int = Field(1, ge=1)
+    """Rollouts per task of an evaluation."""
+    pass_k_values: tuple[int, ...] = Field(
+        (1, 2, 4, 8, 16, 32),
+        min_length=1,
+        json_schema_extra=_says("a list of different integers, each at least 1"),
+    )
+    """The k of pass@k and pass^k; those above the number of rollouts per task are left out."""
+    success_threshold: float = Field(1.0, ge=-1, le=1)
+    """Reward from which a rollout counts as a success."""
+
+    # Model and optimizer
+
+    lora_rank: int = Field(32, ge=0)
+    """Rank of the LoRA adapter; 0: full fine-tuning."""
+    lora_alpha: int = Field(64, ge=1)
+    """Scale of the LoRA adapter: the effective step is learning_rate × lora_alpha / lora_rank."""
+    lora_plus_lr_ratio: float = Field(1.0, gt=0)
+    """LoRA+: learning rate of the adapter's B matrices over that of its A matrices; 1: the same."""
+    train_embeddings: bool = False
+    """Full fine-tuning leaves the tied embedding / head frozen unless set."""
+    max_sequence_length: int = Field(65536, ge=1)
+    """Most tokens of one rollout's whole context."""
+    learning_rate: float = Field(4e-5, ge=0, le=1)
+    """Peak learning rate; sparse rewards want a lower one, a larger batch or more steps."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Course of the learning rate after warmup; linear and cosine end at 0."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps over which the learning rate rises to its peak."""
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    """Adam: decay of the mean of the gradient."""
+    adam_beta2: float = Field(0.95, ge=0, lt=1)
+    """Adam: decay of the mean of its square."""
+    adam_eps: float = Field(1e-8, gt=0)
+    """Adam: added to the denominator."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay."""
+    grad_clip_norm: float = Field(1.0, gt=0)
+    """Gradients are scaled down to this norm: 0.5 for spikes, 2.0 when pinned at it with flat reward."""
+
+    # Rollouts
+
+    rollout_max_concurrency: int = Field(96, ge=1)
+    """Rollouts under way at once."""
+    rollout_timeout: float = Field(600.0, gt=0)
+    """Seconds until a rollout is given up."""
+    rollout_max_retries: int = Field(3, ge=0)
+    """Further tries for a failed rollout."""
+    rollout_tps: float = Field(5.0, gt=0)
+    """Rollouts started per second, at most."""
+    max_filter_rate: float = Field(1.0, ge=0, le=1)
+    """Largest part of a batch that the repetition filter may drop."""
+    max_repeated_tokens: int | None = Field(None, ge=1)
+    """Drop a rollout that repeats an n-gram over more than so many tokens in a row; null: no filter."""
+    max_ngram_size: int = Field(8, ge=1)
+    """Longest n-gram whose repetition the filter looks for."""
+
+    # Foothold: demonstrations first, where the base model never succeeds
+
+    warmstart_demonstrations: int = Field(32, ge=0)
+    """Demonstrations to imitate; 0: no foothold."""
+    warmstart_epochs: int = Field(3, ge=1)
+    """Passes over the demonstrations."""
+    warmstart_batch_size: int = Field(8, ge=1)
+    """Demonstrations per optimizer update."""
+    warmstart_learning_rate: float = Field(5e-5, gt=0, le=1)
+    """Learning rate on the demonstrations."""
+    warmstart_select_best: bool = False
+    """Keep the epoch whose validation cross-entropy is best, instead of the last."""
+
+    # Machine
+
+    device: Literal["cpu", "cuda", "auto"] = "auto"
+    """Where the model runs; auto: cuda where there is one."""
+    dtype: Literal["bfloat16", "float32", "auto"] = "auto"
+    """Number format of the weights; auto: bfloat16 where the device is fast at it."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; null: PyTorch's own choice."""
+
+    _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Where each value comes from; ``file`` also stands for values given in Python."""
+        return {key: self._sources.get(key, "default") for key in type(self).model_fields}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of ``to_dict()``; absolute paths are part of it."""
+        return digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting by its flat name, as plain JSON-able data."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Every setting as flat YAML; loading it gives an equal recipe."""
+        return dump(self.to_dict())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def model_post_init(self, context: Any) -> None:
+        """Remember where values come from; ``context`` is the set of overridden keys, or None."""
+        self._sources = {
+            key: "override" if key in (context or ()) else "file" for key in self.model_fields_set
+        }
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_mixing_of_booleans_and_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        # Pydantic takes true for 1 and 1 for true, so a slip such as ``group_size: yes`` would pass.
+        wants_boolean = cls.model_fields[str(info.field_name)].annotation is bool
+        items = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, bool) != wants_boolean for item in items):
+            raise ValueError("booleans and numbers are not each other's")
+        return value
+
+    @field_validator("pass_k_values")
+    @classmethod
+    def _different_and_positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value) < 1 or len(set(value)) < len(value):
+            raise ValueError("every k at least 1 and named once")
+        return value
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        clashes = list(self._clashes())
+        if clashes:
+            raise ValueError("; ".join(clashes))
+        return self
+
+    def _clashes(self) -> Iterator[str]:
+        for small, large in (
+            ("min_group_survivors", "group_size"),
+            ("minibatches_per_step", "global_batch_size"),
+            ("sampling_max_tokens", "max_sequence_length"),
+            ("val_max_tokens", "max_sequence_length"),
+            ("warmup_steps", "max_steps"),
+        ):
+            low, high = getattr(self, small), getattr(self, large)
+            if low > high:
+                yield f"{small} ({low}) may not be above {large} ({high})"
+        if self.clip_low_threshold >= self.clip_high_threshold:
+            low, high = self.clip_low_threshold, self.clip_high_threshold
+            yield f"clip_low_threshold ({low:g}) must be below clip_high_threshold ({high:g})"
+        if self.train_embeddings and self.lora_rank:
+            yield f"train_embeddings is for full fine-tuning: lora_rank must be 0, not {self.lora_rank}"
+        if self.lora_plus_lr_ratio != 1 and not self.lora_rank:
+            yield f"lora_plus_lr_ratio ({self.lora_plus_lr_ratio:g}) needs an adapter: lora_rank is 0"

@@ -1,0 +1,69 @@
+"""A score or a reward is one kind of thing: a function of a finished rollout.
+
+It returns a number, a list with one number per turn, or a pair of either with a dict of named components; it may
+be async. ``judge`` runs one and refuses what is not a finite number in range, so that a faulty reward fails its
+rollout with a message and never the run.
+"""
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from practicum.errors import RolloutError
+from practicum.trajectory import Rollout
+
+Judge = Callable[[Rollout], Any | Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``values``: one number, or one per turn. ``components``: its named parts."""
+
+    values: tuple[float, ...]
+    components: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        return float(sum(self.values))
+
+
+async def judge(function: Judge, rollout: Rollout) -> Judgement:
+    """Run a score or reward on a rollout.
+
+    The range is [0, 1], or [−1, 1] where the function has an attribute ``signed = True``.
+
+    Raises:
+        RolloutError: the function raised, or returned something that is not a number in range.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        result = function(rollout)
+        if inspect.isawaitable(result):
+            result = await result
+    except Exception as error:
+        raise RolloutError(f"{name} raised {type(error).__name__}: {error}", where=f"task {rollout.task.id}") from error
+    components: Mapping[str, float] = {}
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
+        result, components = result
+    values = tuple(result) if isinstance(result, Sequence) and not isinstance(result, str) else (result,)
+    low = -1.0 if getattr(function, "signed", False) else 0.0
+    _check(name, {"": sum(values) if _numbers(values) else values}, rollout, low, 1.0)
+    _check(name, {f"component {key!r} ": value for key, value in components.items()}, rollout, -math.inf, math.inf)
+    return Judgement(tuple(map(float, values)), {key: float(value) for key, value in components.items()})
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    return bool(values) and all(isinstance(value, int | float) for value in values)
+
+
+def _check(name: str, numbers: Mapping[str, Any], rollout: Rollout, low: float, high: float) -> None:
+    for label, value in numbers.items():
+        if not isinstance(value, int | float) or math.isnan(value) or not low <= value <= high:
+            raise RolloutError(
+                f"{name} gave {label}{value!r}",
+                where=f"task {rollout.task.id}",
+                allowed=f"a number, or one per turn, whose sum lies in [{low:g}, {high:g}]",
+                fix="mend the function; for negative rewards set its attribute signed = True",
+            )

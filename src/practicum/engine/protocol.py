@@ -1,0 +1,103 @@
+"""The one small protocol between training and whatever holds the weights.
+
+Its shape and its loss names are Tinker's (https://tinker-docs.thinkingmachines.ai): ``sample``,
+``forward_backward``, ``optim_step``, ``save``, ``load``. ``engine.local`` implements it with PyTorch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+LossName = Literal["cross_entropy", "importance_sampling", "ppo", "cispo"]
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How one model call samples. Temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    stop_token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Tokens of one model call. ``logprobs`` are those of the tempered, untruncated distribution."""
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    versions: tuple[int, ...]
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Datum:
+    """One training sequence of T tokens.
+
+    ``mask``, ``advantages`` and ``logprobs`` have length T and speak of the token *at* that position:
+    ``mask[t]`` is 1 where ``tokens[t]`` was sampled by the policy and is trained on.
+    """
+
+    tokens: np.ndarray
+    mask: np.ndarray
+    advantages: np.ndarray
+    logprobs: np.ndarray
+    temperature: float = 1.0
+    weight: float = 1.0
+    """Multiplies every token's loss of this sequence (how the recipe's aggregation is expressed)."""
+
+
+@dataclass(frozen=True)
+class AdamParams:
+    """One optimizer step's settings."""
+
+    learning_rate: float
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    grad_clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class StepStats:
+    """What a gradient computation saw; sums over tokens are already divided by the number of tokens."""
+
+    loss: float
+    tokens: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """Samples from the current policy."""
+
+    @property
+    def version(self) -> int: ...
+
+    async def sample(
+        self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int
+    ) -> Sample:
+        """Continue ``prompt_ids``. Calls with one ``session`` reuse what they share with its previous call."""
+        ...
+
+    def release(self, session: str) -> None:
+        """Forget a session's cached state."""
+        ...
+
+
+class Learner(Protocol):
+    """Holds weights and optimizer."""
+
+    def forward_backward(
+        self, data: Sequence[Datum], loss: LossName, config: Mapping[str, float]
+    ) -> StepStats: ...
+
+    def optim_step(self, params: AdamParams) -> Mapping[str, float]: ...
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...

@@ -1,0 +1,204 @@
+"""The events of a run, one JSON line each, chained by hashes: what happened, in order, and not altered since.
+
+Every line holds ``seq, time, kind, data, prev, hash``. ``prev`` is the hash of the line before, ``hash`` the
+SHA-256 of the other five in canonical JSON. Lines changed, inserted, removed or reordered break the chain.
+Cutting whole lines off the end does not: whoever wants proof against that keeps the last hash somewhere else.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from practicum.digests import digest
+from practicum.errors import LedgerError
+from practicum.files import sync
+
+Kind = Literal[
+    "start",
+    "check",
+    "baseline",
+    "warmstart",
+    "step",
+    "checkpoint",
+    "evaluation",
+    "recipe_change",
+    "resume",
+    "stop",
+    "error",
+]
+FILE = "events.jsonl"
+GENESIS = "0" * 64
+"""``prev`` of the first event."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the ledger; ``time`` is ISO 8601 in UTC."""
+
+    seq: int
+    time: str
+    kind: Kind
+    data: Mapping[str, Any]
+    prev: str
+    hash: str
+
+
+class EventLog:
+    """Appends to a run's events; one writer at a time.
+
+    Opening an existing file verifies its chain. A last line without its line end, as a killed process leaves
+    it, is cut off, and the cut is itself recorded as an ``error`` event with the text that stood there.
+
+    Raises:
+        LedgerError: the chain is broken, or another process has the file open for writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        try:
+            self._lock()
+            events, torn = _parse(path)
+            self._next, self._head = len(events), events[-1].hash if events else GENESIS
+            sync(path.parent)
+            if torn:
+                self._mend(torn)
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def head(self) -> str:
+        """Hash of the last event (``GENESIS`` where there is none)."""
+        return self._head
+
+    def __len__(self) -> int:
+        return self._next
+
+    def __enter__(self) -> "EventLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def append(self, kind: Kind, data: Mapping[str, Any] | None = None) -> Event:
+        """Write one event and return once it is on disk.
+
+        Raises:
+            LedgerError: an unknown kind, or data that is not JSON (NaN and infinity are not).
+        """
+        if kind not in get_args(Kind):
+            raise LedgerError(
+                f"unknown kind of event {kind!r}", where=str(self.path), allowed=", ".join(get_args(Kind))
+            )
+        body: dict[str, Any] = {
+            "seq": self._next,
+            "time": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "kind": kind,
+            "data": dict(data or {}),
+            "prev": self._head,
+        }
+        try:
+            event = Event(**body, hash=digest(body))
+        except (TypeError, ValueError) as error:
+            raise LedgerError(
+                f"the data of a {kind!r} event cannot be written: {error}",
+                where=str(self.path),
+                allowed="JSON: objects with text keys, lists, text, finite numbers, true, false, null",
+                fix="give plain data",
+            ) from error
+        self._file.write(_line(event) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._next, self._head = event.seq + 1, event.hash
+        return event
+
+    def close(self) -> None:
+        """Let another process write."""
+        self._file.close()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LedgerError(
+                "another process is writing to this run",
+                where=str(self.path),
+                fix="wait for it, stop it, or give the new run another name",
+            ) from error
+
+    def _mend(self, torn: bytes) -> None:
+        self._file.truncate(self.path.stat().st_size - len(torn))
+        text = torn.decode("utf-8", "replace")
+        self.append("error", {"what": "removed a torn last line", "bytes": len(torn), "text": text})
+
+
+def read_events(path: Path) -> list[Event]:
+    """All whole events of a file, verified; a torn last line is left out.
+
+    Raises:
+        LedgerError: naming the first line that is not a whole, chained event.
+    """
+    return _parse(path)[0]
+
+
+def torn_tail(path: Path) -> bytes:
+    """What stands after the last line end (empty in a file that was closed properly)."""
+    return path.read_bytes().rpartition(b"\n")[2]
+
+
+def _parse(path: Path) -> tuple[list[Event], bytes]:
+    try:
+        *lines, torn = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise LedgerError(f"cannot read the events: {error}", where=str(path)) from error
+    events: list[Event] = []
+    head = GENESIS
+    for number, line in enumerate(lines, start=1):
+        event = _event(line, f"{path}, line {number}")
+        _refuse_break(event, number - 1, head, f"{path}, line {number}")
+        events.append(event)
+        head = event.hash
+    return events, torn
+
+
+def _line(event: Event) -> bytes:
+    return json.dumps(asdict(event)).encode()
+
+
+def _event(line: bytes, where: str) -> Event:
+    try:
+        event = Event(**json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise _broken("the line is not an event", where) from error
+    if _line(event) != line:
+        raise _broken("the line was rewritten", where)
+    return event
+
+
+def _refuse_break(event: Event, seq: int, prev: str, where: str) -> None:
+    body = asdict(event)
+    written = body.pop("hash")
+    try:
+        actual = digest(body)
+    except (TypeError, ValueError) as error:
+        raise _broken("the line is not an event", where) from error
+    if written != actual:
+        raise _broken("the event was altered: its hash does not fit its content", where)
+    if event.seq != seq or event.prev != prev:
+        raise _broken("the chain is broken: an event was removed, inserted or moved", where)
+
+
+def _broken(what: str, where: str) -> LedgerError:
+    return LedgerError(
+        what,
+        where=where,
+        allowed="lines exactly as Practicum wrote them; only the very last may be torn",
+        fix="restore the file from a copy; what follows this line is unproven",
+    )

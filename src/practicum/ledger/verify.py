@@ -1,0 +1,83 @@
+"""Proof that a run folder is what it was: the chain of events, and every file whose digest stands in it.
+
+An event's ``data["files"]`` maps paths inside the run folder to SHA-256 digests (``file_digests`` makes
+it). The latest mention of a path counts.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from practicum.digests import digest_file, digest_folder
+from practicum.errors import LedgerError
+from practicum.ledger import events, manifest
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at, and whether it holds."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+def file_digests(run_folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Digests of files and folders, by their path inside the run folder, for an event's ``data["files"]``."""
+    return {path.relative_to(run_folder).as_posix(): _digest(path) for path in paths}
+
+
+def verify(run_folder: Path) -> list[Finding]:
+    """Look at the chain, the manifest and every recorded file. The run is proven when all findings are ok."""
+    chain, recorded = _chain(run_folder)
+    return [
+        chain,
+        _manifest(run_folder),
+        *(_file(run_folder, name, recorded[name]) for name in sorted(recorded)),
+    ]
+
+
+def _chain(run_folder: Path) -> tuple[Finding, dict[str, str]]:
+    path = run_folder / events.FILE
+    try:
+        chain = events.read_events(path)
+    except LedgerError as error:
+        return Finding(events.FILE, False, f"{error.what} ({error.where})"), {}
+    recorded: dict[str, str] = {}
+    for event in chain:
+        recorded |= event.data.get("files", {})
+    if not chain:
+        return Finding(events.FILE, False, "no events: nothing is proven"), recorded
+    if events.torn_tail(path):
+        return Finding(
+            events.FILE, False, "the last line is torn; resuming the run records and mends it"
+        ), recorded
+    return Finding(
+        events.FILE, True, f"{len(chain)} events, chain whole, last hash {chain[-1].hash}"
+    ), recorded
+
+
+def _manifest(run_folder: Path) -> Finding:
+    try:
+        found = manifest.read_manifest(run_folder)
+    except LedgerError as error:
+        return Finding(manifest.FILE, False, error.what)
+    return Finding(
+        manifest.FILE, True, f"recipe {found.recipe_digest[:12]}, environment {found.environment.id}"
+    )
+
+
+def _file(run_folder: Path, name: str, expected: str) -> Finding:
+    path = run_folder / name
+    if not path.resolve().is_relative_to(run_folder.resolve()):
+        return Finding(name, False, "lies outside the run folder")
+    if not path.exists():
+        return Finding(name, False, "recorded in the events, but missing")
+    actual = _digest(path)
+    if actual != expected:
+        return Finding(name, False, f"altered: SHA-256 {actual[:12]}, recorded {expected[:12]}")
+    return Finding(name, True, f"SHA-256 {expected[:12]} as recorded")
+
+
+def _digest(path: Path) -> str:
+    return digest_folder(path) if path.is_dir() else digest_file(path)

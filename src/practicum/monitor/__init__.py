@@ -1,0 +1,1 @@
+"""Metrics by name, MLflow tracking and the live view of a training run."""

@@ -1,0 +1,122 @@
+"""The page of a run: ``report.html``, one file that needs no network, made from the run folder alone."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from practicum.files import write_text
+from practicum.viewer.charts import Chart, curve_charts, success_chart
+from practicum.viewer.conversation import conversations
+from practicum.viewer.run_files import RunData, read_run
+from practicum.viewer.sections import (
+    chart,
+    commands,
+    esc,
+    evaluation_table,
+    form,
+    notes,
+    provenance,
+    section,
+    verdict,
+)
+
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:"
+)
+"""What the page may load: nothing but itself."""
+
+
+def write_report(run_folder: Path, next_commands: Sequence[tuple[str, str]] = ()) -> Path:
+    """Write ``report.html`` into a run folder, whole or partial, and return its path.
+
+    Args:
+        run_folder: One run's folder.
+        next_commands: (what it does, exact command) pairs, shown before those the folder itself suggests.
+    """
+    run = read_run(run_folder)
+    target = run_folder / "report.html"
+    write_text(target, _page(run, [*next_commands, *_suggested(run_folder)]))
+    return target
+
+
+def _page(run: RunData, next_commands: Sequence[tuple[str, str]]) -> str:
+    headline, curves = success_chart(run.evaluations), curve_charts(run.metrics)
+    charts = [*([headline] if headline else []), *curves]
+    places = [chart(n, each, each.figure["layout"]["height"]) for n, each in enumerate(charts)]
+    first = len(charts) - len(curves)
+    grid = f"<div class='grid'>{''.join(places[first:])}</div>" if curves else ""
+    top = f"<div class='headline'>{''.join(places[:first])}</div>" if headline else ""
+    sections = (
+        _header(run),
+        section("Held-out tasks", evaluation_table(run.evaluations) + top),
+        section("Course of training", grid),
+        section("One task, before and after", conversations(run.examples)),
+        section("Where it comes from", provenance(run), "SHA-256 digests of what decided the outcome."),
+        section("What next", commands(next_commands)),
+        section("What could not be read", notes(run.notes)),
+    )
+    body = "".join(sections)
+    return _document(run.folder.resolve().name, body, charts)
+
+
+def _header(run: RunData) -> str:
+    parts = [_state(run)]
+    environment = run.manifest.get("environment")
+    if isinstance(environment, dict):
+        parts.append(f"{environment.get('id', '?')} {environment.get('version', '')}".strip())
+    model = run.manifest.get("model")
+    if isinstance(model, dict) and model.get("name"):
+        parts.append(str(model["name"]))
+    if run.metrics:
+        parts.append(f"{form(run.metrics[-1]['step'], 'count')} steps")
+    if run.events:
+        parts.append(f"begun {run.events[0].time[:16].replace('T', ' ')} UTC")
+    subtitle = " · ".join(esc(part) for part in parts if part)
+    name = esc(run.folder.resolve().name)
+    return f"<header><h1>{name}</h1><p class='subtitle'>{subtitle}</p>{verdict(run.evaluations)}</header>"
+
+
+def _state(run: RunData) -> str:
+    """Finished, stopped by an error, or still under way, as far as the ledger tells."""
+    if not run.events:
+        return ""
+    last = run.events[-1].kind
+    return {"stop": "finished", "error": "ended with an error"}.get(last, "under way or interrupted")
+
+
+def _suggested(folder: Path) -> list[tuple[str, str]]:
+    given: list[tuple[str, str]] = []
+    if (folder / "mlflow.db").is_file():
+        store = shlex.quote(f"sqlite:///{folder / 'mlflow.db'}")
+        given.append(("Every metric, and every rollout as a trace", f"mlflow ui --backend-store-uri {store}"))
+    if any((folder / "trajectories").glob("*.parquet")):
+        query = f"select task_id, score, ending from '{folder / 'trajectories'}/*.parquet' order by score"
+        code = shlex.quote(f'import duckdb; print(duckdb.sql("{query}"))')
+        given.append(("Every rollout as a table", f"python -c {code}"))
+    return given
+
+
+def _document(title: str, body: str, charts: Sequence[Chart]) -> str:
+    here = files("practicum.viewer")
+    css, js = ((here / name).read_text(encoding="utf-8") for name in ("style.css", "draw.js"))
+    data = "".join(_figure(n, each.figure) for n, each in enumerate(charts))
+    scripts = f"{data}<script>{get_plotlyjs()}</script><script>{js}</script>" if charts else ""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{esc(title)} · Practicum</title><style>{css}</style></head><body><main>{body}"
+        f"<footer>Made by Practicum from the files of the run.</footer></main>{scripts}</body></html>\n"
+    )
+
+
+def _figure(number: int, figure: dict[str, Any]) -> str:
+    """A figure as JSON in which no text can end the script element."""
+    text = json.dumps(figure, allow_nan=False).replace("<", "\\u003c")
+    return f'<script type="application/json" id="figure-{number}">{text}</script>'

@@ -1,0 +1,160 @@
+"""Two ways a model writes a tool call as text, and reading them back.
+
+``pythonic``: a list of calls, ``[get_ticket("T123")]``, as Llama 3.2 and others write them; few tokens.
+``hermes``: ``<tool_call>{"name": …, "arguments": …}</tool_call>``, as Qwen and Hermes models write them.
+Both are a matter between renderer and model: agents see OpenAI ``tool_calls`` either way.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from renderers.base import ParsedToolCall, ToolCallParseStatus
+
+ToolFormat = Literal["pythonic", "hermes"]
+
+MAX_CALL_TEXT = 8192
+_HERMES = re.compile(r"<tool_call>(.*?)(</tool_call>|\Z)", re.DOTALL)
+
+
+def tools_text(tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> str:
+    """What the system message says of the tools."""
+    if style == "hermes":
+        listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+        return (
+            f"Tools:\n<tools>\n{listed}\n</tools>\n"
+            'Call one with <tool_call>{"name": NAME, "arguments": {…}}</tool_call>'
+        )
+    lines = [_signature(tool) for tool in tools]
+    return "Tools:\n" + "\n".join(lines) + '\nTo call one, reply only with [name("value")].'
+
+
+def call_text(calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> str:
+    """An assistant message's ``tool_calls`` as the model would have written them."""
+    pairs = [(call["function"]["name"], _arguments(call["function"]["arguments"])) for call in calls]
+    if style == "hermes":
+        blocks = [json.dumps({"name": name, "arguments": args}, ensure_ascii=False) for name, args in pairs]
+        return "\n".join(f"<tool_call>\n{block}\n</tool_call>" for block in blocks)
+    return "[" + ", ".join(f"{name}({_written(name, args, tools)})" for name, args in pairs) + "]"
+
+
+def parse_calls(
+    text: str, tools: Sequence[Mapping[str, Any]], style: ToolFormat
+) -> tuple[str, list[ParsedToolCall]]:
+    """Split sampled text into prose and calls; a malformed attempt is reported with its status."""
+    if not tools:
+        return text, []
+    return _parse_hermes(text) if style == "hermes" else _parse_pythonic(text, tools)
+
+
+def _parse_hermes(text: str) -> tuple[str, list[ParsedToolCall]]:
+    calls = []
+    for match in _HERMES.finditer(text):
+        raw = match[0]
+        if not match[2]:
+            calls.append(ParsedToolCall(raw, status=ToolCallParseStatus.UNCLOSED_BLOCK))
+            continue
+        try:
+            body = json.loads(match[1])
+        except (ValueError, RecursionError):
+            calls.append(ParsedToolCall(raw, status=ToolCallParseStatus.INVALID_JSON))
+            continue
+        name = body.get("name") if isinstance(body, dict) else None
+        arguments = body.get("arguments", {}) if isinstance(body, dict) else None
+        if not isinstance(name, str):
+            calls.append(ParsedToolCall(raw, status=ToolCallParseStatus.MISSING_NAME))
+        elif not isinstance(arguments, dict) or not _portable(arguments):
+            calls.append(ParsedToolCall(raw, name, status=ToolCallParseStatus.MALFORMED_STRUCTURE))
+        else:
+            calls.append(ParsedToolCall(raw, name, arguments))
+    return _HERMES.sub("", text).strip(), calls
+
+
+def _parse_pythonic(text: str, tools: Sequence[Mapping[str, Any]]) -> tuple[str, list[ParsedToolCall]]:
+    raw = text.strip()
+    if not re.match(r"\[\s*[A-Za-z_]\w*\(", raw):
+        return text, []
+    malformed = [ParsedToolCall(raw, status=ToolCallParseStatus.MALFORMED_STRUCTURE)]
+    if len(raw) > MAX_CALL_TEXT:
+        return text, malformed
+    try:
+        listed = ast.parse(raw, mode="eval").body
+        if not isinstance(listed, ast.List) or not listed.elts:
+            return text, malformed
+        return "", [_call(node, raw, tools) for node in listed.elts]
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return text, malformed
+
+
+def _call(node: ast.expr, raw: str, tools: Sequence[Mapping[str, Any]]) -> ParsedToolCall:
+    """One call node; positional arguments take the schema's parameter names in order."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ValueError("not a call of a plain name")
+    names = _parameters(node.func.id, tools)
+    values = [ast.literal_eval(argument) for argument in node.args]
+    if len(values) > len(names):
+        # Too many for the schema: numbered, so that the tool's own check tells the agent what is wrong.
+        names = names + [f"argument_{i + 1}" for i in range(len(names), len(values))]
+    arguments = dict(zip(names, values, strict=False))
+    for keyword in node.keywords:
+        if keyword.arg is None or keyword.arg in arguments:
+            raise ValueError("unpacked or repeated argument")
+        arguments[keyword.arg] = ast.literal_eval(keyword.value)
+    if not _portable(arguments):
+        raise ValueError("arguments that JSON cannot carry")
+    return ParsedToolCall(raw, node.func.id, arguments)
+
+
+def _portable(arguments: Mapping[str, Any]) -> bool:
+    """Whether arguments can travel as JSON in UTF-8: no set, bytes, infinity or half a surrogate pair."""
+    try:
+        json.dumps(arguments, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner: Mapping[str, Any] = tool.get("function", tool)
+    return inner
+
+
+def _parameters(name: str, tools: Sequence[Mapping[str, Any]]) -> list[str]:
+    for tool in tools:
+        function = _function(tool)
+        if function["name"] == name:
+            return list((function.get("parameters") or {}).get("properties", {}))
+    return []
+
+
+def _signature(tool: Mapping[str, Any]) -> str:
+    function = _function(tool)
+    text = f"{function['name']}({', '.join(_parameters(function['name'], [tool]))})"
+    description = " ".join((function.get("description") or "").split())
+    return f"{text}: {description}" if description else text
+
+
+def _arguments(arguments: Any) -> dict[str, Any]:
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments or "{}")
+        except ValueError:
+            return {"arguments": arguments}
+    return dict(arguments)
+
+
+def _written(name: str, arguments: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> str:
+    """Arguments as Python literals: the schema's leading parameters by position, the rest by name."""
+    parts = []
+    rest = dict(arguments)
+    for parameter in _parameters(name, tools):
+        if parameter not in rest:
+            break
+        parts.append(_literal(rest.pop(parameter)))
+    return ", ".join(parts + [f"{key}={_literal(value)}" for key, value in rest.items()])
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

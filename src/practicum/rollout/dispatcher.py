@@ -1,0 +1,164 @@
+"""Runs rollouts under limits and turns each into a trajectory. One failed rollout never ends a run."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from practicum.engine.protocol import Sampler, SamplingParams
+from practicum.errors import EnvironmentFault, PracticumError
+from practicum.rollout.agents import Agent, Episode
+from practicum.rollout.session import Renderer, Session
+from practicum.scoring import Judge, judge
+from practicum.seeds import derive
+from practicum.tasks import Task
+from practicum.trajectory import EnvironmentRef, Rollout, Trajectory
+
+BACKOFF_S = 0.25
+
+
+class AttachableSampler(Sampler, Protocol):
+    """A sampler that can advance the rollouts of this process in lock step."""
+
+    def attached(self, session: str) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class RolloutRequest:
+    """One rollout to collect."""
+
+    id: str
+    group_id: str
+    task: Task
+    seed: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What rollouts may take. Times in seconds; ``starts_per_s`` None starts them as soon as there is a place."""
+
+    concurrency: int = 96
+    timeout: float = 600.0
+    retries: int = 3
+    starts_per_s: float | None = None
+
+
+@dataclass
+class Dispatcher:
+    """Collects trajectories.
+
+    Args:
+        sampler, renderer, params: How a session samples.
+        agent: Who plays.
+        environment: Identity of the environment, for the trajectory.
+        reward: Judges every trajectory; None where the agent itself reports the reward.
+        score: The evaluation's number beside it; None leaves it out (training never looks at it).
+        on_done: Called with each trajectory as it ends.
+    """
+
+    sampler: AttachableSampler
+    renderer: Renderer
+    params: SamplingParams
+    agent: Agent
+    environment: EnvironmentRef
+    reward: Judge | None
+    score: Judge | None = None
+    limits: Limits = field(default_factory=Limits)
+    on_done: Callable[[Trajectory], None] = lambda trajectory: None
+    _next_start: float = 0.0
+
+    async def run(self, requests: Sequence[RolloutRequest]) -> list[Trajectory]:
+        """Trajectories in the order of the requests; failed ones have ``ending == "error"``."""
+        places = asyncio.Semaphore(self.limits.concurrency)
+
+        async def one(request: RolloutRequest) -> Trajectory:
+            async with places:
+                trajectory = await self._with_retries(request)
+            self.on_done(trajectory)
+            return trajectory
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(request)) for request in requests]
+        except ExceptionGroup as failures:
+            # The others were cancelled; the first failure says what to mend.
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _with_retries(self, request: RolloutRequest) -> Trajectory:
+        for attempt in range(self.limits.retries + 1):
+            seed = request.seed if attempt == 0 else derive(request.seed, "retry", attempt)
+            trajectory = await self._attempt(request, seed)
+            if trajectory.error is None or attempt == self.limits.retries:
+                return replace(trajectory, retries=attempt)
+            await asyncio.sleep(BACKOFF_S * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def _wait_for_start(self) -> None:
+        if self.limits.starts_per_s is None:
+            return
+        now = asyncio.get_running_loop().time()
+        start = max(now, self._next_start)
+        self._next_start = start + 1 / self.limits.starts_per_s
+        await asyncio.sleep(start - now)
+
+    async def _attempt(self, request: RolloutRequest, seed: int) -> Trajectory:
+        await self._wait_for_start()
+        session = Session(request.id, self.sampler, self.renderer, self.params, seed)
+        episode, error = Episode("error"), None
+        try:
+            async with asyncio.timeout(self.limits.timeout) as deadline:
+                if self.agent.in_process:
+                    with self.sampler.attached(session.id):
+                        episode = await self.agent.run(session, request.task, seed)
+                else:
+                    episode = await self.agent.run(session, request.task, seed)
+        except EnvironmentFault:
+            # The environment is broken for every rollout alike: retrying would only hide it.
+            raise
+        except Exception as failure:  # whatever an agent or a tool throws fails this rollout alone
+            error = _told(failure)
+            if isinstance(failure, TimeoutError) and deadline.expired():
+                error = f"gave up after rollout_timeout = {self.limits.timeout:g} s"
+        finally:
+            session.release()
+        trajectory = self._trajectory(request, seed, session, episode)
+        if error is not None:
+            return replace(trajectory, ending="error", error=error)
+        return await self._judged(trajectory, request.task)
+
+    def _trajectory(self, request: RolloutRequest, seed: int, session: Session, episode: Episode) -> Trajectory:
+        return Trajectory(
+            id=request.id,
+            task_id=request.task.id,
+            group_id=request.group_id,
+            seed=seed,
+            environment=self.environment,
+            turns=session.turns,
+            tool_calls=episode.tool_calls,
+            ending=episode.ending,
+            tools=session.tools,
+            rewards=episode.rewards,
+            metrics=episode.metrics,
+            final_state=episode.final_state,
+            temperature=self.params.temperature,
+            top_p=self.params.top_p,
+        )
+
+    async def _judged(self, trajectory: Trajectory, task: Task) -> Trajectory:
+        rollout = Rollout.of(trajectory, task)
+        try:
+            if self.reward is not None:
+                reward = await judge(self.reward, rollout)
+                trajectory = replace(trajectory, rewards=reward.values, metrics=reward.components)
+            if self.score is not None:
+                score = await judge(self.score, rollout)
+                trajectory = replace(trajectory, score=score.total, score_metrics=score.components)
+        except Exception as failure:  # even describing what a reward returned may raise
+            return replace(trajectory, ending="error", error=_told(failure))
+        return trajectory
+
+
+def _told(failure: Exception) -> str:
+    return str(failure) if isinstance(failure, PracticumError) else f"{type(failure).__name__}: {failure}"

@@ -1,0 +1,228 @@
+"""The rollout server: an OpenAI-compatible face on the policy, and where agents report how a rollout ended.
+
+    registry = Registry()
+    app = create_gateway(registry)
+    registry.open("rollout-1", session)
+    #   agent: POST /v1/chat/completions   (X-Amzn-SageMaker-Trajectory-Id: rollout-1)
+    #      or: POST /rollouts/rollout-1/v1/chat/completions
+    #   agent: POST /complete-rollout, POST /update-reward
+    outcome = await registry.wait_reward("rollout-1", timeout=600)
+    await registry.close("rollout-1")
+
+Paths, headers and bodies are those of Amazon SageMaker AI multi-turn RL, whose agents and client run against
+this server unchanged. Beyond them: the path with the trajectory in it, for agents that can set nothing but a
+base URL, and ``Metrics`` and ``Info`` in ``/update-reward``.
+"""
+
+import hmac
+import itertools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Header, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from practicum.rollout.gateway_calls import ModelCalls
+from practicum.rollout.gateway_errors import GatewayError, Json, install_handlers
+from practicum.rollout.gateway_limits import BodyLimits
+from practicum.rollout.gateway_registry import Entry, Registry, Reward
+from practicum.rollout.openai_types import ChatRequest, chunks, completion, model_list
+from practicum.rollout.session import Session
+
+TRAJECTORY_HEADER = "X-Amzn-SageMaker-Trajectory-Id"
+JOB_HEADER = "X-Amzn-SageMaker-Job-Arn"
+
+Bearer = Annotated[str | None, Header(alias="Authorization")]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+_NO_CACHE = {"Cache-Control": "no-cache"}
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The body is wrong; the message says what to mend"},
+    403: {"description": "The bearer token is not accepted"},
+    404: {"description": "No such trajectory is open"},
+    409: {"description": "The trajectory's state does not allow this call"},
+    413: {"description": "The body is too large"},
+    429: {"description": "Too many model calls at once"},
+}
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """Who calls, and for which trajectory, as the headers say."""
+
+    trajectory: Annotated[str | None, Header(alias=TRAJECTORY_HEADER)] = None
+    job_arn: Annotated[str | None, Header(alias=JOB_HEADER)] = None
+    authorization: Bearer = None
+
+
+Caller = Annotated[_Caller, Depends()]
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    TrajectoryId: str = Field(min_length=1)
+    JobArn: str | None = None
+    ClientToken: str | None = None
+
+
+class CompleteRollout(_Report):
+    """Body of ``/complete-rollout``."""
+
+    Status: Literal["ready", "failed"]
+
+
+class UpdateReward(_Report):
+    """Body of ``/update-reward``: one number for the trajectory, or one per turn."""
+
+    Rewards: list[Finite] = Field(min_length=1)
+    Metrics: dict[str, Finite] | None = None
+    Info: dict[str, Any] | None = None
+
+
+def create_gateway(
+    registry: Registry,
+    *,
+    tokens: Collection[str] = (),
+    max_concurrency: int = 96,
+    max_body_bytes: int = 8 * 1024 * 1024,
+    open_session: Callable[[str], Session] | None = None,
+) -> FastAPI:
+    """The rollout server as an ASGI application over ``registry``.
+
+    Args:
+        registry: The trajectories to serve.
+        tokens: Bearer tokens accepted for every trajectory. With none here and none given to
+            ``registry.open``, any caller is served (AWS's client makes its own token).
+        max_concurrency: Model calls at one time; more are answered 429.
+        max_body_bytes: Largest request body; more is answered 413.
+        open_session: Makes a session for a model call that names no trajectory, for that call alone (a plain
+            model server). Without it such calls are refused: a training rollout needs its trajectory.
+    """
+    app = FastAPI(title="Practicum rollout server", docs_url=None, redoc_url=None)
+    app.add_middleware(BodyLimits, max_bytes=max_body_bytes)
+    install_handlers(app)
+    calls = ModelCalls(max_concurrency)
+    _serve_status(app, registry, tokens)
+    _serve_chat(app, registry, calls, tokens, open_session)
+    _serve_reports(app, registry, tokens)
+    return app
+
+
+def _serve_status(app: FastAPI, registry: Registry, tokens: Collection[str]) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"status": "healthy"}
+
+    @app.get("/v1/models", responses={403: _REFUSALS[403]})
+    async def models(authorization: Bearer = None) -> Json:
+        _authorize(authorization, tokens)
+        return Json(model_list())
+
+    @app.get("/rollouts/{trajectory_id:path}/v1/models", responses=_REFUSALS)
+    async def models_of_trajectory(trajectory_id: str, caller: Caller) -> Json:
+        _entry(registry, trajectory_id, caller.job_arn, caller.authorization, tokens)
+        return Json(model_list())
+
+
+def _serve_chat(
+    app: FastAPI,
+    registry: Registry,
+    calls: ModelCalls,
+    tokens: Collection[str],
+    open_session: Callable[[str], Session] | None,
+) -> None:
+    numbers = itertools.count(1)
+
+    async def answer_once(request: Request, body: ChatRequest, make: Callable[[str], Session]) -> Response:
+        id = f"call-{next(numbers)}"
+        entry = registry.open(id, make(id))
+        try:
+            return await answer(request, body, entry)
+        finally:
+            await registry.close(id)
+            entry.session.release()
+
+    async def answer(request: Request, body: ChatRequest, entry: Entry) -> Response:
+        answered = await calls.answer(entry, body, request.is_disconnected)
+        id = f"chatcmpl-{entry.id}-{answered.number}"
+        allowed = body.tool_choice != "none"
+        if not body.streamed:
+            return Json(completion(id, answered.result, tools_allowed=allowed))
+        events = chunks(id, answered.result, tools_allowed=allowed, include_usage=body.include_usage)
+        return Response("".join(events), media_type="text/event-stream", headers=_NO_CACHE)
+
+    @app.post("/v1/chat/completions", responses=_REFUSALS, response_model=None)
+    async def chat_by_header(request: Request, body: ChatRequest, caller: Caller) -> Response:
+        if not caller.trajectory and open_session is not None:
+            _authorize(caller.authorization, tokens)
+            return await answer_once(request, body, open_session)
+        if not caller.trajectory:
+            raise GatewayError(
+                400,
+                f"Which trajectory? Send the header {TRAJECTORY_HEADER} with the rolloutId of the request's "
+                "metadata, or use the base URL {endpoint}/rollouts/{rolloutId}/v1",
+                "missing_trajectory",
+            )
+        entry = _entry(registry, caller.trajectory, caller.job_arn, caller.authorization, tokens)
+        return await answer(request, body, entry)
+
+    @app.post("/rollouts/{trajectory_id:path}/v1/chat/completions", responses=_REFUSALS, response_model=None)
+    async def chat_by_path(
+        request: Request, trajectory_id: str, body: ChatRequest, caller: Caller
+    ) -> Response:
+        if caller.trajectory and caller.trajectory != trajectory_id:
+            named = f"the path names trajectory {trajectory_id!r} and the header {caller.trajectory!r}"
+            raise GatewayError(400, f"{named}; send one of them", "invalid_request")
+        entry = _entry(registry, trajectory_id, caller.job_arn, caller.authorization, tokens)
+        return await answer(request, body, entry)
+
+
+def _serve_reports(app: FastAPI, registry: Registry, tokens: Collection[str]) -> None:
+    refusals = {status: text for status, text in _REFUSALS.items() if status != 429}
+
+    @app.post("/complete-rollout", responses=refusals)
+    async def complete_rollout(body: CompleteRollout, authorization: Bearer = None) -> Json:
+        entry = _entry(registry, body.TrajectoryId, body.JobArn, authorization, tokens)
+        await entry.complete(body.Status, body.ClientToken)
+        return _state(entry)
+
+    @app.post("/update-reward", responses=refusals)
+    async def update_reward(body: UpdateReward, authorization: Bearer = None) -> Json:
+        entry = _entry(registry, body.TrajectoryId, body.JobArn, authorization, tokens)
+        reward = Reward(tuple(body.Rewards), body.Metrics or {}, body.Info or {})
+        entry.update_reward(reward, body.ClientToken)
+        return _state(entry)
+
+
+def _entry(
+    registry: Registry,
+    trajectory: str,
+    job_arn: str | None,
+    authorization: str | None,
+    tokens: Collection[str],
+) -> Entry:
+    """The open trajectory the caller means and may use."""
+    entry = registry.get(trajectory)
+    _authorize(authorization, [*tokens, entry.token] if entry.token else tokens)
+    if job_arn and entry.job_arn and job_arn != entry.job_arn:
+        owner = f"trajectory {entry.id!r} belongs to job {entry.job_arn!r}, not {job_arn!r}"
+        raise GatewayError(400, f"{owner}; send the jobArn of the request's metadata", "wrong_job")
+    return entry
+
+
+def _authorize(authorization: str | None, tokens: Collection[str]) -> None:
+    if not tokens:
+        return
+    scheme, _, given = (authorization or "").partition(" ")
+    bearer = given.strip().encode() if scheme.lower() == "bearer" else b""
+    if not any(hmac.compare_digest(bearer, token.encode()) for token in tokens):
+        raise GatewayError(
+            403, "bad or missing token: send Authorization: Bearer <the token of this run>", "bad_token"
+        )
+
+
+def _state(entry: Entry) -> Json:
+    return Json({"TrajectoryId": entry.id, "Status": entry.state})

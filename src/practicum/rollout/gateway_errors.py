@@ -1,0 +1,108 @@
+"""Errors of the rollout server on the wire: a status, a code and a sentence that says what to mend.
+
+The body has the shape OpenAI clients read (``error.message``) and, beside it, the plain ``message`` that
+AWS clients print.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from practicum.errors import PracticumError
+
+log = logging.getLogger(__name__)
+
+
+class GatewayError(Exception):
+    """A refusal with its HTTP status.
+
+    Args:
+        status: HTTP status code.
+        message: What is wrong and what to do.
+        code: Short machine-readable name.
+        headers: Response headers besides the body's.
+    """
+
+    def __init__(
+        self, status: int, message: str, code: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.headers = status, message, code, headers
+
+
+class Json(Response):
+    """JSON in plain ASCII, so that whatever a model uttered can be sent."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The body's bytes."""
+        return json.dumps(content, allow_nan=False).encode("ascii")
+
+
+def error_response(
+    status: int, message: str, code: str, headers: Mapping[str, str] | None = None, param: str | None = None
+) -> Json:
+    """The body every refusal has."""
+    kind = (
+        "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
+    )
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return Json({"error": error, "message": message}, status, dict(headers or {}))
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Answer every exception of ``app`` with ``error_response``."""
+
+    @app.exception_handler(GatewayError)
+    async def refused(_: Request, error: GatewayError) -> Json:
+        return error_response(error.status, error.message, error.code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Json:
+        found = error.errors()
+        return error_response(400, _describe(found), "invalid_request", param=_place(found[0]) or None)
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> Json:
+        message = str(error.detail)
+        if error.status_code in (404, 405):
+            message = f"{message}: {request.method} {request.url.path}; see /openapi.json for what is served"
+        return error_response(error.status_code, message, "http_error", error.headers)
+
+    @app.exception_handler(PracticumError)
+    async def rollout_refused(_: Request, error: PracticumError) -> Json:
+        return error_response(400, str(error), "rollout_error")
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Json:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return error_response(500, f"{type(error).__name__}: {error}", "internal_error")
+
+
+def _describe(found: Sequence[Mapping[str, Any]]) -> str:
+    """The first few problems, each with its place in the body."""
+    sentences = list(dict.fromkeys(_sentence(problem) for problem in found))
+    more = f" (and {len(sentences) - 3} more problems)" if len(sentences) > 3 else ""
+    return "; ".join(sentences[:3]) + more
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    place = _place(problem)
+    if problem["type"] == "json_invalid":
+        reason = problem.get("ctx", {}).get("error", "")
+        return f"the body is not valid JSON: {reason} at character {problem['loc'][-1]}"
+    if not place:
+        return text if problem["type"] == "value_error" else f"the body must be a JSON object: {text}"
+    return f"{place}: {text}"
+
+
+def _place(problem: Mapping[str, Any]) -> str:
+    return ".".join(str(part) for part in problem["loc"] if part != "body")

@@ -1,0 +1,232 @@
+"""Which trajectories are running, and how each ends: PENDING → READY → REWARD_RECEIVED, or FAILED.
+
+The dispatcher opens a trajectory, waits, and closes it; the gateway moves it on as the agent calls.
+Everything here lives in one event loop.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from practicum.errors import RolloutError
+from practicum.rollout.gateway_errors import GatewayError
+from practicum.rollout.session import Session
+
+
+class State(StrEnum):
+    """Where a trajectory stands."""
+
+    PENDING = "PENDING"
+    READY = "READY"
+    REWARD_RECEIVED = "REWARD_RECEIVED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class Reward:
+    """What ``/update-reward`` brought. ``values`` is one number, or one per turn."""
+
+    values: tuple[float, ...]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trajectory's state at one moment; ``reward`` is None until one was received."""
+
+    state: State
+    reward: Reward | None
+    calls: int
+    """Model calls answered."""
+    error: str | None = None
+    """The last fault of a model call, if there was one."""
+
+
+class Entry:
+    """One open trajectory. ``model_call`` is held while a model call runs: they come one at a time."""
+
+    def __init__(self, id: str, session: Session, job_arn: str, token: str | None) -> None:
+        self.id, self.session, self.job_arn, self.token = id, session, job_arn, token
+        self.state = State.PENDING
+        self.reward: Reward | None = None
+        self.model_call = asyncio.Lock()
+        self.running: set[asyncio.Task[Any]] = set()
+        self.calls = 0
+        self.opened = time.monotonic()
+        self.error: str | None = None
+        self.closed = False
+        self.sealed = asyncio.Event()
+        self.settled = asyncio.Event()
+        self._complete_tokens: set[str] = set()
+        self._reward_tokens: set[str] = set()
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the trajectory stands now."""
+        return Outcome(self.state, self.reward, self.calls, self.error)
+
+    def require_open(self) -> None:
+        """Refuse a model call on a trajectory that has ended."""
+        if self.closed:
+            raise unknown_trajectory(self.id)
+        if self.state is not State.PENDING:
+            raise self._conflict(State.PENDING, "it is sealed and takes no more model calls")
+
+    async def complete(self, status: Literal["ready", "failed"], client_token: str | None) -> None:
+        """Seal as READY or FAILED. A running model call is waited for before READY.
+
+        Raises:
+            GatewayError: 409 where the trajectory was sealed otherwise.
+        """
+        if client_token and client_token in self._complete_tokens:
+            return
+        if status == "failed":
+            self._seal(State.FAILED)
+        else:
+            async with self.model_call:
+                self._seal(State.READY)
+        if client_token:
+            self._complete_tokens.add(client_token)
+
+    def update_reward(self, reward: Reward, client_token: str | None) -> None:
+        """Take the reward of a sealed trajectory.
+
+        A FAILED trajectory keeps its state and records the number: AWS's client sends one after a failure.
+
+        Raises:
+            GatewayError: 409 before it is sealed or after another reward; 400 for a wrong length.
+        """
+        if client_token and client_token in self._reward_tokens:
+            return
+        if self.state is State.PENDING:
+            raise self._conflict(State.REWARD_RECEIVED, "call /complete-rollout first")
+        if self.reward is not None and self.reward != reward:
+            raise self._conflict(
+                State.REWARD_RECEIVED, f"it already has the rewards {list(self.reward.values)} and keeps them"
+            )
+        self._check_length(reward.values)
+        self.reward = reward
+        if self.state is State.READY:
+            self.state = State.REWARD_RECEIVED
+        self.settled.set()
+        if client_token:
+            self._reward_tokens.add(client_token)
+
+    def _seal(self, target: State) -> None:
+        was_ready = self.state in (State.READY, State.REWARD_RECEIVED)
+        if self.state is State.PENDING:
+            self.state = target
+        elif was_ready != (target is State.READY):
+            raise self._conflict(target, "a sealed trajectory cannot be sealed otherwise")
+        self.sealed.set()
+        if self.state is State.FAILED:
+            self.settled.set()
+
+    def _check_length(self, values: Sequence[float]) -> None:
+        turns = len(self.session.turns)
+        if len(values) not in (1, turns):
+            raise GatewayError(
+                400,
+                f"Rewards has {len(values)} numbers; send one for the trajectory, or {turns}, one per turn",
+                "invalid_request",
+            )
+
+    def _conflict(self, target: State, why: str) -> GatewayError:
+        message = f"Cannot transition trajectory {self.id!r} from {self.state} to {target}: {why}"
+        return GatewayError(409, message, "conflict")
+
+
+class Registry:
+    """The trajectories the gateway serves, by id."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def open(
+        self, trajectory_id: str, session: Session, *, job_arn: str = "", token: str | None = None
+    ) -> None:
+        """Serve ``session`` under ``trajectory_id``; with ``token``, only to callers that bear it.
+
+        Raises:
+            RolloutError: the id is already open.
+        """
+        if trajectory_id in self._entries:
+            raise RolloutError(
+                f"trajectory {trajectory_id!r} is already open", fix="give every attempt its own id"
+            )
+        self._entries[trajectory_id] = Entry(trajectory_id, session, job_arn, token)
+
+    def get(self, trajectory_id: str) -> Entry:
+        """The open trajectory; raises ``GatewayError`` 404 where there is none."""
+        entry = self._entries.get(trajectory_id)
+        if entry is None:
+            raise unknown_trajectory(trajectory_id)
+        return entry
+
+    def outcome(self, trajectory_id: str) -> Outcome:
+        """How the trajectory stands now."""
+        return self.get(trajectory_id).outcome
+
+    async def wait_sealed(self, trajectory_id: str, timeout: float) -> Outcome:
+        """Wait at most ``timeout`` seconds until the trajectory is READY or FAILED.
+
+        Raises:
+            RolloutError: time is over, or the trajectory was closed meanwhile.
+        """
+        entry = self.get(trajectory_id)
+        return await self._wait(entry, entry.sealed, timeout, "the agent never called /complete-rollout")
+
+    async def wait_reward(self, trajectory_id: str, timeout: float) -> Outcome:
+        """Wait at most ``timeout`` seconds until the trajectory is REWARD_RECEIVED or FAILED.
+
+        Raises:
+            RolloutError: time is over, or the trajectory was closed meanwhile.
+        """
+        entry = self.get(trajectory_id)
+        missing = "the agent never called /update-reward"
+        return await self._wait(entry, entry.settled, timeout, missing)
+
+    async def close(self, trajectory_id: str) -> Outcome:
+        """Take the trajectory out of service; when this returns nothing touches its session any more."""
+        entry = self._entries.pop(trajectory_id, None)
+        if entry is None:
+            raise RolloutError(f"trajectory {trajectory_id!r} is not open")
+        entry.closed = True
+        entry.sealed.set()
+        entry.settled.set()
+        await asyncio.gather(*entry.running, return_exceptions=True)
+        return entry.outcome
+
+    async def _wait(self, entry: Entry, event: asyncio.Event, timeout: float, missing: str) -> Outcome:
+        if not event.is_set():
+            try:
+                await asyncio.wait_for(event.wait(), timeout)
+            except TimeoutError:
+                raise RolloutError(
+                    f"the rollout was not over after {time.monotonic() - entry.opened:.0f} s: {missing} "
+                    f"(state {entry.state}, {entry.calls} model calls)",
+                    where=f"trajectory {entry.id}",
+                    fix="look for an exception in the agent's log, or raise rollout_timeout",
+                ) from None
+        if entry.closed:
+            raise RolloutError(
+                "the trajectory was closed while it was waited for", where=f"trajectory {entry.id}"
+            )
+        return entry.outcome
+
+
+def unknown_trajectory(trajectory_id: str) -> GatewayError:
+    """404 for an id that is not, or no longer, open."""
+    return GatewayError(
+        404,
+        f"Unknown trajectory {trajectory_id!r}: it was never opened or has ended; "
+        "use the rolloutId of the request's metadata",
+        "not_found",
+    )

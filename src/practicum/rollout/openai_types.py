@@ -1,0 +1,307 @@
+"""What an OpenAI-compatible client sends and expects: requests checked and normalized, responses built.
+
+Nothing is silently ignored that would change what the policy samples: a parameter this server cannot honour
+is refused by name (``UNSUPPORTED`` lists them with the values each may have), an unknown one is refused too.
+``strict`` in a tool is accepted and not enforced: constrained decoding would hide from training what the
+policy does on its own.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from practicum.digests import digest
+from practicum.rollout.session import ChatResult
+from practicum.trajectory import Message, StopReason
+
+MODEL = "default"
+
+UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "audio": (None,),
+    "best_of": (None, 1),
+    "echo": (None, False),
+    "frequency_penalty": (None, 0),
+    "function_call": (None,),
+    "functions": (None, []),
+    "logit_bias": (None, {}),
+    "logprobs": (None, False),
+    "min_p": (None, 0),
+    "min_tokens": (None, 0),
+    "modalities": (None, ["text"]),
+    "n": (None, 1),
+    "parallel_tool_calls": (None, True),
+    "prediction": (None,),
+    "presence_penalty": (None, 0),
+    "reasoning_effort": (None,),
+    "repetition_penalty": (None, 1),
+    "response_format": (None, {"type": "text"}),
+    "seed": (None,),
+    "stop": (None, "", []),
+    "tool_choice": (None, "auto", "none"),
+    "top_k": (None, 0, -1),
+    "top_logprobs": (None, 0),
+    "verbosity": (None,),
+    "web_search_options": (None,),
+}
+"""Sampling parameters that are not implemented, each with the values that mean "as if absent"."""
+
+IDENTIFYING = frozenset(
+    {"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"}
+)
+"""Parameters that tell a hosted service who calls; they never touch what is sampled."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class TextBlock(_Part):
+    """One content block. Only text is served."""
+
+    type: Literal["text"]
+    text: str
+
+
+Content = str | list[TextBlock] | None
+
+
+class FunctionCall(_Part):
+    """A called function; ``arguments`` is JSON text as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+class CallOfTool(_Part):
+    """One tool call in an assistant message."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class SystemMessage(_Part):
+    """Instructions. ``developer`` is OpenAI's newer name of ``system`` and becomes it."""
+
+    role: Literal["system", "developer"]
+    content: str | list[TextBlock]
+    name: str | None = None
+
+
+class UserMessage(_Part):
+    """What the user says."""
+
+    role: Literal["user"]
+    content: str | list[TextBlock]
+    name: str | None = None
+
+
+class AssistantMessage(_Part):
+    """A former response, sent back as history."""
+
+    role: Literal["assistant"]
+    content: Content = None
+    name: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[CallOfTool] | None = None
+
+
+class ToolMessage(_Part):
+    """A tool's result."""
+
+    role: Literal["tool"]
+    content: str | list[TextBlock]
+    tool_call_id: str
+    name: str | None = None
+
+
+AnyMessage = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+class FunctionSchema(BaseModel):
+    """A function the model may call; ``parameters`` is a JSON Schema."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=256)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ToolSchema(BaseModel):
+    """One entry of ``tools``."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["function"]
+    function: FunctionSchema
+
+
+class StreamOptions(BaseModel):
+    """Options of a streamed answer."""
+
+    model_config = ConfigDict(extra="forbid")
+    include_usage: bool = False
+    include_obfuscation: bool = False
+    """Padding against traffic analysis: accepted, nothing to hide on the way to one's own agent."""
+
+
+class ChatRequest(BaseModel):
+    """Body of ``POST /v1/chat/completions``."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
+    messages: list[AnyMessage] = Field(min_length=1)
+    model: str = MODEL
+    tools: list[ToolSchema] | None = None
+    tool_choice: Any = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @model_validator(mode="after")
+    def _refuse_what_cannot_be_honoured(self) -> "ChatRequest":
+        given = {**(self.model_extra or {}), "tool_choice": self.tool_choice}
+        for name, value in given.items():
+            if name in UNSUPPORTED:
+                _refuse_unsupported(name, value)
+            elif name not in IDENTIFYING:
+                raise ValueError(f"unknown parameter {name!r}; remove it from the request")
+        if self.stream_options and not self.stream:
+            raise ValueError("stream_options is only allowed with stream=true")
+        both = (self.max_tokens, self.max_completion_tokens)
+        if None not in both and both[0] != both[1]:
+            raise ValueError("max_tokens and max_completion_tokens contradict each other; send one of them")
+        return self
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer goes out as server-sent events."""
+        return bool(self.stream)
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a streamed answer ends with token counts."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def token_limit(self) -> int | None:
+        """Most tokens the client wants, under either of the parameter's two names."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    @property
+    def tool_schemas(self) -> list[dict[str, Any]] | None:
+        """The tools as they were sent; None where there are none or none may be called."""
+        if not self.tools or self.tool_choice == "none":
+            return None
+        return [tool.model_dump(exclude_unset=True) for tool in self.tools]
+
+    def plain_messages(self) -> list[Message]:
+        """Messages with content as one string (None stays None) and without empty fields."""
+        return [_plain(message) for message in self.messages]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two requests that ask for the same sampling."""
+        return digest(self.model_dump(mode="json", exclude={"stream", "stream_options"}))
+
+
+def completion(id: str, answer: ChatResult, *, tools_allowed: bool) -> dict[str, Any]:
+    """A whole ``chat.completion`` body."""
+    message, finish = _outgoing(answer, tools_allowed)
+    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
+    return {**_envelope(id, "chat.completion"), "choices": [choice], "usage": _usage(answer)}
+
+
+def chunks(id: str, answer: ChatResult, *, tools_allowed: bool, include_usage: bool) -> Iterator[str]:
+    """The same answer as server-sent events, ``[DONE]`` last.
+
+    Tool calls can only be parsed from the whole response, so the events follow it rather than run along.
+    """
+    message, finish = _outgoing(answer, tools_allowed)
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{key: message[key]} for key in ("reasoning_content", "content") if message.get(key)]
+    calls = message.get("tool_calls", [])
+    deltas += [{"tool_calls": [{"index": index, **call}]} for index, call in enumerate(calls)]
+    usage: dict[str, Any] = {"usage": None} if include_usage else {}
+    for delta in deltas:
+        yield _event(id, [{"index": 0, "delta": delta, "finish_reason": None}], usage)
+    yield _event(id, [{"index": 0, "delta": {}, "finish_reason": finish}], usage)
+    if include_usage:
+        yield _event(id, [], {"usage": _usage(answer)})
+    yield "data: [DONE]\n\n"
+
+
+def model_list() -> dict[str, Any]:
+    """Body of ``GET /v1/models``: the one policy that is being sampled."""
+    model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "practicum"}
+    return {"object": "list", "data": [model]}
+
+
+def _refuse_unsupported(name: str, value: Any) -> None:
+    neutral = UNSUPPORTED[name]
+    if any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in neutral):
+        return
+    allowed = ", ".join(json.dumps(option) for option in neutral if option is not None)
+    fix = f"leave it out{f' or send {allowed}' if allowed else ''}"
+    raise ValueError(
+        f"{name}={_short(value)} is not supported, and ignoring it would change the samples: {fix}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _plain(message: AnyMessage) -> Message:
+    plain: Message = {"role": "system" if message.role == "developer" else message.role}
+    content = message.content
+    plain["content"] = content if isinstance(content, str | None) else "".join(b.text for b in content)
+    rest = message.model_dump(exclude={"role", "content"}, exclude_none=True)
+    return plain | {key: value for key, value in rest.items() if value != []}
+
+
+def _outgoing(answer: ChatResult, tools_allowed: bool) -> tuple[dict[str, Any], StopReason]:
+    """The assistant message and finish reason as they go on the wire.
+
+    Under ``tool_choice="none"`` a call the policy uttered all the same is withheld, as the contract says.
+    """
+    source = answer.message
+    message: dict[str, Any] = {"role": "assistant", "content": source.get("content"), "refusal": None}
+    if source.get("reasoning_content"):
+        message["reasoning_content"] = source["reasoning_content"]
+    finish: StopReason = answer.finish_reason
+    if source.get("tool_calls") and tools_allowed:
+        message["tool_calls"] = _calls(source["tool_calls"])
+    elif finish == "tool_calls":
+        finish = "stop"
+    return message, finish
+
+
+def _calls(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"id": call["id"], "type": "function", "function": dict(call["function"])} for call in calls]
+
+
+def _usage(answer: ChatResult) -> dict[str, int]:
+    total = answer.prompt_tokens + answer.completion_tokens
+    return {
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+        "total_tokens": total,
+    }
+
+
+def _envelope(id: str, kind: str) -> dict[str, Any]:
+    return {"id": id, "object": kind, "created": int(time.time()), "model": MODEL}
+
+
+def _event(id: str, choices: list[dict[str, Any]], usage: Mapping[str, Any]) -> str:
+    body = {**_envelope(id, "chat.completion.chunk"), "choices": choices, **usage}
+    return f"data: {json.dumps(body)}\n\n"

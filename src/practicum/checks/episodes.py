@@ -1,0 +1,223 @@
+"""Episodes as data: a fixed list of calls, and the transcript of all that an agent would see."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from practicum.checks.places import place_of_error
+from practicum.digests import canonical_json
+from practicum.environment import Call, Environment, Oracle, ToolResult
+from practicum.tasks import Task
+from practicum.trajectory import Message, Rollout, ToolCall
+
+ORACLE_LIMIT = 200
+"""Calls after which an oracle is held to be lost."""
+
+Transcript = dict[str, Any]
+"""JSON: ``tools`` (schemas), ``messages`` (opening), ``results`` (name, arguments, text, is_error),
+``final_state`` and ``fault`` (stage, type, message, where; None when nothing was raised)."""
+
+Policy = Callable[[Environment, ToolResult | None], Call | None]
+"""The next call after the last result (None before the first); None to end the episode."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One episode to play, always with the same calls. ``index`` is the task's place in its split."""
+
+    split: str
+    index: int
+    task: Task
+    seed: int
+    calls: tuple[Call, ...]
+    origin: Literal["oracle", "random"]
+
+    @property
+    def label(self) -> str:
+        """The episode in words."""
+        return f"task {self.task.id!r}, {self.origin} actions, seed {self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON for another process, which finds the task by its split and index."""
+        calls = [{"name": call.name, "arguments": dict(call.arguments)} for call in self.calls]
+        return {
+            "split": self.split,
+            "index": self.index,
+            "seed": self.seed,
+            "calls": calls,
+            "origin": self.origin,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], task: Task) -> "Plan":
+        """The plan that ``to_dict`` wrote, for this process's own task."""
+        calls = tuple(Call(call["name"], call["arguments"]) for call in data["calls"])
+        return cls(data["split"], data["index"], task, data["seed"], calls, data["origin"])
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What an environment's oracle did on one task. ``problem`` is empty where it came to an answer."""
+
+    task: Task
+    calls: tuple[Call, ...]
+    answer: str
+    transcript: Transcript
+    problem: str
+    where: str
+
+    def rollout(self) -> Rollout:
+        """The episode as a score sees it."""
+        messages: list[Message] = list(self.transcript["messages"])
+        calls = []
+        for turn, result in enumerate(self.transcript["results"]):
+            id = f"call_{turn}_0"
+            function = {"name": result["name"], "arguments": json.dumps(result["arguments"])}
+            call = {"id": id, "type": "function", "function": function}
+            messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
+            messages.append(
+                {"role": "tool", "tool_call_id": id, "name": result["name"], "content": result["text"]}
+            )
+            calls.append(
+                ToolCall(id, result["name"], result["arguments"], result["text"], result["is_error"], turn)
+            )
+        messages.append({"role": "assistant", "content": self.answer})
+        return Rollout(self.task, messages, calls, self.transcript["final_state"], "final")
+
+
+class FromOracle:
+    """Plays what the environment's oracle yields and keeps it."""
+
+    def __init__(self, task: Task, home: Path) -> None:
+        self.calls: list[Call] = []
+        self.answer, self.problem, self.where = "", "it never began", ""
+        self._task, self._home = task, home
+        self._steps: Oracle | None = None
+
+    def __call__(self, environment: Environment, previous: ToolResult | None) -> Call | None:
+        """See ``Policy``."""
+        self.problem = ""
+        if previous is not None and previous.is_error:
+            self.problem = f"its call {call_text(self.calls[-1])} failed: {previous.text}"
+            return None
+        try:
+            return self._next(environment, previous)
+        except StopIteration as done:
+            self.answer = str(done.value)
+        except Exception as error:
+            self.problem = f"it raised {type(error).__name__}: {error}"
+            self.where = place_of_error(error, self._home)
+        return None
+
+    def _next(self, environment: Environment, previous: ToolResult | None) -> Call | None:
+        if self._steps is None:
+            self._steps = environment.oracle(self._task)
+        call = next(self._steps) if previous is None else self._steps.send(parsed(previous.text))
+        if len(self.calls) == ORACLE_LIMIT:
+            self.problem = f"it made more than {ORACLE_LIMIT} calls"
+            return None
+        # Through JSON, as a model's call would come; whatever JSON cannot say, no model can call.
+        self.calls.append(Call(call.name, json.loads(canonical_json(dict(call.arguments)))))
+        return self.calls[-1]
+
+
+def demonstrate(environment: Environment, task: Task, seed: int, home: Path) -> Demonstration:
+    """Let the oracle play one task."""
+    policy = FromOracle(task, home)
+    transcript: Transcript = {}
+    _run(_steps(environment, Plan("", 0, task, seed, (), "oracle"), policy, transcript, home))
+    return Demonstration(task, tuple(policy.calls), policy.answer, transcript, policy.problem, policy.where)
+
+
+def play(environment: Environment, plan: Plan, home: Path) -> Transcript:
+    """Play a plan to its end and close the environment."""
+    transcript: Transcript = {}
+    _run(playing(environment, plan, transcript, home))
+    return transcript
+
+
+def playing(environment: Environment, plan: Plan, transcript: Transcript, home: Path) -> Iterator[None]:
+    """Play a plan step by step, filling ``transcript``; between steps other episodes may run."""
+    calls = iter(plan.calls)
+    return _steps(environment, plan, lambda *_: next(calls, None), transcript, home)
+
+
+def _run(episode: Iterator[None]) -> None:
+    for _ in episode:
+        pass
+
+
+def _steps(
+    environment: Environment, plan: Plan, policy: Policy, transcript: Transcript, home: Path
+) -> Iterator[None]:
+    transcript.update(tools=[], messages=[], results=[], final_state={}, fault=None)
+    stage = "reset"
+    try:
+        environment.reset(plan.task, plan.seed)
+        yield
+        stage = "system_prompt"
+        transcript["messages"] = opening(environment, plan.task)
+        stage = "schemas"
+        transcript["tools"] = environment.schemas()
+        result = None
+        while (call := policy(environment, result)) is not None:
+            stage = call.name
+            result = environment.call(call.name, copy.deepcopy(dict(call.arguments)))
+            entry = {"name": call.name, "arguments": dict(call.arguments)}
+            transcript["results"].append({**entry, "text": result.text, "is_error": result.is_error})
+            yield
+        stage = "final_state"
+        transcript["final_state"] = json.loads(canonical_json(dict(environment.final_state())))
+        stage = "stop"
+        environment.close()
+    except (Exception, SystemExit) as error:
+        transcript["fault"] = fault(error, stage, home)
+        _close_quietly(environment)
+
+
+def fault(error: BaseException, stage: str, home: Path) -> dict[str, str]:
+    """An exception as JSON."""
+    return {
+        "stage": stage,
+        "type": type(error).__name__,
+        "message": str(error),
+        "where": place_of_error(error, home),
+    }
+
+
+def opening(environment: Environment, task: Task) -> list[Message]:
+    """The messages an episode begins with: system prompt, where there is one, and the task's prompt."""
+    system = environment.system_prompt(task)
+    first: list[Message] = [{"role": "system", "content": system}] if system else []
+    return [*first, {"role": "user", "content": task.prompt}]
+
+
+def call_text(call: Call) -> str:
+    """A call as people write it, cut to a line."""
+    return shortened(
+        f"{call.name}({', '.join(f'{key}={value!r}' for key, value in call.arguments.items())})", 120
+    )
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, cut to ``limit`` characters."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def parsed(text: str) -> Any:
+    """A result as an oracle receives it: JSON as data, other text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _close_quietly(environment: Environment) -> None:
+    # The first exception is the one to report.
+    try:
+        environment.close()
+    except (Exception, SystemExit):
+        return

@@ -1,0 +1,107 @@
+"""Loading the user's Python: a file or a module by name, with errors that name the user's line."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from practicum.checks.places import place_of_error, shown
+from practicum.errors import EnvironmentFault, PracticumError
+
+
+def load_file(path: Path) -> ModuleType:
+    """The module of a Python file: executed once per process, whatever the path is spelled like.
+
+    While it executes, its folder is importable, as if it had been started as a script.
+
+    Raises:
+        EnvironmentFault: no such file, or it fails to import (with the line).
+    """
+    path = path.resolve()
+    if not path.is_file():
+        raise EnvironmentFault("no such environment file", where=str(path), fix="check the path")
+    loaded = _already_loaded(path)
+    if loaded is not None:
+        return loaded
+    name = f"practicum_file_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise EnvironmentFault("not a Python file", where=str(path), allowed="path/to/file.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with _importable(path.parent), _explained(str(path), path.parent):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def load_module(name: str, folder: Path) -> ModuleType:
+    """A module by its dotted name; modules in ``folder`` are found too.
+
+    Raises:
+        EnvironmentFault: no such module, or it fails to import (with the line).
+    """
+    with _importable(folder), _explained(name, folder):
+        return importlib.import_module(name)
+
+
+def _already_loaded(path: Path) -> ModuleType | None:
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if (
+            name != "__main__"
+            and isinstance(file, str)
+            and file.endswith(path.name)
+            and Path(file).resolve() == path
+        ):
+            return module
+    return None
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    before = sys.path[:]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextmanager
+def _explained(what: str, home: Path) -> Iterator[None]:
+    try:
+        yield
+    except PracticumError:
+        raise
+    except SyntaxError as error:
+        where = shown(error.filename or what, error.lineno or 1)
+        raise EnvironmentFault(f"{what} is not valid Python: {error.msg}", where=where) from error
+    except ModuleNotFoundError as error:
+        if error.name is not None and (what == error.name or what.startswith(f"{error.name}.")):
+            fix = f"install it, start in the folder that holds it ({home}), or name the file: path/to/file.py"
+            raise EnvironmentFault(
+                f"no module named {what!r}", allowed="package.module:Class", fix=fix
+            ) from error
+        fix = f"install {error.name!r} where Practicum is installed, or put it beside the environment's file"
+        raise EnvironmentFault(
+            f"{what} imports {error.name!r}, which is not there", where=place_of_error(error, home), fix=fix
+        ) from error
+    except ImportError as error:
+        fix = "for a file that imports from its own package, name it package.module:Class"
+        raise EnvironmentFault(
+            f"{what} cannot be imported: {error}", where=place_of_error(error, home), fix=fix
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise EnvironmentFault(
+            f"{what} cannot be imported: {type(error).__name__}: {error}",
+            where=place_of_error(error, home),
+            fix="mend that line",
+        ) from error

@@ -1,0 +1,240 @@
+"""From what a user types (a file, ``desk.py:Desk``, ``package.module:Desk``, a suite, a recipe) to a class.
+
+Training loads its environments here too, so what was checked is what is trained in.
+"""
+
+import copy
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import practicum
+from practicum.checks.modules import load_file, load_module
+from practicum.checks.places import place_of_error, place_of_method
+from practicum.digests import digest
+from practicum.environment import Environment
+from practicum.errors import EnvironmentFault, PracticumError
+from practicum.scoring import Judge
+from practicum.tasks import Task, load_tasks
+
+if TYPE_CHECKING:
+    from practicum.recipe import Recipe
+
+SPLITS = ("train", "validation", "test")
+
+_ALLOWED = (
+    "path/to/file.py, path/to/file.py:Class, package.module:Class, the name of a suite, or a recipe.yaml"
+)
+
+
+@dataclass(frozen=True)
+class EnvironmentTarget:
+    """An environment's class with what makes instances of it, and the score and reward beside it.
+
+    Attributes:
+        name: The target as the user typed it.
+        source: ``/absolute/file.py:Class`` or ``package.module:Class``: names the same class in any process.
+        folder: Where ``package.module`` is looked for beside the installed ones.
+        args: Arguments of the class, by name.
+        score, reward: None where the module has none under the default name.
+        datasets: Dataset files that stand in for the environment's own splits.
+    """
+
+    name: str
+    source: str
+    folder: Path
+    environment: type[Environment]
+    args: Mapping[str, Any]
+    module: ModuleType
+    score: Judge | None
+    reward: Judge | None
+    datasets: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """Folder of the file that defines the class."""
+        return Path(inspect.getfile(self.environment)).resolve().parent
+
+    def make(self) -> Environment:
+        """A fresh instance.
+
+        Raises:
+            EnvironmentFault: the class does not take the arguments, or its constructor raised.
+        """
+        try:
+            return self.environment(**copy.deepcopy(dict(self.args)))
+        except PracticumError:
+            raise
+        except Exception as error:
+            name = self.environment.__name__
+            given = ", ".join(f"{key}={value!r}" for key, value in self.args.items())
+            raise EnvironmentFault(
+                f"{name}({given}) raised {type(error).__name__}: {error}",
+                where=place_of_error(error, self.home),
+                allowed=f"{name}{inspect.signature(self.environment)}",
+                fix="mend environment_args, or the constructor",
+            ) from error
+
+    def tasks(self, split: str) -> list[Task]:
+        """Tasks of ``train``, ``validation`` or ``test``: the recipe's dataset, else the environment's own.
+
+        Raises:
+            EnvironmentFault: the environment has no such split, or gave something that is not a Task.
+            TaskError: the dataset cannot be read.
+        """
+        if split in self.datasets:
+            return list(load_tasks(self.datasets[split]))
+        tasks = list(self.make().tasks(split))
+        for task in tasks:
+            if not isinstance(task, Task):
+                raise EnvironmentFault(
+                    f"tasks({split!r}) gave {task!r}",
+                    where=place_of_method(self.environment, "tasks"),
+                    allowed="a list of practicum.Task",
+                )
+        return tasks
+
+
+def resolve_target(text: str) -> EnvironmentTarget:
+    """The environment that ``practicum check TARGET`` means: what ``load_target`` takes, or a recipe.
+
+    Raises:
+        EnvironmentFault: as ``load_target``.
+        RecipeError: the recipe is not valid.
+    """
+    if not text.endswith((".yaml", ".yml")):
+        return load_target(text)
+    from practicum.recipe import load_recipe
+
+    return target_of(load_recipe(text), name=text)
+
+
+def load_target(
+    spec: str, args: Mapping[str, Any] | None = None, *, score: str = "score", reward: str = "reward"
+) -> EnvironmentTarget:
+    """Find the environment that ``spec`` names.
+
+    Args:
+        spec: A file, a file and class, a module and class, or a suite's name.
+        args: Arguments of the class.
+        score, reward: Names of the score and the reward in the environment's module.
+
+    Raises:
+        EnvironmentFault: nothing there, not exactly one environment there, or it fails to import; or no score
+            or reward of a name other than the default.
+    """
+    module, wanted, folder = _module(spec)
+    name, environment = _class(module, wanted, spec)
+    file = Path(inspect.getfile(environment)).resolve()
+    by_file = spec.rpartition(":")[0].endswith(".py") or spec.endswith(".py")
+    where = str(Path(str(module.__file__)).resolve()) if by_file else module.__name__
+    source, arguments = f"{where}:{name}", dict(args or {})
+    judges = _judge(module, score, "score", file), _judge(module, reward, "reward", file)
+    return EnvironmentTarget(spec, source, folder, environment, arguments, module, *judges)
+
+
+def target_of(recipe: "Recipe", *, name: str = "") -> EnvironmentTarget:
+    """The environment a recipe trains in, with its arguments, score, reward and datasets.
+
+    Raises:
+        EnvironmentFault: the recipe names no environment, or not one that can be loaded.
+    """
+    if recipe.environment is None:
+        raise EnvironmentFault(
+            "the recipe names no environment",
+            where=name,
+            fix="set environment: path/to/file.py:Class in the recipe",
+        )
+    found = load_target(recipe.environment, recipe.environment_args, score=recipe.score, reward=recipe.reward)
+    files = {"train": recipe.training_dataset, "validation": recipe.validation_dataset}
+    datasets = {split: path for split, path in files.items() if path is not None}
+    return replace(found, name=name or recipe.environment, datasets=datasets)
+
+
+def task_record(task: Task) -> dict[str, Any]:
+    """What of a task must be equal everywhere."""
+    return {
+        "id": task.id,
+        "prompt": task.prompt,
+        "answer": None if task.answer is None else dict(task.answer),
+    }
+
+
+def task_digest(task: Task) -> str:
+    """Digest of ``task_record``; of its ``repr`` where the label is no JSON."""
+    try:
+        return digest(task_record(task))
+    except (TypeError, ValueError):
+        return digest(repr(task_record(task)))
+
+
+def suites() -> list[str]:
+    """Names of the environments that ship with Practicum."""
+    folder = Path(practicum.__file__).parent / "suites"
+    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg)
+
+
+def _module(spec: str) -> tuple[ModuleType, str, Path]:
+    """The module, the class asked for (empty: the only one), and the folder modules are looked for in."""
+    here = Path.cwd()
+    place, colon, wanted = spec.rpartition(":") if ":" in spec else (spec, "", "")
+    if colon and not wanted.isidentifier():
+        raise EnvironmentFault(f"{wanted!r} is not the name of a class", where=spec, allowed=_ALLOWED)
+    if place.endswith(".py"):
+        return load_file(Path(place).expanduser()), wanted, here
+    if place in suites():
+        return load_module(f"practicum.suites.{place}", here), wanted, here
+    if not colon or not all(part.isidentifier() for part in place.split(".")):
+        near = get_close_matches(place, suites(), n=1)
+        raise EnvironmentFault(
+            f"no environment is called {spec!r}",
+            allowed=f"{_ALLOWED}. Suites: {', '.join(suites())}",
+            fix=f"did you mean {near[0]}?" if near else "",
+        )
+    return load_module(place, here), wanted, here
+
+
+def _class(module: ModuleType, wanted: str, spec: str) -> tuple[str, type[Environment]]:
+    found = {name: value for name, value in vars(module).items() if _is_environment(value)}
+    if wanted in found:
+        return wanted, found[wanted]
+    # By class, so that a second name for the same one is no second environment.
+    own = {value: name for name, value in found.items() if value.id and _defined_in(value, module)}
+    names, where = list(own.values()), str(module.__file__)
+    if wanted:
+        exists = getattr(module, wanted, None) is not None
+        problem = "is not a subclass of practicum.Environment" if exists else "does not exist"
+        allowed = ", ".join(names) or "a subclass of practicum.Environment"
+        raise EnvironmentFault(f"{wanted} {problem}", where=where, allowed=allowed)
+    if len(own) == 1:
+        return names[0], next(iter(own))
+    if not own:
+        fix = 'subclass practicum.Environment and give it id, version = "my-environment", "1.0.0"'
+        raise EnvironmentFault("no environment is defined here", where=where, fix=fix)
+    choices = ", ".join(f"{spec}:{name}" for name in names)
+    raise EnvironmentFault(
+        f"{len(own)} environments are defined here", where=where, allowed=choices, fix="name one"
+    )
+
+
+def _is_environment(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Environment) and value is not Environment
+
+
+def _defined_in(cls: type, module: ModuleType) -> bool:
+    return cls.__module__ == module.__name__ or cls.__module__.startswith(f"{module.__name__}.")
+
+
+def _judge(module: ModuleType, name: str, default: str, file: Path) -> Judge | None:
+    judge: Judge | None = getattr(module, name, None)
+    if callable(judge) or (judge is None and name == default):
+        return judge
+    problem = f"there is no {name!r} beside the environment" if judge is None else f"{name!r} is {judge!r}"
+    raise EnvironmentFault(
+        problem, where=str(file), allowed="a function of a practicum Rollout", fix=f"define {name}"
+    )

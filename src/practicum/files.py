@@ -51,7 +51,11 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
         if target.exists():
             old = target.with_name(f".{target.name}.{os.getpid()}.old")
             target.rename(old)
-            beside.rename(target)
+            try:
+                beside.rename(target)
+            except OSError:
+                old.rename(target)
+                raise
             shutil.rmtree(old)
         else:
             beside.rename(target)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from practicum.digests import digest
+from practicum.digests import canonical_json, digest
 from practicum.errors import TaskError
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv")
@@ -36,7 +36,7 @@ class TaskSet(Sequence[Task]):
     """An ordered, duplicate-free list of tasks.
 
     Raises:
-        TaskError: no tasks, an id used twice, or a prompt used twice with the same answer.
+        TaskError: no tasks, an id used twice, or a prompt used twice.
     """
 
     def __init__(self, tasks: Iterable[Task], name: str = "tasks") -> None:
@@ -82,7 +82,7 @@ def load_tasks(path: Path) -> TaskSet:
         raise TaskError("no such dataset file", where=str(path), fix="check the path in the recipe")
     try:
         rows = _rows(path)
-    except (UnicodeDecodeError, OSError, csv.Error) as error:
+    except (UnicodeDecodeError, OSError) as error:
         raise TaskError(f"cannot read the dataset: {error}", where=str(path)) from error
     return TaskSet((_task(row, line, path) for line, row in rows), name=path.name)
 
@@ -114,16 +114,35 @@ def _rows(path: Path) -> list[tuple[int, Any]]:
         except pa.ArrowInvalid as error:
             raise TaskError(f"not a Parquet file: {error}", where=str(path)) from error
     if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            return [(reader.line_num, row) for row in reader]
+        return _csv_rows(path)
+    text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".jsonl":
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: it also cuts at U+2028 and the like, which JSON allows within a string.
+        lines = text.split("\n")
         return [(n, _json(line, path, n)) for n, line in enumerate(lines, start=1) if line.strip()]
-    rows = _json(path.read_text(encoding="utf-8"), path, 1)
+    rows = _json(text, path, 1)
     if not isinstance(rows, list):
         raise TaskError("a .json dataset must be a list of rows", where=str(path), fix="wrap the rows in [ ]")
     return list(enumerate(rows, start=1))
+
+
+def _csv_rows(path: Path) -> list[tuple[int, Any]]:
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream, strict=True)
+        rows = []
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    problem = "more" if None in row else "fewer"
+                    raise TaskError(
+                        f"the row has {problem} cells than the header",
+                        where=f"{path}, line {reader.line_num}",
+                        fix="quote cells that hold commas or line breaks",
+                    )
+                rows.append((reader.line_num, row))
+        except csv.Error as error:
+            raise TaskError(f"broken CSV: {error}", where=f"{path}, line {reader.reader.line_num}") from error
+    return rows
 
 
 def _json(text: str, path: Path, line: int) -> Any:
@@ -147,5 +166,17 @@ def _task(row: Any, line: int, path: Path) -> Task:
     answer = rest.pop("answer", None)
     if isinstance(answer, str):
         answer = _json(answer, path, line) if answer.lstrip().startswith("{") else {"answer": answer}
+    elif answer is not None and not isinstance(answer, dict):
+        answer = {"answer": answer}
     identifier = rest.pop("id", None)
-    return Task(str(identifier if identifier is not None else f"{path.stem}-{line}"), prompt, answer, rest)
+    task = Task(str(identifier if identifier is not None else f"{path.stem}-{line}"), prompt, answer, rest)
+    try:
+        canonical_json(task.to_dict())
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"a column holds what is not JSON: {error}",
+            where=where,
+            allowed="text, finite numbers, booleans, null, lists and objects of these",
+            fix="write dates and the like as text",
+        ) from error
+    return task

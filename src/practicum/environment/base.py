@@ -127,11 +127,11 @@ class Environment:
         """Run one tool call. A wrong call or a ``ToolError`` is a result for the agent, never an exception."""
         if self.task is None:
             raise EnvironmentFault("a tool was called outside an episode", fix="call reset(task, seed) first")
-        spec = self._tools.get(name)
+        offered = [schema["function"]["name"] for schema in self.schemas()]
         try:
-            if spec is None:
-                raise ToolError(f"unknown tool {name!r}; available: {', '.join(self._tools)}")
-            value = getattr(self, name)(**spec.check(arguments))
+            if name not in offered:
+                raise ToolError(f"unknown tool {name!r}; available: {', '.join(offered)}")
+            value = getattr(self, name)(**self._tools[name].check(arguments))
         except ToolError as error:
             return ToolResult(canonical_json({"error": str(error)}), is_error=True)
         return ToolResult(_text(value, name))

@@ -42,6 +42,10 @@ class Fixture(Mapping[str, Any]):
             raise ToolError(f"no record {key!r} in {self.name}{hint}")
         return self._rows[key]
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The response, or ``default`` where none was recorded."""
+        return self._rows.get(key, default)
+
     def __contains__(self, key: object) -> bool:
         return key in self._rows
 

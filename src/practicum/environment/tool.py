@@ -1,5 +1,6 @@
 """``@tool``: a method's types become its schema, and calls are checked against them."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,9 +36,9 @@ class ToolSpec:
     description: str
     arguments: type[BaseModel]
 
-    @property
+    @functools.cached_property
     def schema(self) -> dict[str, Any]:
-        """The OpenAI function schema."""
+        """The OpenAI function schema; one object for all, not to be changed."""
         parameters = self.arguments.model_json_schema()
         parameters.pop("title", None)
         parameters.pop("description", None)
@@ -77,7 +78,10 @@ def collect_tools(cls: type) -> dict[str, ToolSpec]:
 
 def _spec(name: str, function: Any) -> ToolSpec:
     fields: dict[str, Any] = {}
-    hints = get_type_hints(function, include_extras=True)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise _fault(function, f"a type of tool {name!r} cannot be found: {error}") from error
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise _fault(function, f"tool {name!r} takes variable arguments, which no schema can express")

@@ -9,6 +9,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from practicum.errors import RolloutError
@@ -43,27 +44,37 @@ async def judge(function: Judge, rollout: Rollout) -> Judgement:
         if inspect.isawaitable(result):
             result = await result
     except Exception as error:
-        raise RolloutError(f"{name} raised {type(error).__name__}: {error}", where=f"task {rollout.task.id}") from error
+        raise RolloutError(
+            f"{name} raised {type(error).__name__}: {error}", where=f"task {rollout.task.id}"
+        ) from error
     components: Mapping[str, float] = {}
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
         result, components = result
     values = tuple(result) if isinstance(result, Sequence) and not isinstance(result, str) else (result,)
     low = -1.0 if getattr(function, "signed", False) else 0.0
-    _check(name, {"": sum(values) if _numbers(values) else values}, rollout, low, 1.0)
-    _check(name, {f"component {key!r} ": value for key, value in components.items()}, rollout, -math.inf, math.inf)
+    total = sum(map(_float, values)) if values else math.nan
+    where = f"task {rollout.task.id}"
+    if not low <= total <= 1.0:
+        raise RolloutError(
+            f"{name} gave {result!r}",
+            where=where,
+            allowed=f"a number, or one per turn, whose sum lies in [{low:g}, 1]",
+            fix="mend the function; for negative rewards set its attribute signed = True",
+        )
+    for key, value in components.items():
+        if not math.isfinite(_float(value)):
+            raise RolloutError(
+                f"{name} gave component {key!r} {value!r}",
+                where=where,
+                allowed="a finite number",
+                fix="mend the function",
+            )
     return Judgement(tuple(map(float, values)), {key: float(value) for key, value in components.items()})
 
 
-def _numbers(values: Sequence[Any]) -> bool:
-    return bool(values) and all(isinstance(value, int | float) for value in values)
-
-
-def _check(name: str, numbers: Mapping[str, Any], rollout: Rollout, low: float, high: float) -> None:
-    for label, value in numbers.items():
-        if not isinstance(value, int | float) or math.isnan(value) or not low <= value <= high:
-            raise RolloutError(
-                f"{name} gave {label}{value!r}",
-                where=f"task {rollout.task.id}",
-                allowed=f"a number, or one per turn, whose sum lies in [{low:g}, {high:g}]",
-                fix="mend the function; for negative rewards set its attribute signed = True",
-            )
+def _float(value: Any) -> float:
+    """The number as a float; NaN, which lies in no range, for everything else."""
+    try:
+        return float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return math.nan

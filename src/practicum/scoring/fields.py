@@ -29,7 +29,9 @@ class FieldScore:
 
     def __call__(self, rollout: Rollout) -> tuple[float, dict[str, float]]:
         """The score in [0, 1] and its components: ``format``, ``exact`` and ``field/NAME``."""
-        label = rollout.task.answer or {}
+        label = rollout.task.answer
+        if not label:
+            raise ValueError(f"task {rollout.task.id!r} has no answer to compare with")
         given = tagged_object(rollout.answer, self.tag)
         well_formed = given is not None and set(given) == set(label)
         right = {name: given is not None and name in given and same(given[name], label[name]) for name in label}

@@ -22,6 +22,8 @@ from transformers import AttentionInterface
 from practicum.errors import ModelError
 
 NAME = "practicum"
+ALTERING = ("softcap", "s_aux")
+"""Arguments with which a model family changes the softmax itself (Gemma 2's soft cap, GPT-OSS's sinks)."""
 
 
 class Layout(Protocol):
@@ -123,7 +125,7 @@ def _attention(
     **unused: Any,
 ) -> tuple[Tensor, None]:
     """Transformers' attention interface; query (1, H, T, D), key and value (1, K, T, D)."""
-    del attention_mask, dropout, unused
+    del attention_mask, dropout
     if practicum_layout is None:
         raise ModelError("a model prepared for Practicum was called without a layout", fix="call it through the engine")
     if sliding_window is not None and practicum_layout.longest > sliding_window:
@@ -131,6 +133,12 @@ def _attention(
             f"a sequence of {practicum_layout.longest} tokens exceeds the model's sliding window of {sliding_window}",
             allowed="sequences within the window; the local engine computes full attention only",
             fix="lower max_sequence_length or choose a model without sliding-window layers",
+        )
+    if changed := sorted(name for name in ALTERING if unused.get(name) is not None):
+        raise ModelError(
+            f"the model's attention needs {', '.join(changed)}, which the local engine does not compute",
+            allowed="plain softmax attention, as in Llama, Qwen, Gemma 3 or SmolLM",
+            fix="choose a model of such a family",
         )
     layer = int(getattr(module, "layer_idx", 0))
     out_THD = practicum_layout.attend(layer, query[0], key[0], value[0], scaling)

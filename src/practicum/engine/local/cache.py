@@ -46,8 +46,9 @@ class Lane:
         """Close a row; the last row takes its number. Returns the session that moved, if one did."""
         last = len(self.rows) - 1
         if row != last:
-            for cache in (*self._keys, *self._values):
-                cache[row] = cache[last]
+            if self.rows[last]:
+                for cache in (*self._keys, *self._values):
+                    cache[row] = cache[last]
             self.rows[row], self.sessions[row] = self.rows[last], self.sessions[last]
         self.rows.pop()
         moved = self.sessions.pop()

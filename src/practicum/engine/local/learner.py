@@ -73,6 +73,11 @@ class LocalLearner:
         tokens = sum(int(datum.mask.sum()) for datum in data)
         if not tokens:
             return StepStats(0.0, 0)
+        if any(datum.mask[0] for datum in data):
+            raise ModelError(
+                "the first token of a sequence is marked as trained, but nothing precedes it to predict it from",
+                fix="start every sequence with at least one context token",
+            )
         total, sums = 0.0, dict[str, float]()
         for batch in micro_batches(data, self._budget):
             value, metrics, n = self._micro_batch(batch, loss, config)
@@ -164,7 +169,7 @@ class LocalLearner:
         self.restore(saved)
         for name, step in about["steps"].items():
             self._optimizer.state[self._masters[name]] = {
-                "step": torch.tensor(step),
+                "step": torch.tensor(step, device=self._policy.shape.device),
                 "exp_avg": state[f"exp_avg.{name}"].to(self._policy.shape.device),
                 "exp_avg_sq": state[f"exp_avg_sq.{name}"].to(self._policy.shape.device),
             }

@@ -66,7 +66,10 @@ def model_digest(folder: Path) -> str:
 
 def load_tokenizer(folder: Path) -> Any:
     """The folder's tokenizer."""
-    return AutoTokenizer.from_pretrained(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot load the tokenizer: {error}", where=str(folder)) from error
 
 
 def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:

@@ -31,6 +31,8 @@ class Policy:
             head_size=getattr(config, "head_dim", None) or config.hidden_size // heads,
             device=model.device,
         )
+        # What some families do to logits after the head: Cohere multiplies, Granite divides, Gemma 2 caps.
+        self._scale: float = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1.0)
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
 
     @classmethod
@@ -58,6 +60,8 @@ class Policy:
         """Float32 logits of (N, width) hidden states, shape (N, vocabulary)."""
         head = self.model.get_output_embeddings()
         logits: Tensor = head(hidden).float()
+        if self._scale != 1.0:
+            logits = logits * self._scale
         if self._softcap is not None:
             logits = torch.tanh(logits / self._softcap) * self._softcap
         return logits

@@ -11,11 +11,11 @@ come over HTTP arrive when they arrive; for them this cannot be promised.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class _Request:
         stopped = bool(self.tokens) and self.tokens[-1] in self.params.stop_token_ids
         if not stopped and len(self.tokens) < self.params.max_tokens:
             return None
-        reason = "stop" if stopped else "length"
+        reason: Literal["stop", "length"] = "stop" if stopped else "length"
         return Sample(tuple(self.tokens), tuple(self.logprobs), tuple(self.versions), reason)
 
 
@@ -72,6 +72,9 @@ class LocalSampler:
         self._driver: asyncio.Task[None] | None = None
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "practicum-sampler")
+        self._stepping = False
+        self._evicted: set[str] = set()
+        self._stale = False
         self.tokens_sampled = 0
         self.tokens_fed = 0
 
@@ -114,15 +117,39 @@ class LocalSampler:
         self._active[session] = request
         self._arrived.set()
         if self._driver is None or self._driver.done():
+            self._arrived = asyncio.Event()  # an event belongs to the loop it was first waited on
             self._driver = loop.create_task(self._drive())
         try:
             return await request.future
         finally:
-            self._active.pop(session, None)
+            self._forget(request)
 
     def release(self, session: str) -> None:
         """Forget a session's cache and generator."""
         self._random.pop(session, None)
+        self._evict(session)
+
+    def weights_changed(self) -> None:
+        """Drop every cached key and value: they belong to the weights before."""
+        if self._stepping:
+            self._stale = True
+            return
+        self._lanes.clear()
+        self._rows.clear()
+
+    def _forget(self, request: _Request) -> None:
+        """Close a request; a later one of the same session stays."""
+        if self._active.get(request.session) is request:
+            del self._active[request.session]
+
+    def _evict(self, session: str) -> None:
+        """Free a session's row. Not under a step of the other thread: that waits until the step is over."""
+        if self._stepping:
+            self._evicted.add(session)
+            return
+        self._free(session)
+
+    def _free(self, session: str) -> None:
         place = self._rows.pop(session, None)
         if place is None:
             return
@@ -130,11 +157,6 @@ class LocalSampler:
         moved = lane.remove_row(row)
         if moved is not None:
             self._rows[moved] = (lane, row)
-
-    def weights_changed(self) -> None:
-        """Drop every cached key and value: they belong to the weights before."""
-        self._lanes.clear()
-        self._rows.clear()
 
     async def _drive(self) -> None:
         """Step while there is work, giving agents time to react between steps."""
@@ -150,18 +172,32 @@ class LocalSampler:
                 if all(request.session in self._attached for request in batch):
                     finished = self._step(batch)
                 else:
-                    loop = asyncio.get_running_loop()
-                    finished = await loop.run_in_executor(self._thread, self._step, batch)
+                    finished = await self._step_in_thread(batch)
             except Exception as error:  # one bad batch must fail its rollouts, not hang the run
                 for request in batch:
                     if not request.future.done():
                         request.future.set_exception(error)
                 finished = []
             for request, sample in finished:
-                self._active.pop(request.session, None)
+                self._forget(request)
                 if not request.future.done():
                     request.future.set_result(sample)
             await asyncio.sleep(0)
+
+    async def _step_in_thread(self, batch: list[_Request]) -> list[tuple[_Request, Sample]]:
+        """One step beside the event loop; what was released meanwhile is freed when it is over."""
+        step = asyncio.get_running_loop().run_in_executor(self._thread, self._step, batch)
+        self._stepping = True
+        try:
+            return await step
+        finally:
+            self._stepping = False
+            for session in self._evicted:
+                self._free(session)
+            self._evicted.clear()
+            if self._stale:
+                self._stale = False
+                self.weights_changed()
 
     @torch.no_grad()
     def _step(self, batch: list[_Request]) -> list[tuple[_Request, Sample]]:
@@ -185,9 +221,7 @@ class LocalSampler:
         lane, row = self._rows[request.session]
         wanted = request.prompt + request.tokens
         if tuple(wanted[: len(lane.prefix)]) != lane.prefix or len(wanted) == len(lane.prefix):
-            random = self._random[request.session]
-            self.release(request.session)
-            self._random[request.session] = random
+            self._free(request.session)
             return []
         tail = wanted[len(lane.prefix) :]
         cached = lane.rows[row]
@@ -282,8 +316,11 @@ def _invert(probs_NV: Tensor, uniform: list[float]) -> Tensor:
     costs more than the rest of sampling together.
     """
     n, vocabulary = probs_NV.shape
-    blocks_NBS = torch.nn.functional.pad(probs_NV, (0, -vocabulary % BLOCK)).view(n, -1, BLOCK)
-    mass_NB = blocks_NBS.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    if vocabulary % BLOCK:
+        probs_NV = torch.nn.functional.pad(probs_NV, (0, -vocabulary % BLOCK))
+    blocks_NBS = probs_NV.view(n, -1, BLOCK)
+    # Blocks are summed in float32: a float64 sum over the vocabulary costs more than the model's own head.
+    mass_NB = blocks_NBS.sum(dim=-1).cumsum(dim=-1, dtype=torch.float64)
     aim_N = torch.tensor(uniform, dtype=torch.float64, device=probs_NV.device) * mass_NB[:, -1]
     block_N = _first_above(mass_NB, aim_N)
     row_N = torch.arange(n, device=probs_NV.device)

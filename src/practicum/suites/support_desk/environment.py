@@ -8,7 +8,9 @@ Everything is recorded data (``fixtures/``, made by ``generate.py``); nothing is
 are disjoint by ticket and by the combination of facts the answer depends on.
 """
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from practicum.environment import Call, Environment, Oracle, tool
 from practicum.errors import EnvironmentFault
@@ -17,11 +19,14 @@ from practicum.tasks import Task
 
 LEVELS = (2, 4)
 
+Key = Annotated[str, Field(max_length=64)]
+"""An id or a name that a table is looked up by."""
+
 PROCEDURE = {
     2: (
         "You work on a support desk. Look up the ticket, then its account. Then answer.\n"
         "queue: the ticket's topic. region: the account's region.\n"
-        "priority: urgent if severity is 1; high if severity is 2 and plan is gold; else normal."
+        "priority: urgent if severity is critical; else high if plan is gold; else normal."
     ),
     4: (
         "You work on a support desk. Look up the ticket, its account, the account's contract and the policy of the "
@@ -47,7 +52,9 @@ class SupportDesk(Environment):
         super().__init__()
         if level not in LEVELS:
             raise EnvironmentFault(
-                f"support_desk has no level {level!r}", allowed=" or ".join(map(str, LEVELS)), fix="set environment_args"
+                f"support_desk has no level {level!r}",
+                allowed=" or ".join(map(str, LEVELS)),
+                fix="set environment_args",
             )
         self.level = level
         self.max_turns = {2: 5, 4: 8}[level]
@@ -56,34 +63,34 @@ class SupportDesk(Environment):
         return {"level": self.level}
 
     @tool
-    def get_ticket(self, ticket_id: str) -> dict[str, Any]:
+    def get_ticket(self, ticket_id: Key) -> dict[str, Any]:
         """a ticket's account, topic, severity"""
         return self.fixture("tickets")[ticket_id]
 
     @tool
-    def get_account(self, account_id: str) -> dict[str, Any]:
+    def get_account(self, account_id: Key) -> dict[str, Any]:
         """an account's region, plan or contract"""
         account = self.fixture("accounts")[account_id]
         kept = ("region", "plan") if self.level == 2 else ("region", "contract")
         return {name: account[name] for name in kept}
 
     @tool
-    def get_contract(self, contract_id: str) -> dict[str, Any]:
+    def get_contract(self, contract_id: Key) -> dict[str, Any]:
         """a contract's tier and term"""
         return self.fixture("contracts")[contract_id]
 
     @tool
-    def get_policy(self, tier: str) -> dict[str, Any]:
+    def get_policy(self, tier: Key) -> dict[str, Any]:
         """a tier's response hours and cover"""
         return self.fixture("policies")[tier]
 
     @tool
-    def get_order(self, order_id: str) -> dict[str, Any]:
+    def get_order(self, order_id: Key) -> dict[str, Any]:
         """an order's status"""
         return self.fixture("orders")[order_id]
 
     @tool
-    def search_articles(self, topic: str) -> dict[str, Any]:
+    def search_articles(self, topic: Key) -> dict[str, Any]:
         """help articles on a topic"""
         return self.fixture("articles")[topic]
 
@@ -105,7 +112,9 @@ class SupportDesk(Environment):
 
     def oracle(self, task: Task) -> Oracle:
         """Looks up what the procedure asks for and answers from what the tools said."""
-        ticket = yield Call("get_ticket", {"ticket_id": task.prompt.removeprefix("Handle ticket ").rstrip(".")})
+        ticket = yield Call(
+            "get_ticket", {"ticket_id": task.prompt.removeprefix("Handle ticket ").rstrip(".")}
+        )
         account = yield Call("get_account", {"account_id": ticket["account"]})
         facts = {**ticket, **account}
         if self.level == 4:
@@ -114,29 +123,34 @@ class SupportDesk(Environment):
             facts |= {**contract, **policy}
         return final_output(verdict(facts, self.level))
 
-    def _answer(self, ticket_id: str) -> dict[str, Any]:
+    def _answer(self, ticket_id: Key) -> dict[str, Any]:
         ticket = self.fixture("tickets")[ticket_id]
         account = self.fixture("accounts")[ticket["account"]]
         contract = self.fixture("contracts")[account["contract"]]
-        return verdict({**ticket, **account, **contract, **self.fixture("policies")[contract["tier"]]}, self.level)
+        return verdict(
+            {**ticket, **account, **contract, **self.fixture("policies")[contract["tier"]]}, self.level
+        )
 
 
 def verdict(facts: dict[str, Any], level: int) -> dict[str, Any]:
     """The right answer to a ticket, from the facts the lookups give."""
     answer = {"queue": facts["topic"], "region": facts["region"]}
     if level == 2:
-        high = facts["severity"] == 2 and facts["plan"] == "gold"
-        answer["priority"] = "urgent" if facts["severity"] == 1 else "high" if high else "normal"
+        high = facts["plan"] == "gold"
+        answer["priority"] = "urgent" if facts["severity"] == "critical" else "high" if high else "normal"
         return answer
     # The rule to discover: short cover for what hurts now, or an old contract in trouble.
-    pressing = facts["severity"] == 1 and facts["hours"] > 4
-    expiring = facts["term"] == "monthly" and facts["severity"] != 3
+    pressing = facts["severity"] == "critical" and facts["hours"] > 4
+    expiring = facts["term"] == "monthly" and facts["severity"] != "minor"
     return answer | {"hours": facts["hours"], "escalate": "yes" if pressing or expiring else "no"}
 
 
 def final_output(answer: dict[str, Any]) -> str:
     """The answer as the procedure wants it written."""
-    body = ",".join(f'"{key}":{value if isinstance(value, int) else f"{chr(34)}{value}{chr(34)}"}' for key, value in answer.items())
+    body = ",".join(
+        f'"{key}":{value if isinstance(value, int) else f"{chr(34)}{value}{chr(34)}"}'
+        for key, value in answer.items()
+    )
     return f"<final_output>{{{body}}}</final_output>"
 
 

@@ -13,7 +13,8 @@ from practicum.files import write_text
 SEED = 20261121
 TOPICS = ("billing", "login", "delivery", "refund", "outage", "upgrade")
 REGIONS = ("north", "south", "east", "west", "central")
-PLANS = ("basic", "silver", "gold")
+PLANS = ("basic", "gold")
+SEVERITIES = ("critical", "major", "minor")
 TERMS = ("monthly", "yearly", "trial")
 HOURS = {"bronze": 24, "copper": 8, "iron": 4, "steel": 2}
 SIZES = {"train": 540, "validation": 120, "test": 240}
@@ -30,7 +31,7 @@ def tables(seed: int = SEED) -> dict[str, dict[str, Any]]:
         for number in range(100, 400)
     }
     tickets = {
-        f"T{number}": {"account": rng.choice(list(accounts)), "topic": rng.choice(TOPICS), "severity": rng.randint(1, 3)}
+        f"T{number}": {"account": rng.choice(list(accounts)), "topic": rng.choice(TOPICS), "severity": rng.choice(SEVERITIES)}
         for number in range(100, 1000)
     }
     orders = {f"O{number}": {"status": rng.choice(("open", "sent", "lost"))} for number in range(100, 200)}

@@ -1,0 +1,60 @@
+"""The fair control: what would the same minutes of plain supervised training have given?
+
+A fresh base model imitates the run's own demonstrations for as long as foothold and reinforcement took together,
+and keeps the pass whose held-out loss is best. It is then evaluated like the trained model.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from practicum.training.foothold import imitate
+from practicum.training.pipeline import Pipeline
+from practicum.training.warmstart import record_pass, supervision
+from practicum.training.workbench import build
+
+MOST_PASSES = 200
+"""An upper bound; minutes end the control long before."""
+
+
+def run_control(pipeline: Pipeline) -> None:
+    """Train and evaluate the control; recorded under the label ``control``. Done once per run."""
+    run, recipe, console = pipeline.run, pipeline.run.recipe, pipeline.console
+    if all((run.folder / "evaluations" / f"control-{mode}.json").exists() for mode in pipeline.modes):
+        return
+    budget = supervised_and_reinforced_seconds(run.folder)
+    with build(recipe) as bench, console.status("control: playing the oracle's demonstrations") as status:
+        _, data, held_out = supervision(bench)
+        began = last = time.monotonic()
+        passes = imitate(
+            bench.learner,
+            data,
+            held_out,
+            epochs=MOST_PASSES,
+            batch_size=recipe.warmstart_batch_size,
+            learning_rate=recipe.warmstart_learning_rate,
+            seed=recipe.seed,
+            select_best=True,
+            enough=lambda: time.monotonic() - began >= budget,
+        )
+        for done in passes:
+            now = time.monotonic()
+            record_pass(run, "control", done, now - last)
+            last = now
+            status.update(
+                f"control, pass {done.epoch}: held-out loss {done.validation_loss:.4f}, {now - began:.0f}/{budget:.0f} s"
+            )
+        status.stop()
+        Pipeline(run, bench, console).evaluate("control")
+
+
+def supervised_and_reinforced_seconds(folder: Path) -> float:
+    """Seconds the run spent on foothold and reinforcement, evaluations left out."""
+    total = 0.0
+    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["phase"] == "rl":
+            total += entry["metrics"]["timing_s/step"]
+        elif entry["phase"] == "foothold":
+            total += entry["metrics"]["timing_s/training"]
+    return total

@@ -1,0 +1,170 @@
+"""Whole runs: beginning one, going on with an interrupted one, evaluating one again."""
+
+import errno
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from practicum.errors import RunError
+from practicum.evaluation.evaluator import Evaluation, read_evaluation
+from practicum.recipe import Recipe
+from practicum.training.checkpoint import newest_step
+from practicum.training.control import run_control
+from practicum.training.pipeline import Pipeline
+from practicum.training.run import Run, default_folder, named_folder, require_run
+from practicum.training.summary import print_evaluations, print_examples, print_next
+from practicum.training.workbench import Workbench, build
+
+LABELS = ("base", "foothold", "trained", "control")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+
+def run_demo(recipe: Recipe, console: Console, *, name: str, control: bool) -> None:
+    """Check, baseline, foothold, reinforcement, evaluation, report, in a fresh run folder."""
+    folder = default_folder(name)
+    console.rule(f"[bold]Practicum demo[/]  run folder {folder}")
+    with open_pipeline(folder, console, recipe, {"whole": True, "control": control}) as pipeline:
+        _carry_out(pipeline, whole=True, control=control)
+
+
+def train_run(recipe: Recipe, console: Console, *, name: str) -> None:
+    """Foothold, reinforcement, evaluation, report; in a new run folder, or in one with a baseline or foothold.
+
+    Raises:
+        RunError: the folder holds a run that has begun reinforcement, or one with another recipe.
+    """
+    folder = named_folder(name)
+    step = newest_step(folder)
+    if step:
+        raise RunError(
+            f"{folder} already holds a run, now at step {step}",
+            fix=f"continue it with: practicum resume {folder}; or give the new run another name with --run NAME",
+        )
+    with open_pipeline(folder, console, recipe) as pipeline:
+        _carry_out(pipeline, whole=False, control=False)
+
+
+def resume_run(folder: Path, console: Console) -> None:
+    """Carry out what an interrupted run still lacks."""
+    require_run(folder)
+    with open_pipeline(folder, console) as pipeline:
+        begun_as = pipeline.run.begun_as
+        pipeline.run.events.append("resume")
+        _carry_out(pipeline, whole=bool(begun_as.get("whole")), control=bool(begun_as.get("control")))
+
+
+def evaluate_run(folder: Path, console: Console) -> None:
+    """Evaluate a run's newest weights on the test split, beside what is on record."""
+    require_run(folder)
+    if not (folder / "checkpoints").exists():
+        raise RunError(f"{folder} has no checkpoint to evaluate", fix=f"practicum resume {folder}")
+    with open_pipeline(folder, console) as pipeline:
+        pipeline.evaluate("trained" if pipeline.foothold() else "foothold")
+        print_evaluations(evaluations_of(folder), console)
+        console.print(f"on record in {folder}; page: {pipeline.report()}", markup=False)
+
+
+@contextmanager
+def open_pipeline(
+    folder: Path, console: Console, recipe: Recipe | None = None, begun_as: Mapping[str, Any] | None = None
+) -> Iterator[Pipeline]:
+    """A pipeline in a run folder: a new run, or one begun before.
+
+    Nothing is written until all that the recipe names has been loaded.
+
+    Args:
+        folder: The run's.
+        console: Where progress is shown.
+        recipe: Of a new run; where a run is there, it must have been begun with the same. None: that run's own.
+        begun_as: Recorded with a new run.
+
+    Raises:
+        RunError: the folder holds a run with another recipe, or the disk is full.
+    """
+    began = time.monotonic()
+    try:
+        with ExitStack() as stack:
+            run = None
+            if recipe is None or (folder / "recipe.yaml").exists():
+                run = stack.enter_context(Run.reopen(folder, began))
+                recipe = _same(run, recipe or run.recipe)
+            bench = stack.enter_context(_built(recipe, console))
+            if run is None:
+                run = stack.enter_context(Run.create(folder, recipe, began))
+            for note in run.describe(bench, begun_as or {}):
+                console.print(f"{note}: the run goes on, but not bit for bit as before", style="yellow", markup=False)
+            yield Pipeline(run, bench, console)
+    except KeyboardInterrupt:
+        console.print()
+        if (folder / "recipe.yaml").exists():
+            text = f"stopped; what is on record is whole. Go on with: practicum resume {folder}"
+        else:
+            text = "stopped before the run began; nothing was written"
+        console.print(text, markup=False, soft_wrap=True)
+        raise
+    except Exception as error:
+        if not _disk_full(error):
+            raise
+        raise RunError(
+            f"cannot write: {error}",
+            where=str(folder),
+            fix=f"make room there; what is on record is whole. Then: practicum resume {folder}",
+        ) from error
+
+
+def evaluations_of(folder: Path) -> list[Evaluation]:
+    """What is on record, in the order of the run's stages."""
+    paths = [folder / "evaluations" / f"{label}-{mode}.json" for mode in ("sampled", "greedy") for label in LABELS]
+    return [read_evaluation(path) for path in paths if path.exists()]
+
+
+def _carry_out(pipeline: Pipeline, *, whole: bool, control: bool) -> None:
+    run, console = pipeline.run, pipeline.console
+    if whole:
+        console.rule("check: is the environment deterministic?")
+        pipeline.check()
+        console.rule("baseline: the untrained model on held-out tasks")
+        print_evaluations(pipeline.evaluate("base"), console)
+    console.rule("foothold: imitate a few demonstrations")
+    step = pipeline.foothold()
+    if step:
+        console.print(f"going on from the checkpoint of step {step}", highlight=False)
+    if whole and step == 0:
+        print_evaluations(pipeline.evaluate("foothold"), console)
+    console.rule("multi-turn reinforcement learning")
+    pipeline.reinforce(step)
+    console.rule("external evaluation: the score never saw the reward")
+    pipeline.evaluate("trained")
+    if control:
+        console.rule("control: the same minutes of supervised steps instead")
+        run_control(pipeline)
+    print_evaluations(evaluations_of(run.folder), console)
+    print_examples(run.folder, console)
+    print_next(run.folder, pipeline.finish(), console)
+    console.print(f"[bold]{run.seconds / 60:.1f} minutes in all[/]")
+
+
+def _built(recipe: Recipe, console: Console) -> Workbench:
+    with console.status(f"loading {recipe.model_name}"):
+        return build(recipe)
+
+
+def _same(run: Run, recipe: Recipe) -> Recipe:
+    if run.recipe != recipe:
+        before, now = run.recipe.to_dict(), recipe.to_dict()
+        different = ", ".join(f"{key} ({before[key]!r} there)" for key in now if before[key] != now[key])
+        raise RunError(
+            f"{run.folder} holds a run that was begun with another recipe: {different}",
+            fix=f"go on with it: practicum resume {run.folder}; or give the new run another name with --run NAME",
+        )
+    return recipe
+
+
+def _disk_full(error: Exception) -> bool:
+    """Also where a library wraps what the system said."""
+    return (isinstance(error, OSError) and error.errno in _FULL) or any(os.strerror(n) in str(error) for n in _FULL)

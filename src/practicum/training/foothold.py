@@ -1,0 +1,159 @@
+"""The foothold: a few supervised steps on demonstrations, so that reinforcement finds something to reinforce.
+
+Demonstrations come from the environment's oracle, played through the tools and rendered with the same renderer as
+rollouts: the tokens trained on are the tokens a session would feed and sample.
+"""
+
+import json
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from practicum.checks.places import place_of_error
+from practicum.engine.local.learner import LocalLearner
+from practicum.engine.protocol import AdamParams, Datum
+from practicum.environment import Call, Environment
+from practicum.errors import EnvironmentFault, PracticumError
+from practicum.rollout.agents import opening
+from practicum.rollout.session import Renderer
+from practicum.seeds import derive
+from practicum.tasks import Task
+from practicum.trajectory import Message
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the demonstrations: mean cross-entropy in nats per token, while training and held out."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+
+
+def demonstrate(environment: Environment, task: Task, seed: int) -> list[Message]:
+    """The oracle's conversation on one task, tool calls really executed.
+
+    Raises:
+        EnvironmentFault: the environment has no oracle, the oracle's own call failed, or its code raised.
+    """
+    try:
+        return _played(environment, task, seed)
+    except PracticumError:
+        raise
+    except Exception as error:  # the user's code
+        raise EnvironmentFault(
+            f"the oracle raised {type(error).__name__}: {error}",
+            where=f"{place_of_error(error, environment.folder)}, task {task.id}",
+            fix="mend that line",
+        ) from error
+
+
+def _played(environment: Environment, task: Task, seed: int) -> list[Message]:
+    environment.reset(task, seed)
+    try:
+        messages = opening(environment, task)
+        steps = environment.oracle(task)
+        step, number = _next(steps, None), 0
+        while isinstance(step, Call):
+            result = environment.call(step.name, step.arguments)
+            if result.is_error:
+                raise EnvironmentFault(
+                    f"the oracle's call {step.name}({dict(step.arguments)}) failed: {result.text}",
+                    where=f"task {task.id}",
+                    fix="mend the environment's oracle or its tools",
+                )
+            id = f"call_{number}_0"
+            function = {"name": step.name, "arguments": json.dumps(dict(step.arguments))}
+            call = {"id": id, "type": "function", "function": function}
+            messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
+            messages.append({"role": "tool", "tool_call_id": id, "name": step.name, "content": result.text})
+            step, number = _next(steps, _parsed(result.text)), number + 1
+        return [*messages, {"role": "assistant", "content": step}]
+    finally:
+        environment.close()
+
+
+def demonstrations(
+    make_environment: Callable[[], Environment], renderer: Renderer, tasks: Sequence[Task], seed: int
+) -> list[Datum]:
+    """Demonstrations as training sequences: what the model would have sampled is trained, the rest is context."""
+    data = []
+    for task in tasks:
+        environment = make_environment()
+        messages = demonstrate(environment, task, derive(seed, "demonstration", task.id))
+        rendered = renderer.render(messages, tools=environment.schemas())
+        mask = np.asarray(rendered.sampled_mask, dtype=np.float32)
+        # Nothing after the last sampled token conditions anything.
+        length = int(np.flatnonzero(mask)[-1]) + 1
+        tokens = np.asarray(rendered.token_ids[:length], dtype=np.int64)
+        zeros = np.zeros(length, dtype=np.float32)
+        data.append(Datum(tokens, mask[:length], zeros, zeros))
+    return data
+
+
+def imitate(
+    learner: LocalLearner,
+    data: Sequence[Datum],
+    validation: Sequence[Datum],
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    select_best: bool = False,
+    enough: Callable[[], bool] = lambda: False,
+) -> Iterator[Pass]:
+    """Supervised passes over demonstrations, yielding after each.
+
+    Args:
+        learner: Trained in place; its optimizer starts afresh before and after.
+        data, validation: Demonstrations to train on, and held-out ones to measure on.
+        select_best: When the passes are over, put back the weights of the best validation loss.
+        enough: Asked after each pass; True ends the passes early.
+    """
+    learner.reset_optimizer()
+    order = list(data)
+    best, kept = math.inf, dict[str, Tensor]()
+    for epoch in range(1, epochs + 1):
+        random.Random(derive(seed, "foothold", epoch)).shuffle(order)
+        loss = 0.0
+        for start in range(0, len(order), batch_size):
+            loss += _step(learner, order[start : start + batch_size], learning_rate) / len(order)
+        held_out = learner.evaluate(validation)
+        if select_best and held_out < best:
+            best, kept = held_out, learner.snapshot()
+        yield Pass(epoch, loss, held_out)
+        if enough():
+            break
+    if kept:
+        learner.restore(kept)
+    learner.reset_optimizer()
+
+
+def _step(learner: LocalLearner, batch: Sequence[Datum], learning_rate: float) -> float:
+    """One update; returns the batch's loss times its number of demonstrations."""
+    tokens = sum(float(datum.mask.sum()) for datum in batch)
+    weighted = [Datum(d.tokens, d.mask, d.advantages, d.logprobs, weight=1 / tokens) for d in batch]
+    stats = learner.forward_backward(weighted, "cross_entropy", {})
+    learner.optim_step(AdamParams(learning_rate))
+    return stats.loss * len(batch)
+
+
+def _next(steps: Any, value: Any) -> Call | str:
+    try:
+        step: Call = next(steps) if value is None else steps.send(value)
+    except StopIteration as done:
+        return str(done.value)
+    return step
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,117 @@
+"""What a person reads at the end: the models side by side, two rollouts of one task, and how to go on."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from practicum.evaluation.evaluator import Evaluation
+from practicum.store import read_trajectories
+from practicum.trajectory import Trajectory, text_of
+
+
+def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:
+    """One row per model and sampling mode: success with its 95% interval, fields, completion, tokens."""
+    if not evaluations:
+        return
+    first = evaluations[0]
+    fields = list(dict.fromkeys(name for each in evaluations for name in each.field_accuracy))
+    title = f"Held-out success: {first.n_tasks} tasks of split {first.split}, every field exactly right"
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in ("model", "sampling", "success", "95% interval"):
+        table.add_column(name, justify="left" if name in ("model", "sampling") else "right")
+    for name in (*fields, "completed", "tokens", "rollouts"):
+        table.add_column(name, justify="right")
+    for each in evaluations:
+        low, high = each.interval
+        table.add_row(
+            each.label,
+            "greedy" if each.mode == "greedy" else f"temperature {each.temperature:g}",
+            f"{each.success_rate:.1%}",
+            f"{low:.1%} – {high:.1%}",
+            *(f"{each.field_accuracy.get(name, 0.0):.0%}" for name in fields),
+            f"{each.completion_rate:.0%}",
+            f"{each.tokens_per_rollout:.0f}",
+            str(each.n_rollouts),
+        )
+    console.print(table)
+
+
+def print_examples(run_folder: Path, console: Console) -> None:
+    """A held-out task before and after training: one that was missed and is now right, where there is one."""
+    pair = _example(run_folder / "trajectories")
+    for label, trajectory in pair:
+        score = f"score {trajectory.score:g}" if trajectory.score is not None else "no score"
+        title = Text(f"{label}: {trajectory.task_id}, reward {trajectory.reward:.2f}, {score}")
+        console.print(Panel(_conversation(trajectory), title=title, title_align="left", border_style="dim", width=100))
+
+
+def print_next(run_folder: Path, page: Path, console: Console) -> None:
+    """The exact commands to go on with."""
+    store = shlex.quote(f"sqlite:///{run_folder}/mlflow.db")
+    lines = [
+        ("read the report", str(page)),
+        ("browse metrics and traces", f"{program('mlflow')} ui --backend-store-uri {store}"),
+        *next_commands(run_folder),
+    ]
+    width = max(len(what) for what, _ in lines) + 2
+    for what, command in lines:
+        # Not a table: a command cut into lines cannot be copied.
+        console.print(Text.assemble((what.ljust(width), "dim"), command), soft_wrap=True)
+
+
+def next_commands(run_folder: Path) -> list[tuple[str, str]]:
+    """What a user can do with a run, and how."""
+    practicum, folder = program("practicum"), shlex.quote(str(run_folder))
+    return [
+        ("prove that nothing on record was altered", f"{practicum} verify {folder}"),
+        ("go on with it, should it have been interrupted", f"{practicum} resume {folder}"),
+        ("serve the trained model to any OpenAI client", f"{practicum} serve {folder}/output"),
+        ("see every knob it was trained with", f"{practicum} recipe explain {folder}/recipe.yaml"),
+        ("check an environment of your own", f"{practicum} check my_desk.py"),
+    ]
+
+
+def program(name: str) -> str:
+    """How the user's shell finds a program installed beside this interpreter."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found and Path(found).resolve() == beside.resolve():
+        return name
+    if beside.is_file():
+        here = Path.cwd()
+        return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
+    return f"{shlex.quote(sys.executable)} -m practicum.cli" if name == "practicum" else name
+
+
+def _example(tables: Path) -> list[tuple[str, Trajectory]]:
+    befores = [(label, mode) for mode in ("sampled", "greedy") for label in ("foothold", "base")]
+    for label, mode in befores:
+        pair = tables / f"eval-{label}-{mode}.parquet", tables / f"eval-trained-{mode}.parquet"
+        if all(table.exists() for table in pair):
+            before, after = ({t.task_id: t for t in read_trajectories(table)} for table in pair)
+            shared = [task for task in before if task in after]
+            task = max(shared, key=lambda task: (after[task].score or 0) - (before[task].score or 0))
+            return [(f"{label}, {mode}", before[task]), (f"trained, {mode}", after[task])]
+    return []
+
+
+def _conversation(trajectory: Trajectory) -> Text:
+    text = Text()
+    for message in trajectory.messages:
+        role = message["role"]
+        if role == "system":
+            continue
+        words = text_of(message)
+        for call in message.get("tool_calls", ()):
+            words += f"{call['function']['name']}({call['function']['arguments']})"
+        text.append(f"{role:>9}  ", style="bold" if role == "assistant" else "dim")
+        text.append(words[:400] + "\n")
+    text.rstrip()
+    return text

@@ -1,0 +1,228 @@
+"""Everything a recipe names, built once: environment, tasks, model, sampler, learner, agent."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import torch
+
+from practicum.checks.target import EnvironmentTarget, target_of
+from practicum.engine.local.hardware import choose_device, choose_dtype
+from practicum.engine.local.learner import LocalLearner
+from practicum.engine.local.models import find_model
+from practicum.engine.local.policy import Policy
+from practicum.engine.local.sampler import LocalSampler
+from practicum.engine.protocol import SamplingParams
+from practicum.errors import EnvironmentFault, RecipeError
+from practicum.recipe import Recipe
+from practicum.rollout.agents import Agent, BuiltinAgent
+from practicum.rollout.agents_http import HttpAgent
+from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
+from practicum.rollout.gateway import create_gateway
+from practicum.rollout.gateway_registry import Registry
+from practicum.rollout.gateway_server import GatewayServer
+from practicum.rollout.renderer import make_renderer
+from practicum.rollout.session import Renderer
+from practicum.scoring import Judge
+from practicum.tasks import TaskSet
+from practicum.training.splits import load_splits
+from practicum.trajectory import EnvironmentRef, Trajectory
+
+T = TypeVar("T")
+
+REPORTING_S = 5.0
+"""How much longer than ``rollout_timeout`` the dispatcher waits for a remote agent, whose own error says more."""
+
+NOT_YET: dict[str, object] = {
+    "kl_coef": 0.0,
+    "entropy_coef": 0.0,
+    "max_repeated_tokens": None,
+    "lora_plus_lr_ratio": 1.0,
+}
+"""Recipe keys that the trainer does not act on yet, with the only value it accepts for each."""
+
+
+@dataclass
+class Workbench:
+    """The parts of one run, ready to use. Use it with ``with``: an agent server's gateway runs until the end."""
+
+    recipe: Recipe
+    target: EnvironmentTarget
+    environment: EnvironmentRef
+    score: Judge
+    reward: Judge
+    """The environment's reward, or where it has none, the score."""
+    splits: Mapping[str, TaskSet]
+    folder: Path
+    """The model's."""
+    policy: Policy
+    sampler: LocalSampler
+    learner: LocalLearner
+    renderer: Renderer
+    agent: Agent
+    runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+    """One event loop for the whole run: a gateway and its connections outlive a step."""
+    open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    """What is closed at the end."""
+
+    def __enter__(self) -> "Workbench":
+        if self.recipe.agent != "builtin":
+            try:
+                self.agent = self.run(self._remote_agent(self.recipe.agent))
+            except BaseException:
+                self.__exit__()
+                raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.run(self.open.aclose())
+        finally:
+            self.runner.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the workbench's loop."""
+        return self.runner.run(work)
+
+    def collect(self, dispatcher: Dispatcher, requests: Sequence[RolloutRequest]) -> list[Trajectory]:
+        """Run rollouts to their end."""
+        return self.run(dispatcher.run(requests))
+
+    def dispatcher(
+        self,
+        params: SamplingParams,
+        *,
+        scored: bool = False,
+        on_done: Callable[[Trajectory], None] = lambda trajectory: None,
+    ) -> Dispatcher:
+        """A dispatcher over the present weights. Only ``scored`` ones, for held-out tasks, run the score."""
+        self.sampler.weights_changed()
+        remote = not isinstance(self.agent, BuiltinAgent)
+        return Dispatcher(
+            sampler=self.sampler,
+            renderer=self.renderer,
+            params=params,
+            agent=self.agent,
+            environment=self.environment,
+            reward=None if remote else self.reward,
+            score=self.score if scored else None,
+            limits=self._limits(remote=remote),
+            on_done=on_done,
+        )
+
+    def training_params(self) -> SamplingParams:
+        """How training rollouts sample."""
+        recipe = self.recipe
+        return SamplingParams(recipe.temperature, recipe.sampling_top_p, recipe.sampling_max_tokens)
+
+    def held_out_params(self, temperature: float) -> SamplingParams:
+        """How validation and evaluation rollouts sample."""
+        return SamplingParams(temperature, self.recipe.val_top_p, self.recipe.val_max_tokens)
+
+    def _limits(self, *, remote: bool) -> Limits:
+        recipe = self.recipe
+        return Limits(
+            concurrency=recipe.rollout_max_concurrency,
+            timeout=recipe.rollout_timeout + (REPORTING_S if remote else 0.0),
+            retries=recipe.rollout_max_retries,
+            starts_per_s=recipe.rollout_tps if remote else None,
+        )
+
+    async def _remote_agent(self, url: str) -> HttpAgent:
+        """An agent server as the agent, with the gateway it talks to.
+
+        Raises:
+            RunError: the agent does not answer.
+        """
+        recipe, registry = self.recipe, Registry()
+        gateway = create_gateway(registry, max_concurrency=recipe.rollout_max_concurrency)
+        server = await self.open.enter_async_context(GatewayServer(gateway))
+        limits = httpx.Limits(max_connections=recipe.rollout_max_concurrency)
+        client = await self.open.enter_async_context(httpx.AsyncClient(limits=limits))
+        job = f"arn:practicum:local:job/{recipe.name or 'run'}"
+        agent = HttpAgent(url, registry, server.url, client, job, timeout_s=recipe.rollout_timeout)
+        await agent.check_health()
+        return agent
+
+
+def build(recipe: Recipe) -> Workbench:
+    """Load what the recipe names.
+
+    Raises:
+        RecipeError: a needed key is missing, or one is set that this version does not act on.
+        PracticumError: the environment, its tasks or the model cannot be loaded.
+    """
+    refuse_unsupported(recipe)
+    model_name = _required(recipe, "model_name")
+    _required(recipe, "environment")
+    target = target_of(recipe)
+    score = _score(target)
+    environment = target.make()
+    splits = load_splits(recipe, target)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    device = choose_device(recipe.device)
+    folder = find_model(model_name)
+    policy = Policy.load(folder, dtype=choose_dtype(recipe.dtype, device), device=device)
+    return Workbench(
+        recipe=recipe,
+        target=target,
+        environment=environment.ref,
+        score=score,
+        reward=target.reward or score,
+        splits=splits,
+        folder=folder,
+        policy=policy,
+        sampler=LocalSampler(policy, max_length=recipe.max_sequence_length),
+        learner=_learner(policy, recipe),
+        renderer=make_renderer(policy.tokenizer, model_name),
+        agent=BuiltinAgent(target.make, recipe.max_turns),
+    )
+
+
+def refuse_unsupported(recipe: Recipe) -> None:
+    """Refuse settings that would be silently ignored.
+
+    Raises:
+        RecipeError: naming the key.
+    """
+    for key, neutral in NOT_YET.items():
+        value = getattr(recipe, key)
+        if value != neutral:
+            raise RecipeError(
+                f"{key} = {value!r} is not supported by this version's trainer",
+                allowed=f"{key}: {'null' if neutral is None else neutral}",
+                fix="remove the key from the recipe",
+            )
+
+
+def _learner(policy: Policy, recipe: Recipe) -> LocalLearner:
+    return LocalLearner(
+        policy,
+        lora_rank=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        train_embeddings=recipe.train_embeddings,
+        micro_batch_tokens=recipe.micro_batch_tokens,
+        seed=recipe.seed,
+    )
+
+
+def _score(target: EnvironmentTarget) -> Judge:
+    if target.score is None:
+        raise EnvironmentFault(
+            f"there is no score beside {target.environment.__name__}",
+            where=str(target.module.__file__),
+            fix="define score there, such as: score = score_fields(tag='final_output', exact=True)",
+        )
+    return target.score
+
+
+def _required(recipe: Recipe, key: str) -> str:
+    value = getattr(recipe, key)
+    if value is None:
+        raise RecipeError(f"the recipe has no {key}", fix=f"add a line {key}: …, or give {key}=… on the command line")
+    return str(value)

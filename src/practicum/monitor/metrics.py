@@ -19,7 +19,7 @@ __all__ = ["METRICS", "describe", "evaluation_metrics", "step_metrics"]
 
 Metrics = dict[str, float]
 UNDECLARED = "undeclared"
-LEARNER_NAMES = {"approx_kl": "kl"}
+LEARNER_NAMES = {"approx_kl": "kl", "approx_kl_k1": "kl_k1"}
 """What the losses call a number → its name under ``training/``."""
 
 

@@ -26,6 +26,7 @@ LEARNER = {
     "loss": "loss of the gradient step",
     "grad_norm": "norm of the gradient before clipping",
     "kl": "estimate of KL(sampler ‖ learner) per action token: mean of ρ − 1 − log ρ",
+    "kl_k1": "the plain estimate of the same: mean of −log ρ, which may fall below 0",
     "entropy": "entropy of the policy per action token, as the learner computed it",
     "ratio_mean": "mean of the ratio ρ of learner's to sampler's probability",
     "clip_frac_low": "share of action tokens whose gradient the lower bound on ρ stopped",
@@ -129,6 +130,7 @@ _EVALUATION = {
     "reward/component/{name}": "mean of one named component of the reward",
     "completion_rate": "share of finished rollouts that ended by themselves with an answer",
     "score/mean": "mean evaluation score over finished rollouts",
+    "nll": "mean negative log-probability per token of held-out demonstrations (supervised phases)",
     "reward_minus_score": "mean reward − mean score, over rollouts that have both",
 }
 

@@ -228,7 +228,7 @@ class Recipe(BaseModel):
     rollout_max_retries: int = Field(3, ge=0)
     """Further tries for a failed rollout."""
     rollout_tps: float = Field(5.0, gt=0)
-    """Rollouts started per second, at most."""
+    """Rollouts started per second at an agent server, at most; the built-in agent starts them at once."""
     max_filter_rate: float = Field(1.0, ge=0, le=1)
     """Largest part of a batch that the repetition filter may drop."""
     max_repeated_tokens: int | None = Field(None, ge=1)

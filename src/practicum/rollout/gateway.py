@@ -138,7 +138,8 @@ def _serve_chat(
 
     async def answer_once(request: Request, body: ChatRequest, make: Callable[[str], Session]) -> Response:
         id = f"call-{next(numbers)}"
-        entry = registry.open(id, make(id))
+        registry.open(id, make(id))
+        entry = registry.get(id)
         try:
             return await answer(request, body, entry)
         finally:

@@ -28,7 +28,7 @@ CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Entropy", ("rollout/action_entropy",)),
     ("Staleness, in policy versions", ("training/staleness_mean", "training/staleness_max")),
     ("Tokens per response", ("rollout/tokens/response_mean", "rollout/tokens/response_max")),
-    ("Supervised phase", ("training/nll",)),
+    ("Supervised phase", ("training/nll", "val/nll")),
 )
 SILENT_GROUPS = ("analysis/zero_adv_zero_reward", "analysis/zero_adv_nonzero_reward")
 TIMES = tuple(

@@ -82,11 +82,11 @@ class Command:
 
     @property
     def out(self) -> str:
-        return self._out.read_text(encoding="utf-8")
+        return _so_far(self._out)
 
     @property
     def err(self) -> str:
-        return self._err.read_text(encoding="utf-8")
+        return _so_far(self._err)
 
     def wait(self, seconds: float = 60) -> "Command":
         """Wait for the end; kill it when it takes longer."""
@@ -96,6 +96,11 @@ class Command:
             self._warm.ask({"wait": self.pid, "seconds": 10})
             raise AssertionError(f"still running after {seconds} s\n{self.out}\n{self.err}")
         return self
+
+
+def _so_far(path: Path) -> str:
+    """What a command has printed; its file appears only once the forked child has opened it."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 class WarmProcess:

@@ -38,9 +38,7 @@ def trajectory(number, **changes):
         "seed": 2**62 + number,
         "environment": EnvironmentRef("desk", "1.0.0", "ab" * 32),
         "turns": tuple(turn(rng, n) for n in range(rng.randrange(4))),
-        "tool_calls": (
-            ToolCall("c1", "look_up", {"key": [1, 2.5, None, {"a": True}]}, "not found", True, 1, 0.25),
-        ),
+        "tool_calls": (ToolCall("c1", "look_up", {"key": [1, 2.5, None, {"a": True}]}, "not found", True, 1, 0.25),),
         "ending": "final",
         "tools": (SCHEMA,),
         "rewards": (0.1 + 0.2, -1.0),
@@ -64,9 +62,7 @@ def test_what_is_written_is_read_back_equal_and_in_order(tmp_path):
 
 
 def test_the_bare_minimum_round_trips_with_its_defaults(tmp_path):
-    bare = Trajectory(
-        "r", "t", "g", 0, EnvironmentRef("e", "1", ""), (), (), "error", error="the server went away"
-    )
+    bare = Trajectory("r", "t", "g", 0, EnvironmentRef("e", "1", ""), (), (), "error", error="the server went away")
     write_trajectories(tmp_path / "t.parquet", [bare])
     (read,) = read_trajectories(tmp_path / "t.parquet")
     assert read == bare

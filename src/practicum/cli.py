@@ -216,7 +216,9 @@ def _show(evaluations: "list[Evaluation]", pipeline: "Pipeline") -> None:
 
     print_evaluations(evaluations, pipeline.console)
     folder = pipeline.run.folder
-    pipeline.console.print(f"on record in {folder}; the same recipe with --run {folder} goes on from here", markup=False)
+    pipeline.console.print(
+        f"on record in {folder}; the same recipe with --run {folder} goes on from here", markup=False
+    )
 
 
 if __name__ == "__main__":

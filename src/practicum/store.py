@@ -103,9 +103,7 @@ def read_trajectories(path: Path) -> list[Trajectory]:
         RunError: the file is missing, not Parquet, cut short, altered, of something else or another version.
     """
     if not path.is_file():
-        raise RunError(
-            "no such trajectory file", where=str(path), fix="check the name of the run and the step"
-        )
+        raise RunError("no such trajectory file", where=str(path), fix="check the name of the run and the step")
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             _refuse_foreign(file.schema_arrow, path)

@@ -112,10 +112,12 @@ class Trajectory:
 
     @property
     def n_action_tokens(self) -> int:
+        """Tokens the policy sampled."""
         return sum(len(turn.action_ids) for turn in self.turns)
 
     @property
     def n_context_tokens(self) -> int:
+        """Tokens it was fed."""
         return sum(len(turn.context_ids) for turn in self.turns)
 
     @property
@@ -138,6 +140,7 @@ class Group:
 
     @property
     def rewards(self) -> list[float]:
+        """The members' rewards, in order."""
         return [trajectory.reward for trajectory in self.trajectories]
 
 
@@ -153,6 +156,7 @@ class Rollout:
 
     @classmethod
     def of(cls, trajectory: Trajectory, task: Task) -> "Rollout":
+        """What may be seen of a trajectory."""
         return cls(task, trajectory.messages, trajectory.tool_calls, trajectory.final_state, trajectory.ending)
 
     @property

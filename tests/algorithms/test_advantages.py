@@ -43,8 +43,7 @@ def returns_by_definition(member: Rewards, gamma: float) -> list[float]:
 
 def repeat(batch: Batch, scalars: list[list[float]]) -> Nested:
     return [
-        [[scalars[g][i]] * len(member.action_tokens) for i, member in enumerate(group)]
-        for g, group in enumerate(batch)
+        [[scalars[g][i]] * len(member.action_tokens) for i, member in enumerate(group)] for g, group in enumerate(batch)
     ]
 
 
@@ -173,9 +172,7 @@ BATCHES = st.lists(st.lists(trajectories(), min_size=1, max_size=8), min_size=1,
 @pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=60, deadline=None)
 @given(batch=BATCHES, normalize=st.booleans(), gamma=st.sampled_from([0.0, 0.5, 1.0]))
-def test_agrees_with_the_papers_formula(
-    method: AdvantageMethod, batch: Batch, normalize: bool, gamma: float
-) -> None:
+def test_agrees_with_the_papers_formula(method: AdvantageMethod, batch: Batch, normalize: bool, gamma: float) -> None:
     ours = compute_advantages(method, batch, normalize=normalize, gamma=gamma)
     reference = REFERENCES[method](batch, normalize, gamma)
     assert [len(group) for group in ours] == [len(group) for group in batch]
@@ -254,9 +251,7 @@ def test_huge_and_tiny_rewards_stay_finite(method: AdvantageMethod, normalize: b
 
 @pytest.mark.parametrize("size", [1e12, 1e200])
 @pytest.mark.parametrize("method", ["monte_carlo", "group_based", "grpo_passk"])
-def test_normalized_advantages_do_not_depend_on_the_size_of_the_reward(
-    method: AdvantageMethod, size: float
-) -> None:
+def test_normalized_advantages_do_not_depend_on_the_size_of_the_reward(method: AdvantageMethod, size: float) -> None:
     shape = np.array([1.0, -1.0, 0.0, 0.5])
     large, small = (scalars(method, singles(*(shape * s))) for s in (size, 1.0))
     np.testing.assert_allclose(large, small, rtol=1e-5)
@@ -286,9 +281,7 @@ def test_a_turn_only_one_member_reached_is_compared_with_nothing() -> None:
 
 
 def test_equal_groups_among_equally_long_trajectories_have_no_advantage_after_whitening() -> None:
-    batch = [
-        singles(*rewards, lengths=(7,) * len(rewards)) for rewards in ([0.1, 0.2, 0.6], [0.3] * 3, [0.7])
-    ]
+    batch = [singles(*rewards, lengths=(7,) * len(rewards)) for rewards in ([0.1, 0.2, 0.6], [0.3] * 3, [0.7])]
     advantages = compute_advantages("reinforce_pp_baseline", batch)
     assert [float(turns[0]) for group in advantages[1:] for turns in group] == [0.0] * 4
 

@@ -58,9 +58,7 @@ def test_a_group_that_all_got_the_same_moves_nothing(loss: LossName, method: Adv
 
 @pytest.mark.parametrize("method", ["group_based", "rloo", "monte_carlo"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_policy_that_prefers_the_wrong_arm_learns_the_right_one(
-    loss: LossName, method: AdvantageMethod
-) -> None:
+def test_a_policy_that_prefers_the_wrong_arm_learns_the_right_one(loss: LossName, method: AdvantageMethod) -> None:
     generator = torch.Generator().manual_seed(0)
     theta = torch.tensor([1.0, -1.0], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.SGD([theta], lr=0.5)

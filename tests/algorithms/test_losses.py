@@ -13,9 +13,7 @@ RATIO_LOSSES: tuple[LossName, ...] = ("importance_sampling", "ppo", "cispo")
 CLIP = {"clip_low_threshold": 0.8, "clip_high_threshold": 1.2}
 
 
-def random_tokens(
-    shape: tuple[int, ...], seed: int, spread: float = 0.5
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def random_tokens(shape: tuple[int, ...], seed: int, spread: float = 0.5) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """logprobs (with gradient), old_logprobs, advantages, mask: float64."""
     generator = torch.Generator().manual_seed(seed)
     old = -3 * torch.rand(shape, generator=generator, dtype=torch.float64)
@@ -203,9 +201,7 @@ def test_the_cap_bounds_the_side_that_ppo_leaves_open() -> None:
 @pytest.mark.parametrize("name", RATIO_LOSSES)
 def test_a_cap_of_zero_is_no_cap(name: LossName) -> None:
     arguments = random_tokens((50,), seed=12, spread=2.0)
-    without, zero = (
-        policy_loss(name, *arguments, config)[0] for config in (CLIP, {**CLIP, "importance_cap": 0})
-    )
+    without, zero = (policy_loss(name, *arguments, config)[0] for config in (CLIP, {**CLIP, "importance_cap": 0}))
     torch.testing.assert_close(without, zero, rtol=0, atol=0)
 
 
@@ -264,9 +260,7 @@ def test_kl_to_base_ignores_what_is_masked() -> None:
 
 def test_entropy_agrees_with_torch_distributions_and_allows_forbidden_tokens() -> None:
     logits = random_tokens((5, 9), seed=14)[0].detach()
-    torch.testing.assert_close(
-        token_entropy(logits), torch.distributions.Categorical(logits=logits).entropy()
-    )
+    torch.testing.assert_close(token_entropy(logits), torch.distributions.Categorical(logits=logits).entropy())
     forbidden = torch.tensor([0.0, 0.0, -math.inf], requires_grad=True)
     entropy = token_entropy(forbidden)
     entropy.backward()

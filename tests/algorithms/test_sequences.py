@@ -136,9 +136,7 @@ def sequence_of(n_action: int, n_context: int = 2) -> TrainingSequence:
 @pytest.mark.parametrize("how", ["token_mean", "sequence_mean", "constant"])
 @settings(max_examples=50, deadline=None)
 @given(lengths=st.lists(st.integers(1, 50), min_size=1, max_size=8), seed=st.integers(0, 1000))
-def test_weighted_token_losses_add_up_to_the_aggregate(
-    how: Aggregation, lengths: list[int], seed: int
-) -> None:
+def test_weighted_token_losses_add_up_to_the_aggregate(how: Aggregation, lengths: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     losses = [rng.normal(size=length).tolist() for length in lengths]
     sums = [math.fsum(loss) for loss in losses]
@@ -147,9 +145,7 @@ def test_weighted_token_losses_add_up_to_the_aggregate(
         "sequence_mean": math.fsum(s / n for s, n in zip(sums, lengths, strict=True)) / len(lengths),
         "constant": math.fsum(s / 64 for s in sums) / len(lengths),
     }[how]
-    weights = aggregation_weights(
-        [sequence_of(n) for n in lengths], how, length=64 if how == "constant" else None
-    )
+    weights = aggregation_weights([sequence_of(n) for n in lengths], how, length=64 if how == "constant" else None)
     total = math.fsum(w * loss for w, row in zip(weights.tolist(), losses, strict=True) for loss in row)
     assert total == pytest.approx(expected, abs=1e-12)
 
@@ -160,9 +156,7 @@ def test_no_sequences_and_no_tokens_have_finite_weights(how: Aggregation) -> Non
     assert np.isfinite(aggregation_weights([sequence_of(0)], how)).all()
 
 
-@pytest.mark.parametrize(
-    ("how", "length"), [("constant", None), ("constant", 0), ("token_mean", 64), ("sum", None)]
-)
+@pytest.mark.parametrize(("how", "length"), [("constant", None), ("constant", 0), ("token_mean", 64), ("sum", None)])
 def test_an_aggregation_that_cannot_be_meant_is_refused(how: Aggregation, length: float | None) -> None:
     with pytest.raises(ValueError, match=r"length|loss_aggregation"):
         aggregation_weights([sequence_of(3)], how, length=length)

@@ -41,9 +41,7 @@ def test_every_kind_of_schema_gets_json() -> None:
     described["function"]["parameters"]["$defs"] = {"Tree": {"type": "object", "properties": {"below": leaf}}}
     calls = [call for seed in range(30) for call in random_calls([described], [2], random.Random(seed))]
     assert json.loads(json.dumps([dict(call.arguments) for call in calls]))
-    assert all(
-        len(call.arguments["five"]) == 5 for call in calls if isinstance(call.arguments.get("five"), list)
-    )
+    assert all(len(call.arguments["five"]) == 5 for call in calls if isinstance(call.arguments.get("five"), list))
 
 
 def test_values_are_found_at_any_depth_once_each() -> None:

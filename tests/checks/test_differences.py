@@ -61,8 +61,6 @@ def test_long_lines_are_cut_around_what_differs_and_long_diffs_are_cut() -> None
     assert "left" in shown
     assert "right" in shown
     assert len(shown) < 800
-    many = unified(
-        "\n".join(map(str, range(500))), "\n".join(map(str, range(1000, 1500))), "x", "y"
-    ).splitlines()
+    many = unified("\n".join(map(str, range(500))), "\n".join(map(str, range(1000, 1500))), "x", "y").splitlines()
     assert len(many) == LINES + 1
     assert "more lines" in many[-1]

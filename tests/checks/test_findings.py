@@ -12,9 +12,7 @@ def report(*findings: Finding, seconds: float = 1.0) -> Report:
     return Report("desk.py", ref, tuple(CHECKS), {"train": 8}, 16, 0, findings, seconds)
 
 
-FAILED = Finding.of(
-    "ENV-REPEAT", "the result of call 2 differs", where="desk.py:31", difference="-a [1]\n+b [2]"
-)
+FAILED = Finding.of("ENV-REPEAT", "the result of call 2 differs", where="desk.py:31", difference="-a [1]\n+b [2]")
 WARNED = Finding.of("ENV-UNBOUNDED", "no maximum", severity="warn")
 
 

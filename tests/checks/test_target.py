@@ -82,8 +82,7 @@ def test_a_recipe_gives_environment_arguments_judges_and_datasets(desk: Path) ->
     (desk.parent / "rows.jsonl").write_text('{"prompt": "Do that."}\n', encoding="utf-8")
     recipe = desk.with_name("desk.yaml")
     recipe.write_text(
-        "environment: desk.py:Desk\nenvironment_args: {level: 2}\n"
-        "score: strict\ntraining_dataset: rows.jsonl\n",
+        "environment: desk.py:Desk\nenvironment_args: {level: 2}\nscore: strict\ntraining_dataset: rows.jsonl\n",
         encoding="utf-8",
     )
     target = resolve_target(str(recipe))

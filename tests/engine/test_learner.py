@@ -128,9 +128,7 @@ def test_evaluate_is_the_mean_cross_entropy_and_leaves_no_gradient(tiny_policy, 
 
 def test_without_a_trained_token_there_is_no_loss_and_no_gradient(tiny_policy, random_data):
     learner = LocalLearner(tiny_policy())
-    stats = learner.forward_backward(
-        [replace(d, mask=np.zeros_like(d.mask)) for d in random_data(1)], "ppo", {}
-    )
+    stats = learner.forward_backward([replace(d, mask=np.zeros_like(d.mask)) for d in random_data(1)], "ppo", {})
     assert (stats.loss, stats.tokens) == (0.0, 0)
     assert all(gradient is None for gradient in gradients(learner).values())
 

@@ -188,7 +188,9 @@ def test_variable_arguments_are_refused():
                 """Any number."""
 
 
-@pytest.mark.parametrize("annotation", [object(), "NoSuchName", EnvironmentFault], ids=["no type", "unknown name", "plain class"])
+@pytest.mark.parametrize(
+    "annotation", [object(), "NoSuchName", EnvironmentFault], ids=["no type", "unknown name", "plain class"]
+)
 def test_types_that_no_schema_expresses_are_named_with_file_and_line(annotation):
     def look(self, key):
         """Odd type."""

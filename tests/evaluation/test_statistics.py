@@ -88,12 +88,8 @@ def test_pass_at_k_and_pass_power_k_agree_with_enumeration(trials: int) -> None:
         outcomes = [True] * successes + [False] * (trials - successes)
         for k in range(1, trials + 1):
             subsets = list(itertools.combinations(outcomes, k))
-            assert pass_at_k(trials, successes, k) == pytest.approx(
-                sum(map(any, subsets)) / len(subsets), abs=1e-14
-            )
-            assert pass_power_k(trials, successes, k) == pytest.approx(
-                sum(map(all, subsets)) / len(subsets), abs=1e-14
-            )
+            assert pass_at_k(trials, successes, k) == pytest.approx(sum(map(any, subsets)) / len(subsets), abs=1e-14)
+            assert pass_power_k(trials, successes, k) == pytest.approx(sum(map(all, subsets)) / len(subsets), abs=1e-14)
 
 
 def test_pass_at_k_and_pass_power_k_stay_stable_for_many_trials() -> None:

@@ -139,9 +139,7 @@ def test_what_was_appended_survives_a_kill(tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)
     """
     path = tmp_path / "events.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(path)], check=False, env=os.environ
-    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(path)], check=False, env=os.environ)
     assert done.returncode == -signal.SIGKILL
     with EventLog(path) as log:
         assert len(log) == 5

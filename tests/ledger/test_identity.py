@@ -133,9 +133,7 @@ def test_settings_count_for_dataclasses_closures_partials_and_plain_objects(load
 
 def test_equal_objects_made_twice_have_equal_digests(load):
     m = load()
-    assert digest_object(m.Fields(extra={"x": [1], "y": 2})) == digest_object(
-        m.Fields(extra={"y": 2, "x": [1]})
-    )
+    assert digest_object(m.Fields(extra={"x": [1], "y": 2})) == digest_object(m.Fields(extra={"y": 2, "x": [1]}))
     assert digest_object(m.make(1.0)) == digest_object(m.make(1.0))
     assert digest_object(m.Plain("a")) == digest_object(m.Plain("a"))
 

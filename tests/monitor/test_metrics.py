@@ -301,9 +301,7 @@ def test_every_emitted_name_is_defined_and_every_value_finite(batch, data):
         **evaluation_metrics("val", groups, success_threshold=0.5, estimates={"reward/pass_power_4": 0.1}),
     }
     assert [name for name in metrics if describe(name) is None] == []
-    assert [
-        name for name, value in metrics.items() if type(value) is not float or not math.isfinite(value)
-    ] == []
+    assert [name for name, value in metrics.items() if type(value) is not float or not math.isfinite(value)] == []
 
 
 def test_every_definition_is_a_sentence_worth_of_text_and_unknown_names_have_none():
@@ -318,6 +316,4 @@ def test_names_are_used_where_they_are_defined():
     source = Path(step_metrics.__code__.co_filename).read_text()
     full = re.findall(r'"((?:training|rollout|analysis|timing_s)/[\w/]+)"', source)
     assert len(full) > 20
-    assert [
-        name for name in full if describe(name) is None and not any(m.startswith(name) for m in METRICS)
-    ] == []
+    assert [name for name in full if describe(name) is None and not any(m.startswith(name) for m in METRICS)] == []

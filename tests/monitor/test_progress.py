@@ -35,9 +35,7 @@ def test_without_a_terminal_every_step_and_message_is_one_plain_line():
     lines = shown(out).splitlines()
     assert lines[0] == "saved to [/tmp]"
     assert len(lines) == 4
-    assert re.fullmatch(
-        r"step 1/20  reward 0\.100  without signal 1/8  812 tokens/s  0s a step  0s left", lines[1]
-    )
+    assert re.fullmatch(r"step 1/20  reward 0\.100  without signal 1/8  812 tokens/s  0s a step  0s left", lines[1])
     assert "held-out 0.500" in lines[2]
     assert "held-out" not in lines[3]
     assert "\x1b" not in out.file.getvalue()

@@ -131,9 +131,7 @@ def test_a_rollout_is_one_trace_with_a_span_per_turn_and_tool_call(run):
 
 
 def test_a_failed_rollout_is_a_failed_trace(run):
-    lost = trajectory(
-        turns=(), tool_calls=(), ending="error", rewards=(), score=None, error="server gone \ud800"
-    )
+    lost = trajectory(turns=(), tool_calls=(), ending="error", rewards=(), score=None, error="server gone \ud800")
     with Tracker(run, "desk", "first") as tracker:
         tracker.log_trajectory(lost, "prompt")
     (trace,) = traces(run)
@@ -191,9 +189,7 @@ def test_what_one_entry_breaks_does_not_take_the_others_along(run, caplog):
     assert tracked(run).data.params == {"group_size": "8"}
     assert tracked(run).data.metrics == {"training/loss": 0.5}
     assert len(traces(run)) == 1
-    assert [record.levelname for record in caplog.records if record.name.startswith("practicum")] == [
-        "WARNING"
-    ]
+    assert [record.levelname for record in caplog.records if record.name.startswith("practicum")] == ["WARNING"]
 
 
 def test_logging_sixty_four_rollouts_holds_the_caller_up_for_a_moment_only(run):

@@ -97,10 +97,7 @@ def test_flat_and_nested_keys_mix(write: Any) -> None:
 
 
 def test_one_setting_spelled_twice_with_one_value_is_fine(write: Any) -> None:
-    assert (
-        load_recipe(write("global_batch_size: 32\nbatch: {training_batch_size: 32}\n")).global_batch_size
-        == 32
-    )
+    assert load_recipe(write("global_batch_size: 32\nbatch: {training_batch_size: 32}\n")).global_batch_size == 32
 
 
 @pytest.mark.parametrize("section", ["val_sampling_params", "eval_sampling_params"])
@@ -145,9 +142,7 @@ def test_a_yaml_merge_may_be_overridden_in_place(write: Any) -> None:
 def test_relative_paths_start_at_the_recipes_folder(
     tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(
-        "training_dataset: data/train.jsonl\nenvironment: envs/desk.py:Desk\nmodel: {model_name: ./weights}\n"
-    )
+    write("training_dataset: data/train.jsonl\nenvironment: envs/desk.py:Desk\nmodel: {model_name: ./weights}\n")
     monkeypatch.chdir(tmp_path.parent)
     recipe = load_recipe(Path(tmp_path.name) / "desk.yaml", ["validation_dataset=val.csv"])
     assert recipe.training_dataset == tmp_path / "data/train.jsonl"
@@ -295,9 +290,7 @@ def test_an_override_is_named_as_the_place_of_its_error(write: Any) -> None:
         ),
     ],
 )
-def test_one_setting_spelled_twice_with_two_values_is_refused(
-    write: Any, text: str, first: str, second: str
-) -> None:
+def test_one_setting_spelled_twice_with_two_values_is_refused(write: Any, text: str, first: str, second: str) -> None:
     path = write(text)
     said = refusal(path)
     assert f"{first}, but {second}" in said

@@ -128,9 +128,7 @@ def test_names_of_algorithms_are_those_the_algorithms_know() -> None:
         ({"clip_low_threshold": 0.7, "loss_fn": "cispo"}, (0.7, 6.0)),
     ],
 )
-def test_clip_bounds_that_are_not_set_follow_the_loss(
-    given: dict[str, Any], bounds: tuple[float, float]
-) -> None:
+def test_clip_bounds_that_are_not_set_follow_the_loss(given: dict[str, Any], bounds: tuple[float, float]) -> None:
     recipe = Recipe(**given)
     assert (recipe.clip_low_threshold, recipe.clip_high_threshold) == bounds
 
@@ -162,9 +160,7 @@ def test_validation_answers_are_as_long_as_training_answers_unless_set() -> None
         ({"lora_rank": 0, "lora_plus_lr_ratio": 2}, ("lora_plus_lr_ratio (2)", "lora_rank is 0")),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(
-    given: dict[str, Any], named: tuple[str, str]
-) -> None:
+def test_settings_that_contradict_each_other_are_refused(given: dict[str, Any], named: tuple[str, str]) -> None:
     with pytest.raises(ValidationError) as caught:
         Recipe(**given)
     assert all(name in str(caught.value) for name in named)
@@ -208,9 +204,7 @@ def test_a_recipe_cannot_be_changed() -> None:
 
 
 def test_every_setting_has_help() -> None:
-    assert [
-        key for key, field in Recipe.model_fields.items() if not (field.description or "").endswith(".")
-    ] == []
+    assert [key for key, field in Recipe.model_fields.items() if not (field.description or "").endswith(".")] == []
 
 
 def test_equal_values_make_equal_recipes_wherever_they_came_from() -> None:
@@ -234,12 +228,8 @@ def test_a_recipe_survives_pickling_with_its_sources() -> None:
     assert (copy, copy.sources) == (recipe, recipe.sources)
 
 
-@given(
-    st.sampled_from([key for key, field in Recipe.model_fields.items() if field.annotation is int]), st.data()
-)
-def test_whole_numbers_may_be_written_as_text_and_fractions_are_refused(
-    key: str, data: st.DataObject
-) -> None:
+@given(st.sampled_from([key for key, field in Recipe.model_fields.items() if field.annotation is int]), st.data())
+def test_whole_numbers_may_be_written_as_text_and_fractions_are_refused(key: str, data: st.DataObject) -> None:
     value = getattr(Recipe(), key)
     assert getattr(Recipe.model_validate({key: str(value)}), key) == value
     with pytest.raises(ValidationError):

@@ -10,9 +10,7 @@ from practicum.recipe import Recipe, build_recipe, load_recipe
 from practicum.recipe.layout import SECTIONS, SPELLINGS
 from practicum.recipe.model import AdvantageMethod, LossFn
 
-words = st.text(max_size=12) | st.sampled_from(
-    ["1e5", "1e-5", "null", "yes", "0x1", "1:30", "2026-01-01", "=", "~"]
-)
+words = st.text(max_size=12) | st.sampled_from(["1e5", "1e-5", "null", "yes", "0x1", "1:30", "2026-01-01", "=", "~"])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),

@@ -16,7 +16,7 @@ from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import Sample, SamplingParams
 from practicum.rollout.renderer import make_renderer
-from practicum.rollout.session import Renderer
+from practicum.rollout.session import Renderer, Session
 
 
 @pytest.fixture(scope="session")
@@ -136,3 +136,14 @@ def lookup_tools() -> list[dict[str, Any]]:
         return {"type": "function", "function": {"name": name, "description": f"the {name}", "parameters": described}}
 
     return [schema("get_ticket", "ticket_id"), schema("search", "text", "limit")]
+
+
+@pytest.fixture
+def recorded(pythonic: Renderer, speaker: Callable[..., Speaker], recorder: type[Recorder]) -> Callable[..., Any]:
+    """A session over a speaking engine, and the record of its calls."""
+
+    def make(*texts: Any, params: SamplingParams | None = None, renderer: Any = None) -> tuple[Session, Recorder]:
+        sampler = recorder(speaker(*texts))
+        return Session("s", sampler, renderer or pythonic, params or SamplingParams(max_tokens=8), 5), sampler
+
+    return make

@@ -12,15 +12,16 @@ from practicum.rollout.calls import MAX_CALL_TEXT, call_text, parse_calls, tools
 
 OK = ToolCallParseStatus.OK
 
+texts = st.text(st.characters(exclude_categories=["Cs"]))
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**30), 10**30)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3),
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=5,
-)  # fmt: skip
+)
 names = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: not keyword.iskeyword(name))
 
 
@@ -36,8 +37,9 @@ def calls_and_tools(draw):
     for _ in range(draw(st.integers(1, 3))):
         tool = draw(st.sampled_from(tools))["function"]
         name = draw(st.just(tool["name"]) | names)
-        keys = draw(st.lists(st.sampled_from(list(tool["parameters"]["properties"])), unique=True)) if tool["parameters"]["properties"] else []  # fmt: skip
-        keys += draw(st.lists(names.filter(lambda key: key not in keys), max_size=1))
+        declared = list(tool["parameters"]["properties"])
+        keys = draw(st.lists(st.sampled_from(declared), unique=True)) if declared else []
+        keys += draw(st.lists(names.filter(lambda key, taken=tuple(keys): key not in taken), max_size=1))
         calls.append((name, {key: draw(json_values) for key in keys}))
     return calls, tools
 
@@ -68,16 +70,22 @@ def test_a_written_call_is_read_back(style, drawn):
         ('[get_ticket("T1")]', [("get_ticket", {"ticket_id": "T1"})]),
         (" \n[ get_ticket( 'T1' ) ]\n", [("get_ticket", {"ticket_id": "T1"})]),
         ('[get_ticket(ticket_id="T1")]', [("get_ticket", {"ticket_id": "T1"})]),
-        ('[get_ticket("T1"), search("a", 3)]', [("get_ticket", {"ticket_id": "T1"}), ("search", {"text": "a", "limit": 3})]),
+        (
+            '[get_ticket("T1"), search("a", 3)]',
+            [("get_ticket", {"ticket_id": "T1"}), ("search", {"text": "a", "limit": 3})],
+        ),
         ('[search("a", limit=-2.5)]', [("search", {"text": "a", "limit": -2.5})]),
         ("[get_ticket()]", [("get_ticket", {})]),
         ('[get_ticket("T1",)]', [("get_ticket", {"ticket_id": "T1"})]),
         ('[get_ticket("T1", "T2")]', [("get_ticket", {"ticket_id": "T1", "argument_2": "T2"})]),
-        ("[unknown(1, [True, None], {'a': 2})]", [("unknown", {"argument_1": 1, "argument_2": [True, None], "argument_3": {"a": 2}})]),
+        (
+            "[unknown(1, [True, None], {'a': 2})]",
+            [("unknown", {"argument_1": 1, "argument_2": [True, None], "argument_3": {"a": 2}})],
+        ),
         ('[get_ticket("Grüße 漢字 \\n")]', [("get_ticket", {"ticket_id": "Grüße 漢字 \n"})]),
         ('[get_ticket("a" "b")]', [("get_ticket", {"ticket_id": "ab"})]),
     ],
-)  # fmt: skip
+)
 def test_pythonic_calls(lookup_tools, text, expected):
     prose, parsed = parse_calls(text, lookup_tools, "pythonic")
     assert prose == ""
@@ -127,8 +135,18 @@ def test_a_malformed_pythonic_attempt_stays_text_and_is_reported(lookup_tools, t
 
 @pytest.mark.parametrize(
     "text",
-    ["", "billing", "[]", "[1, 2]", "[see below](link)", "get_ticket('T1')", "I call [get_ticket('T1')]", "[]()", "[get_ticket]"],
-)  # fmt: skip
+    [
+        "",
+        "billing",
+        "[]",
+        "[1, 2]",
+        "[see below](link)",
+        "get_ticket('T1')",
+        "I call [get_ticket('T1')]",
+        "[]()",
+        "[get_ticket]",
+    ],
+)
 def test_text_that_is_no_call_is_text(lookup_tools, text):
     assert parse_calls(text, lookup_tools, "pythonic") == (text, [])
     assert parse_calls(text, lookup_tools, "hermes") == (text, [])
@@ -184,13 +202,31 @@ def test_an_unclosed_hermes_call_is_reported(lookup_tools):
     assert [call.status for call in parsed] == [ToolCallParseStatus.UNCLOSED_BLOCK]
 
 
-pieces = st.lists(
-    st.sampled_from(
-        ["[", "]", "(", ")", "{", "}", '"', "'", ",", "=", ":", "\\", "get_ticket", "search", "ticket_id", "1", "-", "\\u", "\\x",
-         "<tool_call>", "</tool_call>", '{"name": "search", "arguments": ', "é", "\n", "\x00", "\ud800", "lambda", "NaN"]
-    ),
-    max_size=25,
-).map("".join)  # fmt: skip
+PIECES = [
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    '"',
+    "'",
+    ",",
+    "=",
+    ":",
+    "-",
+    "1",
+    "\\",
+    "\\u",
+    "\\x",
+    "é",
+    "\n",
+    "\x00",
+    "\ud800",
+]
+PIECES += ["get_ticket", "search", "ticket_id", "lambda", "NaN"]
+PIECES += ["<tool_call>", "</tool_call>", '{"name": "search", "arguments": ']
+pieces = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
 
 
 @pytest.mark.parametrize("style", ["pythonic", "hermes"])

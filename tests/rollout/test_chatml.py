@@ -50,11 +50,16 @@ def test_bridging_turn_by_turn_equals_rendering_the_whole_conversation(
         prompt = bridged.token_ids
 
 
-@given(openings, st.lists(st.integers(3, 49000), min_size=1, max_size=12), st.booleans(), st.lists(others, min_size=1, max_size=2))
+@given(
+    openings,
+    st.lists(st.integers(3, 49000), min_size=1, max_size=12),
+    st.booleans(),
+    st.lists(others, min_size=1, max_size=2),
+)
 @settings(max_examples=60, deadline=None)
 def test_sampled_tokens_stay_as_they_are_even_where_they_are_not_how_text_is_tokenized(
     pythonic, opening, sampled, finished, new
-):  # fmt: skip
+):
     prompt = pythonic.render_ids(opening, add_generation_prompt=True)
     completion = sampled + [END] * finished
     bridged = pythonic.bridge_to_next_turn(prompt, completion, new).token_ids
@@ -99,7 +104,8 @@ def test_the_text_of_a_conversation(pythonic, tokenizer, lookup_tools):
     ]
     ids = pythonic.render_ids(messages, tools=lookup_tools, add_generation_prompt=True)
     assert tokenizer.decode(ids) == (
-        "<|im_start|>system\nBe brief.\nTools:\nget_ticket(ticket_id): the get_ticket\nsearch(text, limit): the search\n"
+        "<|im_start|>system\nBe brief.\n"
+        "Tools:\nget_ticket(ticket_id): the get_ticket\nsearch(text, limit): the search\n"
         'To call one, reply only with [name("value")].<|im_end|>\n'
         "<|im_start|>user\nHello<|im_end|>\n"
         '<|im_start|>assistant\n[get_ticket("T1")]<|im_end|>\n'

@@ -84,7 +84,7 @@ def test_what_may_be_returned(finished, returned, expected):
     ids=repr,
 )
 def test_what_may_not(finished, returned):
-    with pytest.raises(RolloutError, match="^reward gave") as caught:
+    with pytest.raises(RolloutError, match=r"^reward gave") as caught:
         judged(constant(returned), finished())
     assert "task t1" in str(caught.value)
 

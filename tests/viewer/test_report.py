@@ -164,15 +164,11 @@ def run(tmp_path):
         evaluation("foothold", "sampled", 0.2),
     )
     write_metrics(folder)
-    machine = Machine(
-        "3.11.7", "Linux", 2, {"torch": "2.13.0", "zzz": "1"}, {"commit": "c0ffee", "changed": True}
-    )
+    machine = Machine("3.11.7", "Linux", 2, {"torch": "2.13.0", "zzz": "1"}, {"commit": "c0ffee", "changed": True})
     data = {"train": {"name": "train.jsonl", "tasks": 100, "digest": "a" * 64}}
     recipe = {"group_size": 8}
     model = {"name": f"smol {EVIL}", "digest": "f" * 64}
-    made = Manifest(
-        REF, {"look_up": "b" * 64}, {"run": 7}, data, "r" * 64, "s" * 64, recipe, model, "t", machine
-    )
+    made = Manifest(REF, {"look_up": "b" * 64}, {"run": 7}, data, "r" * 64, "s" * 64, recipe, model, "t", machine)
     write_manifest(folder, made)
     with EventLog(folder / "events.jsonl") as log:
         log.append("start")
@@ -300,8 +296,7 @@ def test_colours_are_defined_for_light_and_for_dark(run):
 
 def test_phases_are_drawn_apart(tmp_path):
     rows = [
-        {"step": 1, "time": 1.0, "phase": phase, "metrics": {"training/grad_norm": 1.0}}
-        for phase in ("foothold", "rl")
+        {"step": 1, "time": 1.0, "phase": phase, "metrics": {"training/grad_norm": 1.0}} for phase in ("foothold", "rl")
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     figure = json.loads(page(tmp_path).scripts["figure-0"])
@@ -373,9 +368,7 @@ def test_an_empty_folder_gives_a_page_that_says_little(tmp_path):
     assert made.scripts == {}
 
 
-@pytest.mark.parametrize(
-    "part", ["evaluations", "metrics.jsonl", "manifest.json", "events.jsonl", "trajectories"]
-)
+@pytest.mark.parametrize("part", ["evaluations", "metrics.jsonl", "manifest.json", "events.jsonl", "trajectories"])
 def test_any_part_may_be_missing(run, part):
     path = run / part
     if path.is_dir():
@@ -430,12 +423,8 @@ def test_without_evaluations_the_first_and_last_step_are_shown(tmp_path):
 
 def test_a_failed_rollout_and_an_unexecuted_call_are_shown_as_such(tmp_path):
     wish = {"id": "c", "type": "function", "function": {"name": "drop_all", "arguments": '{"really": true}'}}
-    last = Turn(
-        (), {"role": "assistant", "content": None, "tool_calls": [wish]}, (1,), (2,), (-1.0,), (0,), "stop"
-    )
-    lost = trajectory(
-        "r", "t", 0.0, turns=(last,), tool_calls=(), ending="error", rewards=(), error="the desk burnt"
-    )
+    last = Turn((), {"role": "assistant", "content": None, "tool_calls": [wish]}, (1,), (2,), (-1.0,), (0,), "stop")
+    lost = trajectory("r", "t", 0.0, turns=(last,), tool_calls=(), ending="error", rewards=(), error="the desk burnt")
     write_trajectories(tmp_path / "trajectories" / "eval-base-greedy.parquet", [lost])
     text = page(tmp_path).text
     assert "the desk burnt" in text

@@ -187,9 +187,7 @@ def reinforce_pp_baseline(groups: Sequence[Group], *, normalize: bool) -> Advant
     return _over_batch(centred, _token_weights(groups), scale=normalize)
 
 
-def _by_group(
-    groups: Sequence[Group], advantage: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> Advantages:
+def _by_group(groups: Sequence[Group], advantage: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Advantages:
     """Apply a function of (rewards, lengths) to each group and give every turn its trajectory's value."""
     result = []
     for group in groups:

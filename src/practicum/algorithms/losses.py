@@ -17,16 +17,14 @@ LossName = Literal["cross_entropy", "importance_sampling", "ppo", "cispo"]
 DEFAULT_CLIP = {"ppo": (0.8, 1.2), "cispo": (1.0, 6.0)}
 """Bounds on the ratio where the config names none."""
 
-CONFIG_KEYS = frozenset(
-    {"clip_low_threshold", "clip_high_threshold", "importance_cap", "kl_coef", "entropy_coef"}
-)
+CONFIG_KEYS = frozenset({"clip_low_threshold", "clip_high_threshold", "importance_cap", "kl_coef", "entropy_coef"})
 """What a loss config may hold; ``kl_coef`` and ``entropy_coef`` are for whoever adds those terms."""
 
 MAX_LOG_RATIO = 60.0
 """Beyond e^60 a ratio says only that something is broken; bounding it keeps inf · 0 = NaN out of the step."""
 
 
-def policy_loss(  # noqa: PLR0917
+def policy_loss(
     name: LossName,
     logprobs: Tensor,
     old_logprobs: Tensor,
@@ -113,9 +111,7 @@ def _bounds(name: LossName, config: Mapping[str, float]) -> tuple[float, float]:
     return config.get("clip_low_threshold", low), config.get("clip_high_threshold", high)
 
 
-def _ratio_metrics(
-    log_ratio: Tensor, ratio: Tensor, mask: Tensor, clipped: tuple[Tensor, Tensor]
-) -> dict[str, Tensor]:
+def _ratio_metrics(log_ratio: Tensor, ratio: Tensor, mask: Tensor, clipped: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     return {
         "ratio_mean": _mean(ratio, mask),
         "clip_frac_low": _mean(clipped[0].to(ratio.dtype), mask),
@@ -141,14 +137,10 @@ def _check(name: str, config: Mapping[str, float], tensors: tuple[Tensor, ...]) 
     if name not in get_args(LossName):
         raise ValueError(f"unknown loss_fn {name!r}; allowed: {', '.join(get_args(LossName))}")
     if unknown := sorted(set(config) - CONFIG_KEYS):
-        raise ValueError(
-            f"unknown loss config {', '.join(unknown)}; allowed: {', '.join(sorted(CONFIG_KEYS))}"
-        )
+        raise ValueError(f"unknown loss config {', '.join(unknown)}; allowed: {', '.join(sorted(CONFIG_KEYS))}")
     low, high = config.get("clip_low_threshold", 0.0), config.get("clip_high_threshold", float("inf"))
     if not 0.0 <= low <= 1.0 <= high:
-        raise ValueError(
-            f"clip bounds are ratios with 0 ≤ low ≤ 1 ≤ high (such as 0.8 and 1.2), got {low} and {high}"
-        )
+        raise ValueError(f"clip bounds are ratios with 0 ≤ low ≤ 1 ≤ high (such as 0.8 and 1.2), got {low} and {high}")
     cap = config.get("importance_cap", 0.0)
     if not (cap == 0.0 or cap >= 1.0):
         raise ValueError(f"importance_cap must be at least 1, or 0 for none, got {cap}")

@@ -44,9 +44,7 @@ class TrainingSequence:
         return int(self.versions[self.mask > 0].min())
 
 
-def training_sequences(
-    trajectory: Trajectory, advantages: Sequence[float] | np.ndarray
-) -> list[TrainingSequence]:
+def training_sequences(trajectory: Trajectory, advantages: Sequence[float] | np.ndarray) -> list[TrainingSequence]:
     """The sequences of one trajectory: one, and one more for each break that left something to train on.
 
     Args:
@@ -92,9 +90,7 @@ def aggregation_weights(
     if how not in get_args(Aggregation):
         raise ValueError(f"unknown loss_aggregation {how!r}; allowed: {', '.join(get_args(Aggregation))}")
     if (how == "constant") != (length is not None) or (length is not None and length <= 0):
-        raise ValueError(
-            f"length must be a positive number with 'constant' and absent otherwise, got {length}"
-        )
+        raise ValueError(f"length must be a positive number with 'constant' and absent otherwise, got {length}")
     count = len(sequences)
     tokens = np.array([sequence.n_action_tokens for sequence in sequences], dtype=np.float64)
     if how == "token_mean":
@@ -103,9 +99,7 @@ def aggregation_weights(
     return 1.0 / (divisors * max(count, 1))
 
 
-def _unbroken(
-    turns: Sequence[Turn], advantages: Sequence[float] | np.ndarray
-) -> Iterator[list[tuple[Turn, float]]]:
+def _unbroken(turns: Sequence[Turn], advantages: Sequence[float] | np.ndarray) -> Iterator[list[tuple[Turn, float]]]:
     """Runs of turns in which each extends the one before, with their advantages."""
     run: list[tuple[Turn, float]] = []
     for turn, advantage in zip(turns, advantages, strict=True):
@@ -119,9 +113,7 @@ def _unbroken(
 
 def _joined(trajectory_id: str, run: Sequence[tuple[Turn, float]]) -> TrainingSequence:
     if not run[0][0].context_ids:
-        raise ValueError(
-            f"trajectory {trajectory_id}: a sequence begins with a sampled token; it needs a prompt"
-        )
+        raise ValueError(f"trajectory {trajectory_id}: a sequence begins with a sampled token; it needs a prompt")
     tokens: list[int] = []
     mask: list[float] = []
     advantages: list[float] = []

@@ -14,9 +14,7 @@ _ODD_NUMBERS = (0, 1, -1, 2, 7, 100, 10**9)
 _DEPTH = 3
 
 
-def random_calls(
-    tools: Sequence[Mapping[str, Any]], known: Sequence[Any], rng: random.Random
-) -> tuple[Call, ...]:
+def random_calls(tools: Sequence[Mapping[str, Any]], known: Sequence[Any], rng: random.Random) -> tuple[Call, ...]:
     """A random episode's calls.
 
     Args:

@@ -52,9 +52,7 @@ def run_checks(
                 progress(CHECKS[code].title)
         ref = target.make().ref
     seconds = time.monotonic() - began
-    return Report(
-        target.name, ref, tuple(ran), trial.sampled, len(trial.plans), seed, tuple(findings), seconds
-    )
+    return Report(target.name, ref, tuple(ran), trial.sampled, len(trial.plans), seed, tuple(findings), seconds)
 
 
 def _all(trial: Trial) -> Iterator[tuple[str, list[Finding]]]:

@@ -78,12 +78,8 @@ class Demonstration:
             function = {"name": result["name"], "arguments": json.dumps(result["arguments"])}
             call = {"id": id, "type": "function", "function": function}
             messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
-            messages.append(
-                {"role": "tool", "tool_call_id": id, "name": result["name"], "content": result["text"]}
-            )
-            calls.append(
-                ToolCall(id, result["name"], result["arguments"], result["text"], result["is_error"], turn)
-            )
+            messages.append({"role": "tool", "tool_call_id": id, "name": result["name"], "content": result["text"]})
+            calls.append(ToolCall(id, result["name"], result["arguments"], result["text"], result["is_error"], turn))
         messages.append({"role": "assistant", "content": self.answer})
         return Rollout(self.task, messages, calls, self.transcript["final_state"], "final")
 
@@ -150,9 +146,7 @@ def _run(episode: Iterator[None]) -> None:
         pass
 
 
-def _steps(
-    environment: Environment, plan: Plan, policy: Policy, transcript: Transcript, home: Path
-) -> Iterator[None]:
+def _steps(environment: Environment, plan: Plan, policy: Policy, transcript: Transcript, home: Path) -> Iterator[None]:
     transcript.update(tools=[], messages=[], results=[], final_state={}, fault=None)
     stage = "reset"
     try:
@@ -197,9 +191,7 @@ def opening(environment: Environment, task: Task) -> list[Message]:
 
 def call_text(call: Call) -> str:
     """A call as people write it, cut to a line."""
-    return shortened(
-        f"{call.name}({', '.join(f'{key}={value!r}' for key, value in call.arguments.items())})", 120
-    )
+    return shortened(f"{call.name}({', '.join(f'{key}={value!r}' for key, value in call.arguments.items())})", 120)
 
 
 def shortened(text: str, limit: int) -> str:

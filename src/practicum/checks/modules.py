@@ -55,12 +55,7 @@ def load_module(name: str, folder: Path) -> ModuleType:
 def _already_loaded(path: Path) -> ModuleType | None:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__dict__", {}).get("__file__")
-        if (
-            name != "__main__"
-            and isinstance(file, str)
-            and file.endswith(path.name)
-            and Path(file).resolve() == path
-        ):
+        if name != "__main__" and isinstance(file, str) and file.endswith(path.name) and Path(file).resolve() == path:
             return module
     return None
 
@@ -87,9 +82,7 @@ def _explained(what: str, home: Path) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is not None and (what == error.name or what.startswith(f"{error.name}.")):
             fix = f"install it, start in the folder that holds it ({home}), or name the file: path/to/file.py"
-            raise EnvironmentFault(
-                f"no module named {what!r}", allowed="package.module:Class", fix=fix
-            ) from error
+            raise EnvironmentFault(f"no module named {what!r}", allowed="package.module:Class", fix=fix) from error
         fix = f"install {error.name!r} where Practicum is installed, or put it beside the environment's file"
         raise EnvironmentFault(
             f"{what} imports {error.name!r}, which is not there", where=place_of_error(error, home), fix=fix

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 
-_ALLOWED = (
-    "path/to/file.py, path/to/file.py:Class, package.module:Class, the name of a suite, or a recipe.yaml"
-)
+_ALLOWED = "path/to/file.py, path/to/file.py:Class, package.module:Class, the name of a suite, or a recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -217,9 +215,7 @@ def _class(module: ModuleType, wanted: str, spec: str) -> tuple[str, type[Enviro
         fix = 'subclass practicum.Environment and give it id, version = "my-environment", "1.0.0"'
         raise EnvironmentFault("no environment is defined here", where=where, fix=fix)
     choices = ", ".join(f"{spec}:{name}" for name in names)
-    raise EnvironmentFault(
-        f"{len(own)} environments are defined here", where=where, allowed=choices, fix="name one"
-    )
+    raise EnvironmentFault(f"{len(own)} environments are defined here", where=where, allowed=choices, fix="name one")
 
 
 def _is_environment(value: Any) -> bool:
@@ -235,6 +231,4 @@ def _judge(module: ModuleType, name: str, default: str, file: Path) -> Judge | N
     if callable(judge) or (judge is None and name == default):
         return judge
     problem = f"there is no {name!r} beside the environment" if judge is None else f"{name!r} is {judge!r}"
-    raise EnvironmentFault(
-        problem, where=str(file), allowed="a function of a practicum Rollout", fix=f"define {name}"
-    )
+    raise EnvironmentFault(problem, where=str(file), allowed="a function of a practicum Rollout", fix=f"define {name}")

@@ -26,9 +26,7 @@ def check_solved(trial: Trial) -> list[Finding]:
     where = trial.place("oracle")
     if not has_oracle(trial.target.environment):
         what = "there is no oracle: nothing shows that the tasks can be solved"
-        fix = (
-            "Define oracle(self, task): yield Call(name, arguments), receive each result, return the answer."
-        )
+        fix = "Define oracle(self, task): yield Call(name, arguments), receive each result, return the answer."
         return [Finding.of("ENV-UNSOLVED", what, severity="warn", where=trial.place("__init__"), fix=fix)]
     found: dict[str, list[tuple[Demonstration, str]]] = {}
     for demonstration in trial.demonstrations:
@@ -108,9 +106,7 @@ def check_bounds(trial: Trial) -> list[Finding]:
         if open_ends:
             what = f"arguments of tool {function['name']!r} have no maximum"
             where, listed = trial.place(function["name"]), "\n".join(open_ends)
-            findings.append(
-                Finding.of("ENV-UNBOUNDED", what, severity="warn", where=where, difference=listed)
-            )
+            findings.append(Finding.of("ENV-UNBOUNDED", what, severity="warn", where=where, difference=listed))
     return findings
 
 

@@ -65,9 +65,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"strange_task": None, **_played(target, plans, request["order_seed"])}
 
 
-def _first_strange(
-    expected: Mapping[str, list[str]], tasks: Mapping[str, list[Task]]
-) -> dict[str, Any] | None:
+def _first_strange(expected: Mapping[str, list[str]], tasks: Mapping[str, list[Task]]) -> dict[str, Any] | None:
     """The first task that is another one here than there."""
     for split, digests in expected.items():
         ours = [task_digest(task) for task in tasks[split]]

@@ -1,0 +1,1 @@
+"""Samplers and learners behind one small protocol."""

@@ -76,11 +76,11 @@ class Sampler(Protocol):
     """Samples from the current policy."""
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """Number of optimizer steps behind the weights sampled from."""
+        ...
 
-    async def sample(
-        self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int
-    ) -> Sample:
+    async def sample(self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int) -> Sample:
         """Continue ``prompt_ids``. Calls with one ``session`` reuse what they share with its previous call."""
         ...
 
@@ -92,12 +92,18 @@ class Sampler(Protocol):
 class Learner(Protocol):
     """Holds weights and optimizer."""
 
-    def forward_backward(
-        self, data: Sequence[Datum], loss: LossName, config: Mapping[str, float]
-    ) -> StepStats: ...
+    def forward_backward(self, data: Sequence[Datum], loss: LossName, config: Mapping[str, float]) -> StepStats:
+        """Add the gradient of Σ weight · loss over the trained tokens of ``data``."""
+        ...
 
-    def optim_step(self, params: AdamParams) -> Mapping[str, float]: ...
+    def optim_step(self, params: AdamParams) -> Mapping[str, float]:
+        """One optimizer step on what was added; returns ``grad_norm`` before clipping."""
+        ...
 
-    def save(self, folder: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Write weights and optimizer into an existing folder."""
+        ...
 
-    def load(self, folder: Path) -> None: ...
+    def load(self, folder: Path) -> None:
+        """Read what ``save`` wrote; the next step is as if nothing had happened."""
+        ...

@@ -65,7 +65,7 @@ class Environment:
 
     id: ClassVar[str] = ""
     version: ClassVar[str] = ""
-    max_turns: ClassVar[int] = 8
+    max_turns: int = 8
 
     _tools: ClassVar[dict[str, ToolSpec]] = {}
 
@@ -192,7 +192,8 @@ def _text(value: Any, name: str) -> str:
             text = json.dumps(thawed(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise EnvironmentFault(
-                f"tool {name!r} returned something that is not JSON: {error}", fix="return text, numbers, lists or dicts"
+                f"tool {name!r} returned something that is not JSON: {error}",
+                fix="return text, numbers, lists or dicts",
             ) from error
     if len(text) > RESULT_LIMIT:
         return f"{text[:RESULT_LIMIT]}… [cut: {len(text) - RESULT_LIMIT} more characters]"

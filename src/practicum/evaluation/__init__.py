@@ -1,0 +1,1 @@
+"""Held-out scores, computed apart from the reward, with their uncertainty."""

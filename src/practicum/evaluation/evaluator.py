@@ -172,9 +172,7 @@ def _succeeded(trajectory: Trajectory, threshold: float) -> bool:
 
 def _fields(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     names = sorted({key for t in trajectories for key in t.score_metrics if key.startswith("field/")})
-    return {
-        name.removeprefix("field/"): _mean(t.score_metrics.get(name, 0.0) for t in trajectories) for name in names
-    }
+    return {name.removeprefix("field/"): _mean(t.score_metrics.get(name, 0.0) for t in trajectories) for name in names}
 
 
 def _mean(values: Iterable[float]) -> float:

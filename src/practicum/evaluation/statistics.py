@@ -109,9 +109,7 @@ def mcnemar_exact(first: Sequence[bool], second: Sequence[bool]) -> PairedTest:
         ValueError: If the lengths differ.
     """
     if len(first) != len(second):
-        raise ValueError(
-            f"a paired test needs the same tasks on both sides, got {len(first)} and {len(second)}"
-        )
+        raise ValueError(f"a paired test needs the same tasks on both sides, got {len(first)} and {len(second)}")
     only_first = sum(1 for a, b in zip(first, second, strict=True) if a and not b)
     only_second = sum(1 for a, b in zip(first, second, strict=True) if b and not a)
     discordant = only_first + only_second
@@ -164,6 +162,4 @@ def _check_counts(successes: int, trials: int) -> None:
 def _check_k(trials: int, successes: int, k: int) -> None:
     _check_counts(successes, trials)
     if not 1 <= k <= trials:
-        raise ValueError(
-            f"k must lie between 1 and the {trials} attempts made, got {k}; sample more rollouts"
-        )
+        raise ValueError(f"k must lie between 1 and the {trials} attempts made, got {k}; sample more rollouts")

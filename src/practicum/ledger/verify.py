@@ -49,12 +49,8 @@ def _chain(run_folder: Path) -> tuple[Finding, dict[str, str]]:
     if not chain:
         return Finding(events.FILE, False, "no events: nothing is proven"), recorded
     if events.torn_tail(path):
-        return Finding(
-            events.FILE, False, "the last line is torn; resuming the run records and mends it"
-        ), recorded
-    return Finding(
-        events.FILE, True, f"{len(chain)} events, chain whole, last hash {chain[-1].hash}"
-    ), recorded
+        return Finding(events.FILE, False, "the last line is torn; resuming the run records and mends it"), recorded
+    return Finding(events.FILE, True, f"{len(chain)} events, chain whole, last hash {chain[-1].hash}"), recorded
 
 
 def _manifest(run_folder: Path) -> Finding:
@@ -62,9 +58,7 @@ def _manifest(run_folder: Path) -> Finding:
         found = manifest.read_manifest(run_folder)
     except LedgerError as error:
         return Finding(manifest.FILE, False, error.what)
-    return Finding(
-        manifest.FILE, True, f"recipe {found.recipe_digest[:12]}, environment {found.environment.id}"
-    )
+    return Finding(manifest.FILE, True, f"recipe {found.recipe_digest[:12]}, environment {found.environment.id}")
 
 
 def _file(run_folder: Path, name: str, expected: str) -> Finding:

@@ -220,9 +220,7 @@ def _advantages(advantages: Mapping[str, Sequence[float]]) -> Metrics:
 
 def _conduct(groups: Sequence[Group], finished: Sequence[Trajectory], planned: int) -> Metrics:
     """How the rollouts went, apart from what they earned."""
-    breaks = Counter(
-        turn.break_cause or "other" for t in finished for turn in t.turns[1:] if not turn.extends
-    )
+    breaks = Counter(turn.break_cause or "other" for t in finished for turn in t.turns[1:] if not turn.extends)
     calls = [call for t in finished for call in t.tool_calls]
     logprobs = _all_logprobs(finished)
     untruncated = all(t.top_p == 1.0 and t.temperature > 0.0 for t in finished)
@@ -243,15 +241,10 @@ def _tool_calls(finished: Sequence[Trajectory]) -> Metrics:
     for trajectory in finished:
         names = [call.name for call in trajectory.tool_calls]
         counts.update(name if name in declared else UNDECLARED for name in names)
-    return {
-        f"rollout/tool_calls/{name}": counts[name] / len(finished)
-        for name in sorted(declared | counts.keys())
-    }
+    return {f"rollout/tool_calls/{name}": counts[name] / len(finished) for name in sorted(declared | counts.keys())}
 
 
-def _analysis(
-    groups: Sequence[Group], valid: Sequence[Group], finished: Sequence[Trajectory], planned: int
-) -> Metrics:
+def _analysis(groups: Sequence[Group], valid: Sequence[Group], finished: Sequence[Trajectory], planned: int) -> Metrics:
     ids = {group.id for group in valid}
     rewards = {group.id: _rewards(_finished([group])) for group in groups}
     known = [values for values in rewards.values() if values]
@@ -277,9 +270,7 @@ def _within_groups(family: str, groups: Sequence[Group]) -> Metrics:
         return {}
     by_group = [_select("", values, joint="") for values in known]
     names = ("min", "mean", "max", "std")
-    return {
-        f"{family}/reward/{name}_within_groups": float(np.mean([g[name] for g in by_group])) for name in names
-    }
+    return {f"{family}/reward/{name}_within_groups": float(np.mean([g[name] for g in by_group])) for name in names}
 
 
 def _select(

@@ -176,9 +176,7 @@ METRICS: dict[str, str] = {
 }
 """Name → definition. ``{…}`` in a name stands for a tool, a cause, a component, a field or a number."""
 
-_TEMPLATES = {
-    re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(name))): name for name in METRICS if "{" in name
-}
+_TEMPLATES = {re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(name))): name for name in METRICS if "{" in name}
 
 
 def describe(name: str) -> str | None:

@@ -47,9 +47,7 @@ class Tracker:
         tracking_uri: Another store or server, as MLflow takes it.
     """
 
-    def __init__(
-        self, run_folder: Path, experiment: str, run_name: str, tracking_uri: str | None = None
-    ) -> None:
+    def __init__(self, run_folder: Path, experiment: str, run_name: str, tracking_uri: str | None = None) -> None:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         self._about = (run_folder, experiment, run_name, tracking_uri)
         self._queue: queue.Queue[Entry] = queue.Queue(QUEUE_LENGTH)

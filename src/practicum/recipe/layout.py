@@ -71,7 +71,5 @@ SECTIONS: dict[str, dict[str, str]] = {
 SYNONYMS = {"model_name_or_path": "model_name", "eval_rollouts_per_task": "eval_group_size"}
 """Other flat names: the first is that of AWS's job hyperparameters."""
 
-SPELLINGS = SYNONYMS | {
-    f"{section}.{key}": name for section, keys in SECTIONS.items() for key, name in keys.items()
-}
+SPELLINGS = SYNONYMS | {f"{section}.{key}": name for section, keys in SECTIONS.items() for key, name in keys.items()}
 """Every spelling that is not the flat name itself → the flat name."""

@@ -60,9 +60,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return _build(_spelled_out(values, str(path), lines), overrides, path.absolute().parent, str(path))
 
 
-def build_recipe(
-    values: Mapping[str, Any], overrides: Sequence[str] = (), *, folder: str | Path = "."
-) -> Recipe:
+def build_recipe(values: Mapping[str, Any], overrides: Sequence[str] = (), *, folder: str | Path = ".") -> Recipe:
     """A recipe from Python values, flat or nested like a file's; relative paths start at ``folder``.
 
     Raises:
@@ -119,9 +117,7 @@ def _override(text: str) -> _Given:
     key, equals, value = text.partition("=")
     where = f"override {_show(text)}"
     if not (key.strip() and equals):
-        raise RecipeError(
-            "an override is key=value", where=where, allowed="such as learning_rate=1e-5", fix=_EXPLAIN
-        )
+        raise RecipeError("an override is key=value", where=where, allowed="such as learning_rate=1e-5", fix=_EXPLAIN)
     return _Given(key.strip(), parse(value, where)[0], where, "override")
 
 
@@ -182,8 +178,7 @@ def _nearest(spelling: str) -> str:
 
 def _contradiction(first: _Given, second: _Given) -> RecipeError:
     return RecipeError(
-        f"{first.spelling} is {_show(first.value)}, but {second.spelling}, the same setting, is "
-        f"{_show(second.value)}",
+        f"{first.spelling} is {_show(first.value)}, but {second.spelling}, the same setting, is {_show(second.value)}",
         where=f"{first.where}; {second.where}",
         fix="remove one of the two",
     )

@@ -286,9 +286,7 @@ class Recipe(BaseModel):
 
     def model_post_init(self, context: Any) -> None:
         """Remember where values come from; ``context`` is the set of overridden keys, or None."""
-        self._sources = {
-            key: "override" if key in (context or ()) else "file" for key in self.model_fields_set
-        }
+        self._sources = {key: "override" if key in (context or ()) else "file" for key in self.model_fields_set}
 
     @field_validator("*", mode="before")
     @classmethod

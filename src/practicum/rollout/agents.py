@@ -33,9 +33,13 @@ class Agent(Protocol):
     """
 
     @property
-    def in_process(self) -> bool: ...
+    def in_process(self) -> bool:
+        """Whether it waits for nothing but the model."""
+        ...
 
-    async def run(self, session: Session, task: Task, seed: int) -> Episode: ...
+    async def run(self, session: Session, task: Task, seed: int) -> Episode:
+        """Play one episode."""
+        ...
 
 
 @dataclass(frozen=True)

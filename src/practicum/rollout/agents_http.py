@@ -185,9 +185,7 @@ class HttpAgent:
         raise RolloutError(text, where=self._where(entry.id), fix="look for an exception in the agent's log")
 
     def _reached(self, outcome: Outcome) -> bool:
-        return outcome.state is State.REWARD_RECEIVED or (
-            outcome.state is State.READY and not self.needs_reward
-        )
+        return outcome.state is State.REWARD_RECEIVED or (outcome.state is State.READY and not self.needs_reward)
 
     def _where(self, trajectory_id: str) -> str:
         return f"trajectory {trajectory_id} at {self.rollout_url}"
@@ -203,9 +201,7 @@ def observed_tool_calls(turns: Sequence[Turn]) -> tuple[ToolCall, ...]:
         for message in turn.messages:
             if message.get("role") == "tool":
                 results.setdefault(message.get("tool_call_id", ""), text_of(message))
-    asked = [
-        (number, call) for number, turn in enumerate(turns) for call in turn.response.get("tool_calls", ())
-    ]
+    asked = [(number, call) for number, turn in enumerate(turns) for call in turn.response.get("tool_calls", ())]
     return tuple(
         ToolCall(
             call["id"],

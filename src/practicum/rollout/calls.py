@@ -40,9 +40,7 @@ def call_text(calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
     return "[" + ", ".join(f"{name}({_written(name, args, tools)})" for name, args in pairs) + "]"
 
 
-def parse_calls(
-    text: str, tools: Sequence[Mapping[str, Any]], style: ToolFormat
-) -> tuple[str, list[ParsedToolCall]]:
+def parse_calls(text: str, tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> tuple[str, list[ParsedToolCall]]:
     """Split sampled text into prose and calls; a malformed attempt is reported with its status."""
     if not tools:
         return text, []

@@ -52,7 +52,7 @@ class _Tokens:
             sampled_mask=self.sampled,
             is_content=self.content,
             message_roles=[message.get("role", "") for message in messages],
-            message_tool_names=extract_message_tool_names(list(messages)),  # type: ignore[arg-type]
+            message_tool_names=extract_message_tool_names(list(messages)),
         )
 
 
@@ -138,7 +138,7 @@ class ChatMLRenderer:
         """The next prompt: everything so far, token for token, then the new messages."""
         if not previous_prompt_ids or not new_messages:
             return None
-        if reject_assistant_in_extension(list(new_messages)):  # type: ignore[arg-type]
+        if reject_assistant_in_extension(list(new_messages)):
             return None
         prior = trim_to_turn_close(
             previous_prompt_ids, previous_completion_ids, {self._end}, synthesize_close=self._end

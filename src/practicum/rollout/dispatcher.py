@@ -21,7 +21,9 @@ BACKOFF_S = 0.25
 class AttachableSampler(Sampler, Protocol):
     """A sampler that can advance the rollouts of this process in lock step."""
 
-    def attached(self, session: str) -> AbstractContextManager[None]: ...
+    def attached(self, session: str) -> AbstractContextManager[None]:
+        """Declare a session whose agent runs in this process, for the time of the block."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -171,9 +171,7 @@ def _serve_chat(
         return await answer(request, body, entry)
 
     @app.post("/rollouts/{trajectory_id:path}/v1/chat/completions", responses=_REFUSALS, response_model=None)
-    async def chat_by_path(
-        request: Request, trajectory_id: str, body: ChatRequest, caller: Caller
-    ) -> Response:
+    async def chat_by_path(request: Request, trajectory_id: str, body: ChatRequest, caller: Caller) -> Response:
         if caller.trajectory and caller.trajectory != trajectory_id:
             named = f"the path names trajectory {trajectory_id!r} and the header {caller.trajectory!r}"
             raise GatewayError(400, f"{named}; send one of them", "invalid_request")
@@ -220,9 +218,7 @@ def _authorize(authorization: str | None, tokens: Collection[str]) -> None:
     scheme, _, given = (authorization or "").partition(" ")
     bearer = given.strip().encode() if scheme.lower() == "bearer" else b""
     if not any(hmac.compare_digest(bearer, token.encode()) for token in tokens):
-        raise GatewayError(
-            403, "bad or missing token: send Authorization: Bearer <the token of this run>", "bad_token"
-        )
+        raise GatewayError(403, "bad or missing token: send Authorization: Bearer <the token of this run>", "bad_token")
 
 
 def _state(entry: Entry) -> Json:

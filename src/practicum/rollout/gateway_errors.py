@@ -29,9 +29,7 @@ class GatewayError(Exception):
         headers: Response headers besides the body's.
     """
 
-    def __init__(
-        self, status: int, message: str, code: str, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.message, self.code, self.headers = status, message, code, headers
 
@@ -50,9 +48,7 @@ def error_response(
     status: int, message: str, code: str, headers: Mapping[str, str] | None = None, param: str | None = None
 ) -> Json:
     """The body every refusal has."""
-    kind = (
-        "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-    )
+    kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
     error = {"message": message, "type": kind, "param": param, "code": code}
     return Json({"error": error, "message": message}, status, dict(headers or {}))
 

@@ -149,18 +149,14 @@ class Registry:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def open(
-        self, trajectory_id: str, session: Session, *, job_arn: str = "", token: str | None = None
-    ) -> None:
+    def open(self, trajectory_id: str, session: Session, *, job_arn: str = "", token: str | None = None) -> None:
         """Serve ``session`` under ``trajectory_id``; with ``token``, only to callers that bear it.
 
         Raises:
             RolloutError: the id is already open.
         """
         if trajectory_id in self._entries:
-            raise RolloutError(
-                f"trajectory {trajectory_id!r} is already open", fix="give every attempt its own id"
-            )
+            raise RolloutError(f"trajectory {trajectory_id!r} is already open", fix="give every attempt its own id")
         self._entries[trajectory_id] = Entry(trajectory_id, session, job_arn, token)
 
     def get(self, trajectory_id: str) -> Entry:
@@ -216,9 +212,7 @@ class Registry:
                     fix="look for an exception in the agent's log, or raise rollout_timeout",
                 ) from None
         if entry.closed:
-            raise RolloutError(
-                "the trajectory was closed while it was waited for", where=f"trajectory {entry.id}"
-            )
+            raise RolloutError("the trajectory was closed while it was waited for", where=f"trajectory {entry.id}")
         return entry.outcome
 
 

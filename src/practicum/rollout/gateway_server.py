@@ -83,9 +83,7 @@ class GatewayServer:
                         break
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            raise RunError(
-                f"the rollout server did not start within {_STARTUP_S:g} s", where=self.url
-            ) from None
+            raise RunError(f"the rollout server did not start within {_STARTUP_S:g} s", where=self.url) from None
         return self
 
     async def __aexit__(

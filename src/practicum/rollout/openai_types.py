@@ -48,9 +48,7 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
 }
 """Sampling parameters that are not implemented, each with the values that mean "as if absent"."""
 
-IDENTIFYING = frozenset(
-    {"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"}
-)
+IDENTIFYING = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"})
 """Parameters that tell a hosted service who calls; they never touch what is sampled."""
 
 
@@ -118,9 +116,7 @@ class ToolMessage(_Part):
     name: str | None = None
 
 
-AnyMessage = Annotated[
-    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
-]
+AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
 class FunctionSchema(BaseModel):
@@ -250,9 +246,7 @@ def _refuse_unsupported(name: str, value: Any) -> None:
         return
     allowed = ", ".join(json.dumps(option) for option in neutral if option is not None)
     fix = f"leave it out{f' or send {allowed}' if allowed else ''}"
-    raise ValueError(
-        f"{name}={_short(value)} is not supported, and ignoring it would change the samples: {fix}"
-    )
+    raise ValueError(f"{name}={_short(value)} is not supported, and ignoring it would change the samples: {fix}")
 
 
 def _short(value: Any) -> str:

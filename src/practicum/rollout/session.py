@@ -25,17 +25,23 @@ Tools = Sequence[Mapping[str, Any]]
 class Renderer(Protocol):
     """What a session needs of a renderer (``renderers.base.Renderer``)."""
 
-    def render(
-        self, messages: Any, *, tools: Any = None, add_generation_prompt: bool = False
-    ) -> RenderedTokens: ...
+    def render(self, messages: Any, *, tools: Any = None, add_generation_prompt: bool = False) -> RenderedTokens:
+        """A whole conversation's tokens."""
+        ...
 
-    def parse_response(self, token_ids: Any, *, tools: Any = None, prompt_ids: Any = None) -> Any: ...
+    def parse_response(self, token_ids: Any, *, tools: Any = None, prompt_ids: Any = None) -> Any:
+        """Sampled tokens as text and tool calls."""
+        ...
 
-    def get_stop_token_ids(self) -> list[int]: ...
+    def get_stop_token_ids(self) -> list[int]:
+        """Tokens that end a turn."""
+        ...
 
     def bridge_to_next_turn(
         self, previous_prompt_ids: Any, previous_completion_ids: Any, new_messages: Any, *, tools: Any = None
-    ) -> RenderedTokens | None: ...
+    ) -> RenderedTokens | None:
+        """The next prompt, what was sampled kept as it is; None where that cannot be promised."""
+        ...
 
 
 @dataclass(frozen=True)

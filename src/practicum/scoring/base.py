@@ -27,6 +27,7 @@ class Judgement:
 
     @property
     def total(self) -> float:
+        """Sum over turns."""
         return float(sum(self.values))
 
 
@@ -44,9 +45,7 @@ async def judge(function: Judge, rollout: Rollout) -> Judgement:
         if inspect.isawaitable(result):
             result = await result
     except Exception as error:
-        raise RolloutError(
-            f"{name} raised {type(error).__name__}: {error}", where=f"task {rollout.task.id}"
-        ) from error
+        raise RolloutError(f"{name} raised {type(error).__name__}: {error}", where=f"task {rollout.task.id}") from error
     components: Mapping[str, float] = {}
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
         result, components = result

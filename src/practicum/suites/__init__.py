@@ -1,0 +1,1 @@
+"""Environments that ship with Practicum, each a package with its recorded fixtures."""

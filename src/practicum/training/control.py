@@ -42,7 +42,8 @@ def run_control(pipeline: Pipeline) -> None:
             record_pass(run, "control", done, now - last)
             last = now
             status.update(
-                f"control, pass {done.epoch}: held-out loss {done.validation_loss:.4f}, {now - began:.0f}/{budget:.0f} s"
+                f"control, pass {done.epoch}: held-out loss {done.validation_loss:.4f}, "
+                f"{now - began:.0f}/{budget:.0f} s"
             )
         status.stop()
         Pipeline(run, bench, console).evaluate("control")

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
-from practicum.errors import RunError
+from practicum.errors import PracticumError, RunError
 from practicum.evaluation.evaluator import Evaluation, read_evaluation
 from practicum.recipe import Recipe
 from practicum.training.checkpoint import newest_step
 from practicum.training.control import run_control
 from practicum.training.pipeline import Pipeline
 from practicum.training.run import Run, default_folder, named_folder, require_run
-from practicum.training.summary import print_evaluations, print_examples, print_next
+from practicum.training.summary import print_evaluations, print_examples, print_next, program
 from practicum.training.workbench import Workbench, build
 
 LABELS = ("base", "foothold", "trained", "control")
@@ -27,7 +28,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 def run_demo(recipe: Recipe, console: Console, *, name: str, control: bool) -> None:
     """Check, baseline, foothold, reinforcement, evaluation, report, in a fresh run folder."""
     folder = default_folder(name)
-    console.rule(f"[bold]Practicum demo[/]  run folder {folder}")
+    console.rule(Text.assemble(("Practicum demo", "bold"), f"  run folder {folder}"))
     with open_pipeline(folder, console, recipe, {"whole": True, "control": control}) as pipeline:
         _carry_out(pipeline, whole=True, control=control)
 
@@ -102,10 +103,12 @@ def open_pipeline(
     except KeyboardInterrupt:
         console.print()
         if (folder / "recipe.yaml").exists():
-            text = f"stopped; what is on record is whole. Go on with: practicum resume {folder}"
+            text = f"stopped; what is on record is whole. Go on with: {program('practicum')} resume {folder}"
         else:
             text = "stopped before the run began; nothing was written"
         console.print(text, markup=False, soft_wrap=True)
+        raise
+    except PracticumError:
         raise
     except Exception as error:
         if not _disk_full(error):

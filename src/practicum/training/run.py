@@ -65,7 +65,13 @@ class Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             events = EventLog(folder / "events.jsonl")
-            write_text(folder / "recipe.yaml", recipe.to_yaml())
+            try:
+                write_text(folder / "recipe.yaml", recipe.to_yaml())
+            except OSError:
+                events.close()
+                events.path.unlink()
+                folder.rmdir()
+                raise
         except OSError as error:
             raise RunError(
                 f"cannot write the run folder: {error.strerror}", where=str(folder), fix="choose another with --run"

@@ -5,6 +5,7 @@ whatever ``max_steps_off_policy`` would allow (within a step, minibatches after 
 behind; their ratios say so).
 """
 
+import itertools
 import math
 import random
 import time
@@ -146,7 +147,8 @@ class Trainer:
         failed = [t for t in trajectories if t.error is not None]
         if len(failed) > FAILURE_LIMIT * len(trajectories):
             raise RunError(
-                f"{len(failed)} of {len(trajectories)} rollouts of step {step} failed for good; the first: {failed[0].error}",
+                f"{len(failed)} of {len(trajectories)} rollouts of step {step} failed for good; "
+                f"the first: {failed[0].error}",
                 fix=f"mend the cause, then: practicum resume {self.run.folder}",
             )
         return group_by_task(trajectories)
@@ -269,7 +271,7 @@ def learning_rate(recipe: Recipe, step: int, last: int) -> float:
 def split_evenly(groups: Sequence[Group], parts: int) -> list[Sequence[Group]]:
     """At most ``parts`` non-empty runs of groups, as equal as can be."""
     cuts = [round(i * len(groups) / parts) for i in range(parts + 1)]
-    return [groups[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return [groups[a:b] for a, b in itertools.pairwise(cuts) if b > a]
 
 
 def _averaged(stats: Sequence[StepStats]) -> dict[str, float]:

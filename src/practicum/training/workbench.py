@@ -41,7 +41,6 @@ NOT_YET: dict[str, object] = {
     "kl_coef": 0.0,
     "entropy_coef": 0.0,
     "max_repeated_tokens": None,
-    "lora_plus_lr_ratio": 1.0,
 }
 """Recipe keys that the trainer does not act on yet, with the only value it accepts for each."""
 
@@ -66,7 +65,7 @@ class Workbench:
     agent: Agent
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
     """One event loop for the whole run: a gateway and its connections outlive a step."""
-    open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    closing: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     """What is closed at the end."""
 
     def __enter__(self) -> "Workbench":
@@ -80,7 +79,7 @@ class Workbench:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.run(self.open.aclose())
+            self.run(self.closing.aclose())
         finally:
             self.runner.close()
 
@@ -140,9 +139,9 @@ class Workbench:
         """
         recipe, registry = self.recipe, Registry()
         gateway = create_gateway(registry, max_concurrency=recipe.rollout_max_concurrency)
-        server = await self.open.enter_async_context(GatewayServer(gateway))
+        server = await self.closing.enter_async_context(GatewayServer(gateway))
         limits = httpx.Limits(max_connections=recipe.rollout_max_concurrency)
-        client = await self.open.enter_async_context(httpx.AsyncClient(limits=limits))
+        client = await self.closing.enter_async_context(httpx.AsyncClient(limits=limits))
         job = f"arn:practicum:local:job/{recipe.name or 'run'}"
         agent = HttpAgent(url, registry, server.url, client, job, timeout_s=recipe.rollout_timeout)
         await agent.check_health()
@@ -205,6 +204,7 @@ def _learner(policy: Policy, recipe: Recipe) -> LocalLearner:
         policy,
         lora_rank=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
+        lora_plus_lr_ratio=recipe.lora_plus_lr_ratio,
         train_embeddings=recipe.train_embeddings,
         micro_batch_tokens=recipe.micro_batch_tokens,
         seed=recipe.seed,

@@ -21,7 +21,7 @@ class Chart:
 
 CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Reward", ("rollout/reward/mean", "rollout/reward/valid_mean")),
-    ("Held-out", ("val/score/mean", "val/reward/mean", "eval/score/mean", "eval/reward/mean")),
+    ("Held-out", ("val/score/mean", "val/reward/mean")),
     ("How rollouts end", ("rollout/tokens/completion_rate", "rollout/tokens/max_turns_frac")),
     ("Sampler against learner", ("training/logprob_diff", "training/kl")),
     ("Gradient norm", ("training/grad_norm",)),
@@ -31,9 +31,7 @@ CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Supervised phase", ("training/nll", "val/nll")),
 )
 SILENT_GROUPS = ("analysis/zero_adv_zero_reward", "analysis/zero_adv_nonzero_reward")
-TIMES = tuple(
-    f"timing_s/{name}" for name in ("rollout", "training", "policy_update", "eval", "save_checkpoint")
-)
+TIMES = tuple(f"timing_s/{name}" for name in ("rollout", "training", "policy_update", "eval", "save_checkpoint"))
 
 
 def success_chart(evaluations: Sequence[Mapping[str, Any]]) -> Chart | None:

@@ -48,9 +48,7 @@ def _turn(number: int, turn: Turn, calls: Sequence[ToolCall]) -> str:
     fed = [message for message in turn.messages if number == 0 or message.get("role") != "tool"]
     said = text_of(turn.response)
     tokens = f"{len(turn.context_ids)} tokens in, {len(turn.action_ids)} out"
-    head = f"assistant · turn {number + 1} · {tokens}" + (
-        " · cut off" if turn.finish_reason == "length" else ""
-    )
+    head = f"assistant · turn {number + 1} · {tokens}" + (" · cut off" if turn.finish_reason == "length" else "")
     broken = "" if turn.extends else f" · new sequence ({esc(turn.break_cause or 'other')})"
     parts = [_message(str(message.get("role", "message")), text_of(message)) for message in fed]
     parts.append(f"<div class='message assistant'><h4>{esc(head)}{broken}</h4>{_text(said)}</div>")

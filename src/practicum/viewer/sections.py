@@ -39,12 +39,17 @@ def section(title: str, body: str, note: str = "") -> str:
 
 
 def verdict(evaluations: Sequence[Mapping[str, Any]]) -> str:
-    """Base against trained, a sentence for each way of sampling, no more certain than the numbers are."""
+    """What reinforcement added, a sentence for each way of sampling, no more certain than the numbers are.
+
+    Trained stands against the foothold it began from, where there is one: against the base model alone, the
+    supervised steps would count as reinforcement's gain.
+    """
     lines = []
     for mode in dict.fromkeys(str(e["mode"]) for e in evaluations):
         found = {e["label"]: e for e in evaluations if e["mode"] == mode and is_number(e.get("success_rate"))}
-        if {"base", "trained"} <= found.keys():
-            lines.append(f"<p>{_comparison(mode, found['base'], found['trained'])}</p>")
+        before = found.get("foothold") or found.get("base")
+        if before and "trained" in found:
+            lines.append(f"<p>{_comparison(mode, before, found['trained'])}</p>")
     return f'<div class="verdict">{"".join(lines)}</div>' if lines else ""
 
 
@@ -52,7 +57,8 @@ def _comparison(mode: str, base: Mapping[str, Any], trained: Mapping[str, Any]) 
     before, after = base["success_rate"], trained["success_rate"]
     sentence = (
         f"{esc(mode.capitalize())}: <strong>{form(before, 'percent')}</strong> of held-out tasks solved "
-        f"before training, <strong>{form(after, 'percent')}</strong> after."
+        f"by the {'foothold' if base['label'] == 'foothold' else 'base'} model, "
+        f"<strong>{form(after, 'percent')}</strong> after reinforcement."
     )
     if any(base.get(key) != trained.get(key) for key in ("split_digest", "environment")):
         return sentence + " Tasks or environment differ between the two: they cannot be compared."

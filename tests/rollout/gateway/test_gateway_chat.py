@@ -259,9 +259,7 @@ def cut_call(gateway, trajectory, session, body):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("finished_first", [False, True])
-def test_a_retry_after_a_cut_line_gets_the_answer_and_makes_no_second_turn(
-    gateway, trajectory, stream, finished_first
-):
+def test_a_retry_after_a_cut_line_gets_the_answer_and_makes_no_second_turn(gateway, trajectory, stream, finished_first):
     session = gateway.open(trajectory, "first", "second", hold=True)
     body = {"messages": [{"role": "user", "content": "hi"}], "stream": stream}
     cut_call(gateway, trajectory, session, body)

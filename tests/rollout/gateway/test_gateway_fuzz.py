@@ -51,9 +51,7 @@ PROPER = st.one_of(
 WILD = st.builds(
     lambda message, odd: message | odd,
     PROPER,
-    st.dictionaries(
-        st.sampled_from(["role", "content", "tool_calls", "tool_call_id", "name"]), JSON, max_size=2
-    ),
+    st.dictionaries(st.sampled_from(["role", "content", "tool_calls", "tool_call_id", "name"]), JSON, max_size=2),
 )
 NAMES = sorted({*ChatRequest.model_fields, *UNSUPPORTED, "unheard_of"} - {"messages"})
 CHATS = st.builds(

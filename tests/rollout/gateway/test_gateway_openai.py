@@ -40,9 +40,7 @@ def test_a_plain_answer(gateway, trajectory):
         3,
         10,
     )
-    assert session.asked == [
-        {"messages": [USER], "tools": None, "temperature": 0.5, "top_p": 0.9, "max_tokens": 32}
-    ]
+    assert session.asked == [{"messages": [USER], "tools": None, "temperature": 0.5, "top_p": 0.9, "max_tokens": 32}]
 
 
 def test_an_agent_that_can_only_set_a_base_url(gateway, trajectory):
@@ -82,9 +80,7 @@ def test_a_tool_call_without_text_keeps_empty_and_missing_text_apart(gateway, tr
 def test_streamed_text_adds_up_and_counts_tokens_when_asked(gateway, trajectory):
     gateway.open(trajectory, "It is open.")
     create = client_of(gateway, trajectory).chat.completions.create
-    events = list(
-        create(model="default", messages=[USER], stream=True, stream_options={"include_usage": True})
-    )
+    events = list(create(model="default", messages=[USER], stream=True, stream_options={"include_usage": True}))
     text = "".join(e.choices[0].delta.content or "" for e in events if e.choices)
     assert text == "It is open."
     assert [e.choices[0].finish_reason for e in events if e.choices][-1] == "stop"
@@ -164,9 +160,7 @@ def test_a_text_with_any_character_survives_both_ways(gateway, trajectory):
     session = gateway.open(trajectory, text)
     client = client_of(gateway, trajectory)
     asked = {"role": "user", "content": text}
-    assert (
-        client.chat.completions.create(model="default", messages=[asked]).choices[0].message.content == text
-    )
+    assert client.chat.completions.create(model="default", messages=[asked]).choices[0].message.content == text
     events = client.chat.completions.create(model="default", messages=[asked], stream=True)
     assert "".join(event.choices[0].delta.content or "" for event in events) == text
     assert session.asked[1]["messages"] == [asked]

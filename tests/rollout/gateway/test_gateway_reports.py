@@ -122,9 +122,7 @@ def test_a_reward_that_is_no_number_is_refused(gateway, trajectory, text):
     gateway.open(trajectory)
     gateway.complete(trajectory)
     body = '{"TrajectoryId": "' + trajectory + '", ' + text[1:]
-    response = gateway.http.post(
-        "/update-reward", content=body.encode(), headers={"Content-Type": "application/json"}
-    )
+    response = gateway.http.post("/update-reward", content=body.encode(), headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert message_of(response)
     assert gateway.state(trajectory) == "READY"
@@ -209,9 +207,7 @@ def test_a_failed_rollout_ends_the_wait_for_its_reward(gateway, trajectory):
 
 def test_waiting_too_long_says_what_never_came(gateway, trajectory):
     gateway.open(trajectory)
-    with pytest.raises(
-        RolloutError, match=r"never called /complete-rollout \(state PENDING, 0 model calls\)"
-    ):
+    with pytest.raises(RolloutError, match=r"never called /complete-rollout \(state PENDING, 0 model calls\)"):
         gateway.run(gateway.registry.wait_sealed(trajectory, 0.01))
     gateway.complete(trajectory)
     with pytest.raises(RolloutError, match="never called /update-reward"):

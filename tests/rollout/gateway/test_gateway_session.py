@@ -134,21 +134,23 @@ def test_an_agent_that_rewrites_its_history_is_served_and_counted(gateway, traje
 def test_the_recipes_cap_holds_over_what_the_agent_asks(gateway, trajectory):
     policy, _, client = serve(gateway, trajectory, "a long answer", max_tokens=4)
     create = client.chat.completions.create
-    answer = create(model="default", messages=ASK, max_tokens=4000, temperature=0.3, top_p=0.8)
+    answer = create(model="default", messages=ASK, max_tokens=4000, temperature=1.0, top_p=1.0)
     assert answer.choices[0].finish_reason == "length"
     assert answer.usage.completion_tokens == 4
     assert answer.usage.prompt_tokens == len(policy.prompts[0])
-    assert (policy.params[0].temperature, policy.params[0].top_p) == (0.3, 0.8)
     assert create(model="default", messages=ASK, max_tokens=2).usage.completion_tokens == 2
 
 
+@pytest.mark.parametrize("own", [{"temperature": 0.3}, {"top_p": 0.8}])
+def test_a_rollout_samples_as_the_recipe_says_or_not_at_all(gateway, trajectory, own):
+    _, _, client = serve(gateway, trajectory, "an answer")
+    with pytest.raises(openai.BadRequestError, match="inferenceParams"):
+        client.chat.completions.create(model="default", messages=ASK, **own)
+
+
 TEXT = st.text(max_size=6)
-ARGUMENTS = TEXT | st.sampled_from(
-    ["{}", "[1]", "NaN", '{"id": 1e999}', '"\\ud800"', "[" * 3000, '{"id": "x"}']
-)
-CALL = st.fixed_dictionaries(
-    {"id": TEXT, "function": st.fixed_dictionaries({"name": TEXT, "arguments": ARGUMENTS})}
-)
+ARGUMENTS = TEXT | st.sampled_from(["{}", "[1]", "NaN", '{"id": 1e999}', '"\\ud800"', "[" * 3000, '{"id": "x"}'])
+CALL = st.fixed_dictionaries({"id": TEXT, "function": st.fixed_dictionaries({"name": TEXT, "arguments": ARGUMENTS})})
 MESSAGE = st.one_of(
     st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "developer"]), "content": TEXT}),
     st.fixed_dictionaries({"role": st.just("tool"), "content": TEXT, "tool_call_id": TEXT}),

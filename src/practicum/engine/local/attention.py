@@ -57,6 +57,7 @@ class PackedRows:
 
     @classmethod
     def build(cls, prefix: int, lengths: list[int], device: torch.device) -> "PackedRows":
+        """The layout of a prefix and rows of these lengths."""
         longest = max(lengths)
         length_R = torch.tensor(lengths, device=device)
         start_R = prefix + torch.cumsum(length_R, 0) - length_R
@@ -70,6 +71,7 @@ class PackedRows:
 
     @property
     def longest(self) -> int:
+        """Tokens of the prefix and the longest row."""
         return self.prefix + self.gather_RL.shape[1]
 
     def attend(self, layer: int, q_HTD: Tensor, k_KTD: Tensor, v_KTD: Tensor, scale: float) -> Tensor:

@@ -138,7 +138,7 @@ class RowsLayout:
 
     def attend(self, layer: int, q_HTD: Tensor, k_KTD: Tensor, v_KTD: Tensor, scale: float) -> Tensor:
         """See ``attention.Layout``."""
-        lane, (heads, n_tokens, size), kv_heads = self.lane, q_HTD.shape, k_KTD.shape[0]
+        lane, (heads, _, size), kv_heads = self.lane, q_HTD.shape, k_KTD.shape[0]
         n, width, group = self.n_rows, self.width, heads // kv_heads
         keys, values = lane.keys(layer), lane.values(layer)
         keys[self._row_T, :, :, self._place_T] = k_KTD.transpose(0, 1).float()

@@ -12,7 +12,6 @@ Bit for bit reproducible on CPU with the same number of threads.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import peft
@@ -38,6 +37,8 @@ class LocalLearner:
         policy: The weights; their ``version`` rises by one with every optimizer step.
         lora_rank: 0 for full fine-tuning.
         lora_alpha: LoRA's scale numerator.
+        lora_plus_lr_ratio: Learning rate of the adapter's B matrices over that of its A matrices (LoRA+,
+            arXiv 2402.12354).
         train_embeddings: Full fine-tuning: also the embeddings and the head.
         micro_batch_tokens: Most tokens in one forward pass.
     """
@@ -48,12 +49,14 @@ class LocalLearner:
         *,
         lora_rank: int = 0,
         lora_alpha: int = 64,
+        lora_plus_lr_ratio: float = 1.0,
         train_embeddings: bool = False,
         micro_batch_tokens: int = 4096,
         seed: int = 0,
     ) -> None:
         self._policy = policy
         self._budget = micro_batch_tokens
+        self._b_ratio = lora_plus_lr_ratio
         self.lora: peft.LoraConfig | None = None
         if lora_rank:
             torch.manual_seed(seed)
@@ -66,9 +69,7 @@ class LocalLearner:
         self._masters = {name: p.detach().float().clone() for name, p in self._working.items()}
         self._optimizer = self._new_optimizer()
 
-    def forward_backward(
-        self, data: Sequence[Datum], loss: LossName, config: Mapping[str, float]
-    ) -> StepStats:
+    def forward_backward(self, data: Sequence[Datum], loss: LossName, config: Mapping[str, float]) -> StepStats:
         """Add the gradient of Σ weight · loss over all trained tokens; see ``engine.protocol.Learner``."""
         tokens = sum(int(datum.mask.sum()) for datum in data)
         if not tokens:
@@ -92,7 +93,7 @@ class LocalLearner:
         """One AdamW step on what has been added up; returns the gradient's norm before clipping."""
         for group in self._optimizer.param_groups:
             group.update(
-                lr=params.learning_rate,
+                lr=params.learning_rate * group["ratio"],
                 betas=(params.beta1, params.beta2),
                 eps=params.eps,
                 weight_decay=params.weight_decay,
@@ -182,8 +183,10 @@ class LocalLearner:
             model.save_pretrained(folder)
         else:
             weights = peft.get_peft_model_state_dict(model, adapter_name="default")
-            save_file({f"base_model.model.{k}": v.contiguous() for k, v in weights.items()},
-                      folder / "adapter_model.safetensors")
+            save_file(
+                {f"base_model.model.{k}": v.contiguous() for k, v in weights.items()},
+                folder / "adapter_model.safetensors",
+            )
             self.lora.base_model_name_or_path = str(self._policy.folder)
             self.lora.save_pretrained(str(folder))
         self._policy.tokenizer.save_pretrained(folder)
@@ -200,7 +203,10 @@ class LocalLearner:
             model.get_output_embeddings().requires_grad_(False)
 
     def _new_optimizer(self) -> torch.optim.AdamW:
-        return torch.optim.AdamW(self._masters.values(), fused=True)
+        matrices_b = [master for name, master in self._masters.items() if "lora_B" in name]
+        others = [master for name, master in self._masters.items() if "lora_B" not in name]
+        groups = [{"params": others, "ratio": 1.0}, {"params": matrices_b, "ratio": self._b_ratio}]
+        return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
     @torch.no_grad()
     def _publish(self) -> None:
@@ -229,14 +235,16 @@ class LocalLearner:
             old, advantage = (columns[name][part].to(device) for name in ("logprobs", "advantages"))
             losses, metrics = policy_loss(loss, logprobs, old, advantage, torch.ones_like(old), config)
             value = (losses * weight[part]).sum()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             total += float(value.detach())
             for name, number in metrics.items():
                 worst = name.endswith("_max")
-                sums[name] = max(sums.get(name, 0.0), float(number)) if worst else (
-                    sums.get(name, 0.0) + float(number) * len(part)
+                sums[name] = (
+                    max(sums.get(name, 0.0), float(number))
+                    if worst
+                    else (sums.get(name, 0.0) + float(number) * len(part))
                 )
-        picked.backward(leaf.grad)  # type: ignore[no-untyped-call]
+        picked.backward(leaf.grad)
         self._gather()
         n = len(target)
         return total, {k: v if k.endswith("_max") else v / n for k, v in sums.items()}, n

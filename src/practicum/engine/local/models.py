@@ -80,7 +80,8 @@ def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreT
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=NAME)
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot load the model: {error}", where=str(folder)) from error
-    return model.to(device).eval()
+    torch.nn.Module.to(model, device)
+    return model.eval()
 
 
 def _smollm2() -> Path:

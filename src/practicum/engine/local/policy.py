@@ -32,7 +32,9 @@ class Policy:
             device=model.device,
         )
         # What some families do to logits after the head: Cohere multiplies, Granite divides, Gemma 2 caps.
-        self._scale: float = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1.0)
+        self._scale: float = getattr(config, "logit_scale", None) or 1 / (
+            getattr(config, "logits_scaling", None) or 1.0
+        )
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
 
     @classmethod
@@ -50,9 +52,7 @@ class Policy:
     def hidden(self, tokens: Sequence[int] | Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """Last hidden states of a flat batch, shape (T, width)."""
         ids = torch.as_tensor(tokens, device=self.shape.device)[None]
-        out = self.body(
-            input_ids=ids, position_ids=positions[None], use_cache=False, practicum_layout=layout
-        )
+        out = self.body(input_ids=ids, position_ids=positions[None], use_cache=False, practicum_layout=layout)
         states: Tensor = out.last_hidden_state[0]
         return states
 

@@ -109,9 +109,7 @@ class LocalSampler:
         if session in self._active:
             raise RolloutError(f"session {session!r} already has a model call under way")
         random = self._random.setdefault(session, np.random.Generator(np.random.Philox(seed)))
-        limit = SamplingParams(
-            params.temperature, params.top_p, min(params.max_tokens, room), params.stop_token_ids
-        )
+        limit = SamplingParams(params.temperature, params.top_p, min(params.max_tokens, room), params.stop_token_ids)
         loop = asyncio.get_running_loop()
         request = _Request(session, list(prompt_ids), limit, random, loop.create_future())
         self._active[session] = request

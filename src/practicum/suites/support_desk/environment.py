@@ -60,6 +60,7 @@ class SupportDesk(Environment):
         self.max_turns = {2: 5, 4: 8}[level]
 
     def settings(self) -> dict[str, Any]:
+        """The level."""
         return {"level": self.level}
 
     @tool
@@ -95,10 +96,12 @@ class SupportDesk(Environment):
         return self.fixture("articles")[topic]
 
     def schemas(self) -> list[dict[str, Any]]:
+        """The level's tools."""
         offered = {2: ("get_ticket", "get_account", "search_articles")}.get(self.level, tuple(self._tools))
         return [self._tools[name].schema for name in offered]
 
     def system_prompt(self, task: Task) -> str:
+        """The desk's procedure and the form of the answer."""
         del task
         fields = ",".join(f'"{name}":…' for name in FIELDS[self.level])
         return f"{PROCEDURE[self.level]}\nAnswer only with <final_output>{{{fields}}}</final_output>"
@@ -112,9 +115,7 @@ class SupportDesk(Environment):
 
     def oracle(self, task: Task) -> Oracle:
         """Looks up what the procedure asks for and answers from what the tools said."""
-        ticket = yield Call(
-            "get_ticket", {"ticket_id": task.prompt.removeprefix("Handle ticket ").rstrip(".")}
-        )
+        ticket = yield Call("get_ticket", {"ticket_id": task.prompt.removeprefix("Handle ticket ").rstrip(".")})
         account = yield Call("get_account", {"account_id": ticket["account"]})
         facts = {**ticket, **account}
         if self.level == 4:
@@ -127,9 +128,7 @@ class SupportDesk(Environment):
         ticket = self.fixture("tickets")[ticket_id]
         account = self.fixture("accounts")[ticket["account"]]
         contract = self.fixture("contracts")[account["contract"]]
-        return verdict(
-            {**ticket, **account, **contract, **self.fixture("policies")[contract["tier"]]}, self.level
-        )
+        return verdict({**ticket, **account, **contract, **self.fixture("policies")[contract["tier"]]}, self.level)
 
 
 def verdict(facts: dict[str, Any], level: int) -> dict[str, Any]:
@@ -148,8 +147,7 @@ def verdict(facts: dict[str, Any], level: int) -> dict[str, Any]:
 def final_output(answer: dict[str, Any]) -> str:
     """The answer as the procedure wants it written."""
     body = ",".join(
-        f'"{key}":{value if isinstance(value, int) else f"{chr(34)}{value}{chr(34)}"}'
-        for key, value in answer.items()
+        f'"{key}":{value if isinstance(value, int) else f"{chr(34)}{value}{chr(34)}"}' for key, value in answer.items()
     )
     return f"<final_output>{{{body}}}</final_output>"
 

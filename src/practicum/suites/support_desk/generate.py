@@ -27,11 +27,19 @@ def tables(seed: int = SEED) -> dict[str, dict[str, Any]]:
         f"C{number}": {"tier": rng.choice(tuple(HOURS)), "term": rng.choice(TERMS)} for number in range(100, 220)
     }
     accounts = {
-        f"A{number}": {"region": rng.choice(REGIONS), "plan": rng.choice(PLANS), "contract": rng.choice(list(contracts))}
+        f"A{number}": {
+            "region": rng.choice(REGIONS),
+            "plan": rng.choice(PLANS),
+            "contract": rng.choice(list(contracts)),
+        }
         for number in range(100, 400)
     }
     tickets = {
-        f"T{number}": {"account": rng.choice(list(accounts)), "topic": rng.choice(TOPICS), "severity": rng.choice(SEVERITIES)}
+        f"T{number}": {
+            "account": rng.choice(list(accounts)),
+            "topic": rng.choice(TOPICS),
+            "severity": rng.choice(SEVERITIES),
+        }
         for number in range(100, 1000)
     }
     orders = {f"O{number}": {"status": rng.choice(("open", "sent", "lost"))} for number in range(100, 200)}
@@ -62,7 +70,7 @@ def _split(
     rng.shuffle(combinations)
     # Fill the small splits exactly; what does not fit goes to train.
     left = {"test": SIZES["test"], "validation": SIZES["validation"]}
-    where = {}
+    where: dict[str, str] = {}
     for names in combinations:
         home = next((split for split, room in left.items() if len(names) <= room), "train")
         if home != "train":

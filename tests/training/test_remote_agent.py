@@ -1,0 +1,155 @@
+"""An agent of one's own, written with the plain ``openai`` package behind ``POST /rollout``, is trained."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from practicum.store import read_trajectories
+
+LOOK = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "description": "a box's colour",
+        "parameters": {"type": "object", "properties": {"box": {"type": "integer"}}, "required": ["box"]},
+    },
+}
+
+
+def play(order: dict[str, Any]) -> None:
+    """One rollout, as its author would write it: model and tools in turns, then the end and the reward."""
+    about, sampling = order["metadata"], order["inferenceParams"]
+    endpoint, rollout = about["endpoint"], about["rolloutId"]
+    client = OpenAI(base_url=f"{endpoint}/rollouts/{rollout}/v1", api_key="none", max_retries=0)
+    messages: list[Any] = [{"role": "user", "content": order["prompt"]}]
+    for _ in range(3):
+        answer = client.chat.completions.create(
+            model="default", messages=messages, tools=[LOOK], max_tokens=sampling["maxTokens"]
+        )
+        said = answer.choices[0].message
+        messages.append(said.model_dump(exclude_none=True))
+        if not said.tool_calls:
+            break
+        for call in said.tool_calls:
+            box = json.loads(call.function.arguments).get("box")
+            colour = ("red", "green", "blue")[box % 3] if isinstance(box, int) else "unknown"
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": json.dumps({"colour": colour})})
+    text = "".join(str(message.get("content")) for message in messages)
+    report = {"TrajectoryId": rollout}
+    httpx.post(f"{endpoint}/complete-rollout", json={**report, "Status": "ready"}).raise_for_status()
+    reward = {**report, "Rewards": [sum(text.encode()) % 11 / 10], "Metrics": {"turns": len(messages)}}
+    httpx.post(f"{endpoint}/update-reward", json=reward).raise_for_status()
+
+
+@contextlib.contextmanager
+def agent_server(refuses: Callable[[int], bool] = lambda number: False) -> Iterator[str]:
+    """An agent server that answers at once and plays in a thread; some rollouts it refuses by their number."""
+    count, lock = 0, threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(200, {"status": "healthy"})
+
+        def do_POST(self) -> None:
+            nonlocal count
+            order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                count += 1
+                refused = refuses(count)
+            if refused:
+                self._answer(500, {"errorType": "InternalServerError", "errorMessage": "out of boxes"})
+                return
+            self._answer(200, {"status": "accepted"})
+            threading.Thread(target=play, args=(order,), daemon=True).start()
+
+        def _answer(self, status: int, body: Any) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def train(commands: Any) -> Any:
+    def run(url: str, *more: str) -> Any:
+        fast = (
+            "rollout_tps=1000",
+            "max_steps=2",
+            "minibatches_per_step=1",
+            "group_size=4",
+            "val_every=0",
+            "val_at_start=false",
+        )
+        return commands("train", "desk.yaml", f"agent={url}", *fast, *more, "--run", "a")
+
+    return run
+
+
+def test_an_openai_agent_is_trained_on_its_own_rewards(commands: Any, train: Any) -> None:
+    with agent_server() as url:
+        done = train(url)
+
+    assert done.code == 0, done.err
+    run = commands.folder / "runs/a"
+    trajectories = [t for step in (1, 2) for t in read_trajectories(run / f"trajectories/step-{step:06d}.parquet")]
+    assert len(trajectories) == 2 * 2 * 4
+    for trajectory in trajectories:
+        assert trajectory.error is None
+        assert trajectory.n_action_tokens > 0
+        assert len(trajectory.rewards) == 1
+        assert trajectory.metrics["turns"] >= 2
+        assert all(turn.extends for turn in trajectory.turns)
+    assert any(trajectory.tool_calls for trajectory in trajectories)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["metrics"] for line in lines if line["phase"] == "rl"]
+    assert [step["training/datums_per_trajectory"] for step in steps] == [1.0, 1.0]
+    # On exact tokens sampler and learner agree; in another rounding of the same sums, not exactly.
+    assert all(step["training/logprob_diff"] < 1e-4 for step in steps), [
+        step["training/logprob_diff"] for step in steps
+    ]
+    assert commands("verify", "runs/a").code == 0
+
+
+def test_rollouts_the_agent_fails_are_counted_and_do_not_end_the_run(commands: Any, train: Any) -> None:
+    with agent_server(lambda number: number % 5 == 0) as url:
+        done = train(url, "rollout_max_retries=0", "max_steps=1")
+
+    assert done.code == 0, done.err
+    table = commands.folder / "runs/a/trajectories/step-000001.parquet"
+    failed = [t for t in read_trajectories(table) if t.ending == "error"]
+    assert len(failed) == 1
+    assert "out of boxes" in str(failed[0].error)
+    record = json.loads((commands.folder / "runs/a/evaluations/trained-greedy.json").read_text())
+    assert record["n_rollouts"] == 3
+    assert record["failed"] + record["successes"] <= 3
+
+
+def test_an_agent_that_always_fails_ends_the_run_with_its_own_words(commands: Any, train: Any) -> None:
+    with agent_server(lambda number: True) as url:
+        done = train(url, "rollout_max_retries=0")
+
+    assert done.code == 1
+    assert "8 of 8 rollouts of step 1 failed for good" in done.err
+    assert "out of boxes" in done.err
+    assert "practicum resume runs/a" in done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,126 @@
+"""What a step trains on, and at which rate."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from practicum.algorithms.sequences import training_sequences
+from practicum.recipe import Recipe, build_recipe
+from practicum.tasks import Task, TaskSet
+from practicum.training.trainer import (
+    batch_of,
+    group_advantages,
+    has_signal,
+    learning_rate,
+    split_evenly,
+    total_steps,
+    training_data,
+    validation_tasks,
+)
+from practicum.trajectory import EnvironmentRef, Group, Trajectory, Turn
+
+
+def recipe(**values: Any) -> Recipe:
+    return build_recipe({"global_batch_size": 3, "group_size": 2, "sampling_max_tokens": 8, **values})
+
+
+def tasks(n: int) -> TaskSet:
+    return TaskSet([Task(f"t{i}", f"prompt {i}") for i in range(n)])
+
+
+def rollout(id: str, reward: float, *, tokens: int = 2, error: str | None = None) -> Trajectory:
+    turn = Turn((), {"role": "assistant"}, (1, 2), (3,) * tokens, (-1.0,) * tokens, (0,) * tokens, "stop")
+    ending = "error" if error else "final"
+    ref = EnvironmentRef("e", "1", "d")
+    return Trajectory(id, "t", "g", 0, ref, (turn,), (), ending, rewards=(reward,), error=error)
+
+
+def group(*trajectories: Trajectory) -> Group:
+    return Group("g", "t", trajectories)
+
+
+def test_every_epoch_takes_each_task_at_most_once_and_in_another_order() -> None:
+    each = [[task.id for task in batch_of(tasks(10), step, recipe())] for step in range(1, 7)]
+
+    first, second = (Counter(name for batch in epoch for name in batch) for epoch in (each[:3], each[3:]))
+    assert set(first.values()) == set(second.values()) == {1}
+    assert sum(first.values()) == 9
+    assert each[:3] != each[3:]
+    assert each == [[task.id for task in batch_of(tasks(10), step, recipe())] for step in range(1, 7)]
+
+
+def test_training_ends_at_the_steps_or_the_epochs_whichever_is_less() -> None:
+    assert total_steps(recipe(max_steps=50, max_epochs=2), 10) == 6
+    assert total_steps(recipe(max_steps=4, max_epochs=2), 10) == 4
+
+
+def test_an_epochs_steps_are_those_its_batches_fill() -> None:
+    settings = recipe(max_steps=50, max_epochs=2)
+
+    last = batch_of(tasks(10), total_steps(settings, 10), settings)
+
+    assert len(last) == 3
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]),
+        ("linear", [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1.0, 1.0, 0.853553, 0.5, 0.146447]),
+    ],
+)
+def test_the_rate_warms_up_and_follows_its_schedule(schedule: str, rates: list[float]) -> None:
+    settings = recipe(learning_rate=1.0, warmup_steps=2, lr_schedule=schedule)
+
+    assert [learning_rate(settings, step, 6) for step in range(1, 7)] == pytest.approx(rates, abs=1e-6)
+
+
+def test_failed_rollouts_have_no_advantage_and_too_few_survivors_leave_the_group_out() -> None:
+    torn = group(rollout("a", 1.0), rollout("b", 0.0, error="gone"))
+    whole = group(rollout("c", 1.0), rollout("d", 0.0), rollout("e", 0.0, error="gone"))
+
+    advantages = group_advantages([torn, whole], recipe())
+
+    assert set(advantages) == {"c", "d"}
+    assert not has_signal(torn, advantages)
+    assert has_signal(whole, advantages)
+
+
+def test_a_group_of_equal_rewards_has_no_signal() -> None:
+    equal = group(rollout("a", 0.5), rollout("b", 0.5))
+
+    assert not has_signal(equal, group_advantages([equal], recipe()))
+
+
+@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "constant"])
+def test_weights_make_token_losses_sum_to_the_aggregate(aggregation: str) -> None:
+    members = [rollout("a", 1.0, tokens=2), rollout("b", 0.0, tokens=6)]
+    advantages = {"a": np.array([1.0]), "b": np.array([-1.0])}
+
+    data = training_data([group(*members)], advantages, recipe(loss_aggregation=aggregation))
+
+    sequences = [training_sequences(t, advantages[t.id])[0] for t in members]
+    assert [datum.tokens.tolist() for datum in data] == [s.tokens.tolist() for s in sequences]
+    total = sum(float((datum.mask * datum.advantages).sum()) * datum.weight for datum in data)
+    expected = {"token_mean": (2 - 6) / 8, "sequence_mean": 0.0, "constant": (2 - 6) / 8 / 2}
+    assert total == pytest.approx(expected[aggregation])
+
+
+def test_minibatches_are_as_equal_as_can_be_and_never_empty() -> None:
+    groups = [group(rollout(str(n), 0.0)) for n in range(5)]
+
+    assert [len(part) for part in split_evenly(groups, 2)] in ([2, 3], [3, 2])
+    assert [len(part) for part in split_evenly(groups[:1], 4)] == [1]
+    assert split_evenly([], 4) == []
+
+
+def test_validation_takes_the_first_tasks_or_draws_them_anew() -> None:
+    fixed = recipe(val_batch_size=2)
+    drawn = recipe(val_batch_size=4, val_random_sample=True)
+
+    assert [task.id for task in validation_tasks(tasks(9), 3, fixed)] == ["t0", "t1"]
+    draws = [[task.id for task in validation_tasks(tasks(9), step, drawn)] for step in (1, 2, 1)]
+    assert draws[0] == draws[2] != draws[1]

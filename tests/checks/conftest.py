@@ -1,22 +1,68 @@
-"""The fault zoo in a folder of its own, and the confusion table at the end of the session."""
+"""The zoos' reports, made beside the tests that read them, and the confusion table at the end of the session."""
 
-import shutil
+import ast
+import subprocess
+import sys
+import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
+HERE = Path(__file__).parent
 Confusion = Counter[tuple[str, str]]
 TABLE = pytest.StashKey[Confusion]()
 
 
+class Keeper:
+    """Checks environments in another process; ``report`` waits for one of them."""
+
+    def __init__(self, folder: Path, keys: Sequence[str]) -> None:
+        self._reports: dict[str, dict[str, Any]] = {}
+        self._said: IO[str] = (folder / "said.txt").open("w+", encoding="utf-8")
+        self._out = (folder / "reports.txt").open("w+", encoding="utf-8")
+        self._reading = (folder / "reports.txt").open(encoding="utf-8")
+        (folder / "zoo").mkdir()
+        command = [sys.executable, str(HERE / "keeper.py"), str(folder / "zoo"), *keys]
+        self._process = subprocess.Popen(command, stdout=self._out, stderr=self._said, text=True)
+
+    def report(self, key: str) -> dict[str, Any]:
+        """What the check of one environment said."""
+        while key not in self._reports:
+            over = self._process.poll() is not None
+            self._read()
+            if over and key not in self._reports:
+                said = Path(self._said.name).read_text(encoding="utf-8")
+                pytest.fail(f"the keeper ended before it came to {key}:\n{said[-4000:]}")
+            time.sleep(0.05)
+        return self._reports[key]
+
+    def close(self) -> None:
+        """End it, if it has not ended."""
+        self._process.terminate()
+        self._process.wait()
+        for file in (self._said, self._out, self._reading):
+            file.close()
+
+    def _read(self) -> None:
+        for line in iter(self._reading.readline, ""):
+            if line.endswith("\n"):
+                report = ast.literal_eval(line)
+                self._reports[report["key"]] = report
+            else:
+                self._reading.seek(self._reading.tell() - len(line.encode()))
+                return
+
+
 @pytest.fixture(scope="session")
-def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copies, for some of the faults write beside their own file."""
-    folder = tmp_path_factory.mktemp("zoo")
-    for name in ("zoo.py", "sound.py"):
-        shutil.copy(Path(__file__).with_name(name), folder)
-    return folder
+def keeper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
+    """Checks what this session's tests ask for. Begins with the first of them."""
+    asked = [getattr(item, "callspec", None) for item in request.session.items if "keeper" in item.fixturenames]
+    made = Keeper(tmp_path_factory.mktemp("keeper"), [each.params["each"].key for each in asked if each is not None])
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,52 +1,25 @@
-"""Environments without a fault, of several kinds; the faulty ones are made from ``Shelf``."""
+"""Environments without a fault, of several kinds: their own folders and databases, awaiting, threads, NumPy."""
 
-import json
+import asyncio
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from pydantic import Field
+from shelf import ROWS, Count, Counting, Name, Shelf
 
 from practicum import Call, Environment, Task, ToolError, score_fields, tool
 
-Name = Annotated[str, Field(max_length=400)]
-Count = Annotated[int, Field(ge=0, le=1000)]
-
-ROWS = {
-    f"K{number}": {"colour": colour, "size": number * 7}
-    for number, colour in enumerate(("red", "blue", "green", "gold") * 3)
-}
-SPLITS = {"train": range(6), "validation": range(6, 9), "test": range(9, 12)}
-
+CODE = "none"
+SCORES = {"Ledger": "booked", "Orders": "booked"}
 score = score_fields(tag="final_output", exact=True)
 reward = score_fields(tag="final_output", partial=True)
-
-
-class Shelf(Environment):
-    """Read-only lookups."""
-
-    id, version = "shelf", "1.0.0"
-
-    @tool
-    def look(self, name: Name) -> dict[str, Any]:
-        """a thing's colour and size"""
-        if name not in ROWS:
-            raise ToolError(f"there is no {name!r}")
-        return ROWS[name]
-
-    def system_prompt(self, task: Task) -> str:
-        del task
-        return 'Look the thing up. Answer <final_output>{"colour":…,"size":…}</final_output>'
-
-    def tasks(self, split: str) -> list[Task]:
-        return [Task(f"{split}-{n}", f"What is K{n} like?", ROWS[f"K{n}"]) for n in SPLITS[split]]
-
-    def oracle(self, task: Task) -> Iterator[Call]:
-        found = yield Call("look", {"name": task.prompt.split()[2]})
-        return f"<final_output>{json.dumps(found)}</final_output>"
 
 
 class Dice(Shelf):
@@ -103,3 +76,122 @@ class Ledger(Environment):
 
 def booked(rollout: Any) -> float:
     return float(rollout.final_state["total"] == rollout.task.answer["total"])
+
+
+class Awaiting(Counting):
+    """Tools that wait, several at once, and in a thread of the loop's."""
+
+    id = "awaiting"
+
+    @tool
+    async def more(self) -> list[str]:
+        async def one(word: str) -> str:
+            await asyncio.sleep(0.0005 * len(word))
+            return word.upper()
+
+        found = await asyncio.gather(*(one(word) for word in self.task.prompt.split()))
+        return [*found, await asyncio.to_thread(str.lower, found[0])]
+
+    @tool
+    async def wait(self, for_at_most: Count) -> str:
+        async with asyncio.timeout(5 + for_at_most):
+            await asyncio.sleep(0)
+        return "waited"
+
+
+class Threads(Counting):
+    """Threads that are all joined, and whose results keep their order."""
+
+    id = "threads"
+    turn: ClassVar[Any] = threading.Lock()
+
+    @tool
+    def more(self) -> list[Any]:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(self._size, ROWS))
+        total: list[int] = []
+        workers = [threading.Thread(target=self._add, args=(total, size)) for size in found]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return [found, sum(total)]
+
+    def _size(self, name: str) -> int:
+        return ROWS[name]["size"]
+
+    def _add(self, total: list[int], size: int) -> None:
+        with self.turn:
+            total.append(size)
+
+
+class Arrays(Counting):
+    """NumPy, seeded by the episode."""
+
+    id = "arrays"
+
+    def start(self, task: Task) -> None:
+        self.dice = np.random.default_rng(self.random.getrandbits(64))
+        self.grid = np.zeros((4, 4))
+
+    @tool
+    def more(self) -> list[float]:
+        self.grid += self.dice.normal(size=(4, 4))
+        self.grid[0] = np.sort(self.grid[0])
+        return self.grid.sum(axis=0).round(6).tolist()
+
+
+class Orders(Environment):
+    """The episode's own database, clock, ids and folder, judged by the state it ends in."""
+
+    id, version = "orders", "1.0.0"
+
+    def start(self, task: Task) -> None:
+        self.database.executescript("create table orders (id text primary key, at text, amount integer);")
+        self.register(self._count_down)
+        self.left = 3
+
+    def _count_down(self) -> None:
+        self.left = 0
+
+    @tool
+    def order(self, amount: Count) -> dict[str, Any]:
+        """place an order"""
+        if amount % 1000 == 999:
+            raise ToolError("too many")
+        self.clock.advance(60)
+        row = (self.new_id("order-"), self.clock.now().isoformat(), amount)
+        self.database.execute("insert into orders values (?, ?, ?)", row)
+        (self.scratch / f"{row[0]}.txt").write_text(f"{amount}", encoding="utf-8")
+        return {"id": row[0], "at": row[1], "receipts": sorted(path.name for path in self.scratch.iterdir())}
+
+    def final_state(self) -> Mapping[str, Any]:
+        return {"total": self.database.execute("select coalesce(sum(amount), 0) from orders").fetchone()[0]}
+
+    def tasks(self, split: str) -> list[Task]:
+        amounts = {"train": (3, 5, 8), "validation": (13, 21), "test": (34, 55)}[split]
+        return [Task(f"{split}-{n}", f"Order {n} twice, then say done.", {"total": 2 * n}) for n in amounts]
+
+    def oracle(self, task: Task) -> Iterator[Call]:
+        for _ in range(2):
+            yield Call("order", {"amount": task.answer["total"] // 2})
+        return "done"
+
+
+class TemporaryFiles(Counting):
+    """Temporary files and folders of several makes, all gone at the end."""
+
+    id = "temporary-files"
+
+    def start(self, task: Task) -> None:
+        self.folder_of_mine = Path(self.enter(tempfile.TemporaryDirectory()))
+
+    @tool
+    def more(self, name: Name = "a") -> list[int]:
+        with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as file, tempfile.TemporaryFile() as nameless:
+            file.write(name)
+            nameless.write(name.encode())
+            file.flush()
+            size = Path(file.name).stat().st_size
+        (self.folder_of_mine / "kept.txt").write_text(name, encoding="utf-8")
+        return [size, len(list(self.folder_of_mine.glob("*.txt")))]

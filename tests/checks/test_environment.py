@@ -1,63 +1,46 @@
 import os
 import warnings
-from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from practicum.checks.catalogue import CHECKS
 from practicum.checks.environment import run_checks
-from practicum.checks.modules import load_file
+from practicum.checks.findings import Report
+from practicum.checks.nursery.client import Nursery
 from practicum.checks.target import load_target
 from practicum.errors import EnvironmentFault
 
-EXPECTED = load_file(Path(__file__).with_name("zoo.py")).EXPECTED
+SHELF = Path(__file__).with_name("shelf.py")
+
+Check = Callable[..., Report]
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_each_planted_fault_is_found_under_its_code_and_line_and_nothing_else_is(
-    name: str, zoo: Path, confusion: Counter[tuple[str, str]]
-) -> None:
-    before = Path.cwd(), dict(os.environ), list(warnings.filters)
-    report = run_checks(load_target(f"{zoo / 'zoo.py'}:{name}"), tasks_per_split=2)
-    assert (Path.cwd(), dict(os.environ), list(warnings.filters)) == before
-    confusion.update((EXPECTED[name], code) for code in report.codes or {"none"})
-    lines = (zoo / "zoo.py").read_text(encoding="utf-8").splitlines()
-    assert report.codes == {EXPECTED[name]}
-    for finding in report.findings:
-        file, _, line = finding.where.rpartition(":")
-        assert Path(file) == zoo / "zoo.py"
-        assert lines[int(line) - 1].endswith("# fault")
-        assert finding.difference
-        assert finding.why
-        assert finding.fix
+@pytest.fixture(scope="module")
+def check() -> Iterator[Check]:
+    """``run_checks`` in processes that all tests here share."""
+    with Nursery() as nursery:
+        yield partial(run_checks, nursery=nursery)
 
 
-def test_a_suite_passes_without_a_finding() -> None:
-    report = run_checks(load_target("support_desk", {"level": 4}), tasks_per_split=3)
+def test_a_suite_passes_without_a_finding(check: Check) -> None:
+    report = check(load_target("support_desk", {"level": 4}), tasks_per_split=3)
     assert report.findings == ()
     assert report.checks == tuple(CHECKS)
     assert report.tasks == {"train": 3, "validation": 3, "test": 3}
     assert report.episodes == 18
 
 
-@pytest.mark.parametrize(("name", "score"), [("Shelf", "score"), ("Dice", "score"), ("Ledger", "booked")])
-def test_sound_environments_pass_without_a_finding(
-    name: str, score: str, zoo: Path, confusion: Counter[tuple[str, str]]
-) -> None:
-    report = run_checks(load_target(f"{zoo / 'sound.py'}:{name}", score=score), tasks_per_split=2)
-    confusion.update(("none", code) for code in report.codes or {"none"})
-    assert report.findings == ()
-
-
-def test_equal_checks_of_an_equal_environment_have_an_equal_digest(zoo: Path) -> None:
-    target = load_target(f"{zoo / 'sound.py'}:Shelf")
-    first, again = (run_checks(target, tasks_per_split=1) for _ in range(2))
+def test_equal_checks_of_an_equal_environment_have_an_equal_digest(check: Check) -> None:
+    target = load_target(f"{SHELF}:Shelf")
+    first, again = (check(target, tasks_per_split=1) for _ in range(2))
     assert first.digest == again.digest
 
 
-def test_an_environment_without_an_oracle_is_only_warned_about(tmp_path: Path) -> None:
+def test_an_environment_without_an_oracle_is_only_warned_about(check: Check, tmp_path: Path) -> None:
     file = tmp_path / "mute.py"
     file.write_text(
         "from practicum import Environment, Task\n"
@@ -67,12 +50,12 @@ def test_an_environment_without_an_oracle_is_only_warned_about(tmp_path: Path) -
         "        return [Task(split, f'Say {split}.', {'word': split})]\n",
         encoding="utf-8",
     )
-    report = run_checks(load_target(str(file)))
+    report = check(load_target(str(file)))
     assert [(finding.code, finding.severity) for finding in report.findings] == [("ENV-UNSOLVED", "warn")]
 
 
 def test_an_environment_that_needs_the_working_folder_is_told_why_it_cannot_be_played_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "rows.txt").write_text("K1", encoding="utf-8")
     file = tmp_path / "relative.py"
@@ -88,24 +71,90 @@ def test_an_environment_that_needs_the_working_folder_is_told_why_it_cannot_be_p
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    report = run_checks(load_target("relative.py"))
+    report = check(load_target("relative.py"))
     found = [finding for finding in report.findings if finding.code == "ENV-PROCESS"]
     assert "rows.txt" in found[0].difference
     assert "relative.py:7" in found[0].difference
-    assert "ENV-LEFTOVER" not in report.checks
 
 
-def test_an_environment_without_training_tasks_cannot_be_checked(tmp_path: Path) -> None:
+def test_an_environment_without_any_tasks_cannot_be_checked(check: Check, tmp_path: Path) -> None:
     file = tmp_path / "empty.py"
     file.write_text(
         "from practicum import Environment\nclass Empty(Environment):\n    id, version = 'empty', '1'\n",
         encoding="utf-8",
     )
     with pytest.raises(EnvironmentFault, match="defines no tasks for split 'train'"):
-        run_checks(load_target(str(file)))
+        check(load_target(str(file)))
 
 
-def test_a_dataset_of_a_recipe_stands_in_for_the_environments_split(zoo: Path, tmp_path: Path) -> None:
+def test_an_environment_with_a_test_split_only_is_checked_on_that(check: Check, tmp_path: Path) -> None:
+    file = tmp_path / "published.py"
+    file.write_text(
+        f"import sys\nsys.path.insert(0, {str(SHELF.parent)!r})\n"
+        "from shelf import Shelf, score\nfrom practicum.errors import EnvironmentFault\n"
+        "class Published(Shelf):\n"
+        "    id = 'published'\n"
+        "    def tasks(self, split):\n"
+        "        if split != 'test':\n"
+        "            raise EnvironmentFault(f'there is no split {split!r}')\n"
+        "        return super().tasks(split)\n",
+        encoding="utf-8",
+    )
+    report = check(load_target(f"{file}:Published"), tasks_per_split=2)
+    assert report.tasks == {"test": 2}
+    assert report.findings == ()
+
+
+def test_the_caller_stays_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "untidy.py"
+    file.write_text(
+        "import os, warnings\nfrom practicum import Environment, Task\n"
+        "class Untidy(Environment):\n"
+        "    id, version = 'untidy', '1'\n"
+        "    def start(self, task):\n"
+        "        os.environ['UNTIDY'] = '1'\n"
+        "        os.chdir('/')\n"
+        "        warnings.simplefilter('ignore')\n"
+        "    def tasks(self, split):\n"
+        "        return [Task(split, f'Say {split}.')]\n",
+        encoding="utf-8",
+    )
+    before = Path.cwd(), dict(os.environ), list(warnings.filters)
+    report = run_checks(load_target(str(file)))
+    assert (Path.cwd(), dict(os.environ), list(warnings.filters)) == before
+    assert {finding.where for finding in report.findings if finding.code == "ENV-LEFTOVER"} == {
+        f"{file}:{line}" for line in (6, 7, 8)
+    }
+
+
+def test_what_may_be_touched_stands_in_the_report_with_its_reason(check: Check, tmp_path: Path) -> None:
+    file = tmp_path / "dated.py"
+    file.write_text(
+        "import time\nfrom practicum import Environment, Task, tool\n"
+        "class Dated(Environment):\n"
+        "    id, version = 'dated', '1'\n"
+        "    @tool\n"
+        "    def ask(self) -> bool:\n"
+        "        return time.time() > 0\n"
+        "    def tasks(self, split):\n"
+        "        return [Task(split, f'Say {split}.')]\n"
+        "    def oracle(self, task):\n"
+        "        from practicum import Call\n"
+        "        yield Call('ask', {})\n"
+        "        return 'done'\n",
+        encoding="utf-8",
+    )
+    target = load_target(str(file))
+    assert check(target).codes == {"ENV-HERMETIC"}
+    report = check(target, allow={"clock": "only whether there is one"})
+    assert report.ok
+    assert [(note.kind, note.reason) for note in report.allowed] == [("clock", "only whether there is one")]
+    assert f"{file}:7" in report.allowed[0].seen[0]
+    with pytest.raises(EnvironmentFault, match="without a reason"):
+        check(target, allow={"clock": " "})
+
+
+def test_a_dataset_of_a_recipe_stands_in_for_the_environments_split(check: Check, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     label = '{"colour": "red", "size": 0}'
     rows.write_text(
@@ -113,13 +162,13 @@ def test_a_dataset_of_a_recipe_stands_in_for_the_environments_split(zoo: Path, t
         f'{{"id": "b", "prompt": "what is  K0 like?", "answer": {label}}}\n',
         encoding="utf-8",
     )
-    target = replace(load_target(f"{zoo / 'sound.py'}:Shelf"), datasets={"validation": rows})
-    report = run_checks(target, tasks_per_split=2)
+    target = replace(load_target(f"{SHELF}:Shelf"), datasets={"validation": rows})
+    report = check(target, tasks_per_split=2)
     assert report.tasks == {"train": 2, "validation": 2, "test": 2}
     assert {(finding.code, finding.where) for finding in report.findings} >= {("ENV-DUPLICATE", str(rows))}
 
 
-def test_a_thread_that_never_ends_does_not_hold_the_check_up(tmp_path: Path) -> None:
+def test_a_thread_that_never_ends_does_not_hold_the_check_up(check: Check, tmp_path: Path) -> None:
     file = tmp_path / "stuck.py"
     file.write_text(
         "import threading\nfrom practicum import Environment, Task\n"
@@ -134,7 +183,7 @@ def test_a_thread_that_never_ends_does_not_hold_the_check_up(tmp_path: Path) -> 
     )
     target = load_target(str(file))
     try:
-        report = run_checks(target)
+        report = check(target)
     finally:
         target.module.GATE.set()
     assert "ENV-LEFTOVER" in report.codes

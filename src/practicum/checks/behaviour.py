@@ -1,182 +1,168 @@
-"""The checks on how an environment behaves: repeated, interleaved, in other processes, when it is over."""
+"""The checks on how an environment behaves: repeated, at the same time, elsewhere, after a bad end, and when over."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from random import Random
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from practicum.checks.differences import Difference, first_difference
-from practicum.checks.episodes import Plan, Transcript, play, playing
+from practicum.checks.causes import Case, Causes, grouped
+from practicum.checks.episodes import Plan, shortened
 from practicum.checks.findings import Finding
-from practicum.checks.suspects import suspect
+from practicum.checks.guilty import place_of_case, place_of_tasks
+from practicum.checks.nursery.client import Nursery
+from practicum.checks.nursery.work import Trouble
+from practicum.checks.plays.abandoned import Aftermath
 from practicum.checks.trial import Trial
-from practicum.checks.worlds import Visit
+from practicum.checks.undeclared import others
+from practicum.checks.visits import Visit
 from practicum.environment.state import StateFault
 
-INTERLEAVED = 8
-"""Episodes under way at once."""
 
-Kinds = frozenset[tuple[str, str]]
-"""Kinds of difference (see ``Difference.kind``) that an earlier check has reported already."""
-
-
-def check_faults(trial: Trial) -> list[Finding]:
+def check_faults(trial: Trial, causes: Causes) -> list[Finding]:
     """ENV-FAULT: an exception other than ``ToolError`` escaped."""
+    found: dict[tuple[str, str, str], list[tuple[Mapping[str, str], str]]] = {}
+    told = [(fault, "outside an episode") for fault in trial.loaded.faults]
+    for number, (plan, transcript) in enumerate(zip(trial.plans, trial.transcripts, strict=True)):
+        fault = transcript["fault"]
+        if fault and fault["type"] != StateFault.__name__:
+            if causes.touched(number, 5 + 2 * len(transcript["results"])):
+                causes.explained.setdefault("ENV-FAULT", "ENV-HERMETIC")
+            else:
+                told.append((fault, plan.label))
+    for fault, label in told:
+        found.setdefault((fault["stage"], fault["type"], fault["where"]), []).append((fault, label))
     return [
         Finding.of(
             "ENV-FAULT",
-            f"{fault['type']} escaped from {fault['stage']}{_others(count)}",
+            f"{fault['type']} escaped from {fault['stage']}{others(len(alike))}",
             where=fault["where"] or trial.place(fault["stage"]),
             difference=f"{fault['type']}: {fault['message']}\nin {label}",
         )
-        for fault, label, count in _faults(trial)
-        if fault["type"] != StateFault.__name__
+        for alike in found.values()
+        for fault, label in alike[:1]
     ]
 
 
-def check_state(trial: Trial) -> list[Finding]:
-    """ENV-STATE: undeclared or read-only state changed."""
-    return [
-        Finding.of(
-            "ENV-STATE",
-            fault["message"].splitlines()[0] + _others(count),
-            where=fault["where"] or trial.place(fault["stage"]),
-            difference=f"in {fault['stage']}, {label}",
-        )
-        for fault, label, count in _faults(trial)
-        if fault["type"] == StateFault.__name__
-    ]
-
-
-def _faults(trial: Trial) -> list[tuple[Mapping[str, str], str, int]]:
-    """Each different fault, the first episode it was seen in, and the number of such episodes."""
-    found: dict[tuple[str, str, str], list[tuple[Mapping[str, str], str]]] = {}
-    told = [(fault, "outside an episode") for fault in trial.faults]
-    told += [
-        (transcript["fault"], plan.label)
-        for plan, transcript in zip(trial.plans, trial.transcripts, strict=True)
-        if transcript["fault"]
-    ]
-    for fault, label in told:
-        found.setdefault((fault["stage"], fault["type"], fault["where"]), []).append((fault, label))
-    return [(*cases[0], len(cases)) for cases in found.values()]
-
-
-def check_repeat(trial: Trial) -> tuple[list[Finding], Kinds]:
-    """ENV-REPEAT: the same instance, and a fresh one, give the same messages; and the kinds reported."""
-    cases = []
-    for plan, first in zip(trial.plans, trial.transcripts, strict=True):
-        instance = trial.target.make()
-        for again, environment in (
-            ("a fresh instance", instance),
-            ("the same instance, second episode", instance),
-            ("another fresh instance", trial.target.make()),
-        ):
-            difference = first_difference(first, play(environment, plan, trial.home))
-            if difference is not None:
-                cases.append((plan, difference, again))
-                break
-    return _findings(trial, "ENV-REPEAT", cases, "played first")
-
-
-def check_interleave(trial: Trial, known: Kinds) -> tuple[list[Finding], Kinds]:
-    """ENV-INTERLEAVE: eight episodes under way at once give what each gave alone; and the kinds reported."""
-    cases = []
-    numbers = list(range(len(trial.plans)))
-    for start in range(0, len(numbers), INTERLEAVED):
-        together = numbers[start : start + INTERLEAVED]
-        mixed = _interleaved(trial, [trial.plans[number] for number in together], Random(start))
-        for number, transcript in zip(together, mixed, strict=True):
-            difference = first_difference(trial.transcripts[number], transcript)
-            if difference is not None and difference.kind not in known:
-                cases.append((trial.plans[number], difference, f"among {len(together)} interleaved episodes"))
-    return _findings(trial, "ENV-INTERLEAVE", cases, "played alone")
-
-
-def check_process(trial: Trial, visits: Sequence[Visit], known: Kinds) -> list[Finding]:
-    """ENV-PROCESS: other processes, under other circumstances, give the same tasks and messages."""
-    cases = []
-    for visit in visits:
-        if visit.problem:
-            what = "the environment cannot be played in a fresh process"
-            evidence = f"{visit.problem}\nwith {visit.world.description}"
-            return [Finding.of("ENV-PROCESS", what, difference=evidence)]
-        if visit.strange_task is not None:
-            return [_strange_task(trial, visit, visit.strange_task)]
-        for number, transcript in sorted((visit.transcripts or {}).items()):
-            difference = first_difference(trial.transcripts[number], transcript)
-            if difference is not None and difference.kind not in known:
-                cases.append((trial.plans[number], difference, f"a process with {visit.world.description}"))
-    return _findings(trial, "ENV-PROCESS", cases, "this process")[0]
-
-
-def check_leftover(trial: Trial, visit: Visit) -> list[Finding]:
-    """ENV-LEFTOVER: files, processes, threads, connections, variables or settings remain after an episode."""
-    found: dict[tuple[str, str], list[Mapping[str, str]]] = {}
-    for leftover in visit.leftovers:
-        kind = leftover["kind"].removeprefix("changed ")
-        found.setdefault((kind, leftover["where"]), []).append(leftover)
+def check_differences(
+    trial: Trial,
+    causes: Causes,
+    nursery: Nursery,
+    code: str,
+    cases: Sequence[Case],
+    troubles: Iterable[Trouble] = (),
+    first: str = "played alone",
+) -> list[Finding]:
+    """The cases that nothing explains, one finding for each kind; and episodes that came to no end."""
     findings = []
-    for (kind, where), leftovers in found.items():
-        names = [f"{leftover['kind']} {leftover['name']}" for leftover in leftovers]
-        listed = names[:5] + ([f"… and {len(names) - 5} more"] if len(names) > 5 else [])
-        findings.append(
-            Finding.of(
-                "ENV-LEFTOVER",
-                f"an episode leaves a{'n' if kind[0] in 'aeiou' else ''} {kind} behind",
-                where=where or trial.place("start"),
-                difference="\n".join([*listed, f"in {leftovers[0]['episode']}"]),
-            )
-        )
+    left = causes.unexplained(code, cases)
+    # The environment refuses a change of shared state to whoever is in a tool then: what the change did says more.
+    told = [case for case in left if not case.difference.refused] or left
+    for alike in grouped(told):
+        case = alike[0]
+        plan, source = trial.plans[case.number], case.difference.source
+        where, caller = place_of_case(trial, nursery, case, together=code == "ENV-INTERLEAVE")
+        what = f"{case.difference.place} differs{others(len({one.number for one in alike}))}"
+        calls = f"\nthe line calls {caller}" if caller else ""
+        evidence = f"{case.difference.unified(first, case.how)}\nin {plan.label}{calls}"
+        findings.append(Finding.of(code, what, where=where or trial.place(source), difference=evidence))
+    causes.explain_kinds(code, left)
+    if not findings:
+        for trouble in list(troubles)[:1]:
+            by = causes.shared or ("ENV-HERMETIC" if causes.any_touched() else "")
+            if by:
+                causes.explained.setdefault(code, by)
+            else:
+                where = trouble.where or trial.place("")
+                findings.append(Finding.of(code, "episodes come to no end", where=where, difference=trouble.what))
     return findings
 
 
-def _findings(
-    trial: Trial, code: str, cases: Iterable[tuple[Plan, Difference, str]], first: str
-) -> tuple[list[Finding], Kinds]:
-    by_kind: dict[tuple[str, str], list[tuple[Plan, Difference, str]]] = {}
-    for case in cases:
-        by_kind.setdefault(case[1].kind, []).append(case)
-    findings = []
-    for (_, source), alike in by_kind.items():
-        plan, difference, again = alike[0]
-        where, caller = suspect(trial.target.make, plan, source, trial.home) or (trial.place(source), "")
-        what = f"{difference.place} differs{_others(len({case[0].label for case in alike}))}"
-        calls = f"\nthe line calls {caller}" if caller else ""
-        evidence = f"{difference.unified(first, again)}\nin {plan.label}{calls}"
-        findings.append(Finding.of(code, what, where=where, difference=evidence))
-    return findings, frozenset(by_kind)
+def check_abandon(trial: Trial, causes: Causes, aftermaths: Sequence[Aftermath], left: set[str]) -> list[Finding]:
+    """ENV-ABANDON: an episode that ended badly changed a setting, the next episodes, or kept them from ending."""
+    code, findings = "ENV-ABANDON", list[Finding]()
+    seen: set[tuple[str, str]] = set()
+    for aftermath in aftermaths:
+        where = aftermath.where or trial.place(aftermath.stage)
+        for each in aftermath.settings:
+            # What every episode leaves is found already, and so is what is in the way of others.
+            if causes.knows(aftermath.stage):
+                causes.explained.setdefault(code, causes.knows(aftermath.stage))
+            elif each.kind not in left and (each.kind, aftermath.stage) not in seen:
+                seen.add((each.kind, aftermath.stage))
+                what = f"{aftermath.how} leaves a changed {each.kind} behind"
+                findings.append(Finding.of(code, what, where=where, difference=each.name or each.kind))
+        by = causes.shared or causes.knows(aftermath.stage) or causes.told("ENV-INTERLEAVE")
+        if aftermath.trouble is not None and by:
+            causes.explained.setdefault(code, by)
+        elif aftermath.trouble is not None and ("trouble", aftermath.stage) not in seen:
+            seen.add(("trouble", aftermath.stage))
+            what = f"after {aftermath.how} the next one comes to no end"
+            findings.append(Finding.of(code, what, where=where, difference=aftermath.trouble.what))
+    if findings:
+        return findings
+    for aftermath in aftermaths:
+        for alike in grouped(causes.unexplained(code, causes.cases(aftermath.next))):
+            case = alike[0]
+            if causes.knows(case.difference.source):
+                causes.explained.setdefault(code, causes.knows(case.difference.source))
+                continue
+            evidence = f"{case.difference.unified('played alone', case.how)}\nin {trial.plans[case.number].label}"
+            where = aftermath.where or trial.place(aftermath.stage)
+            findings.append(Finding.of(code, f"{case.difference.place} differs", where=where, difference=evidence))
+            causes.explain_kinds(code, alike)
+    return findings
 
 
-def _interleaved(trial: Trial, plans: Sequence[Plan], rng: Random) -> list[Transcript]:
-    transcripts: list[Transcript] = [{} for _ in plans]
-    episodes: list[Iterator[None]] = [
-        playing(trial.target.make(), plan, transcript, trial.home)
-        for plan, transcript in zip(plans, transcripts, strict=True)
+def check_process(
+    trial: Trial, causes: Causes, nursery: Nursery, visits: Sequence[Visit], elsewhere: Sequence[Case]
+) -> list[Finding]:
+    """ENV-PROCESS: other processes, under other circumstances, give the same tasks and messages."""
+    for visit in visits:
+        if visit.problem is not None or visit.strange is not None:
+            if causes.loading_touched() or causes.everything:
+                causes.explained.setdefault("ENV-PROCESS", "ENV-HERMETIC")
+                return []
+            if visit.problem is not None:
+                return [_no_visit(visit, visit.problem)]
+            return [_strange(trial, nursery, visit, visit.strange or {})]
+    found = check_differences(trial, causes, nursery, "ENV-PROCESS", elsewhere, first="this process")
+    return found or _paths_told(trial)
+
+
+def _paths_told(trial: Trial) -> list[Finding]:
+    """The agent is told where the environment lies, which is elsewhere on every machine."""
+    path = re.compile(rf"(?<![\w/.]){re.escape(str(trial.target.home))}(?![\w-])")
+    found: dict[str, tuple[str, Plan]] = {}
+    for plan, transcript in zip(trial.plans, trial.transcripts, strict=True):
+        told = [("system_prompt", message["content"]) for message in transcript["messages"]]
+        # An agent that names a path may be answered with it.
+        told += [
+            (each["name"], each["text"]) for each in transcript["results"] if not path.search(str(each["arguments"]))
+        ]
+        for source, text in told:
+            at = path.search(text)
+            if at is not None:
+                found.setdefault(source, (shortened(text[max(0, at.start() - 40) :], 160), plan))
+    return [
+        Finding.of(
+            "ENV-PROCESS",
+            f"{source} tells where the environment lies on this machine",
+            where=trial.place(source),
+            difference=f"…{text}\nin {plan.label}",
+        )
+        for source, (text, plan) in found.items()
     ]
-    # All have begun before the first goes on, or short episodes would be over before others begin.
-    open_episodes = [episode for episode in episodes if not _over(episode)]
-    while open_episodes:
-        episode = rng.choice(open_episodes)
-        if _over(episode):
-            open_episodes.remove(episode)
-    return transcripts
 
 
-def _over(episode: Iterator[None]) -> bool:
-    return next(episode, ...) is ...
+def _no_visit(visit: Visit, problem: Trouble) -> Finding:
+    what = "the environment cannot be played in a fresh process"
+    evidence = f"{problem.what}\nwith {visit.world.description}"
+    return Finding.of("ENV-PROCESS", what, where=problem.where, difference=evidence)
 
 
-def _strange_task(trial: Trial, visit: Visit, strange: Mapping[str, Any]) -> Finding:
-    split, index = strange["split"], strange["index"]
-    listed = trial.tasks[split]
-    ours = repr(listed[index]) if index < len(listed) else "no such task"
+def _strange(trial: Trial, nursery: Nursery, visit: Visit, strange: Mapping[str, Any]) -> Finding:
     return Finding.of(
         "ENV-PROCESS",
-        f"task {index} of split {split!r} is another one in a fresh process",
-        where=trial.place("tasks"),
-        difference=f"- {ours}\n+ {strange['record']}\nwith {visit.world.description}",
+        f"task {strange['index']} of split {strange['split']!r} is another one in a fresh process",
+        where=place_of_tasks(trial, nursery, visit, strange["split"]) or trial.place("tasks"),
+        difference=f"- {strange['here']}\n+ {strange['there']}\nwith {visit.world.description}",
     )
-
-
-def _others(count: int) -> str:
-    return f" (and in {count - 1} other episodes)" if count > 1 else ""

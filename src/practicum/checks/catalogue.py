@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from practicum.checks.judges.catalogue import rows
+from practicum.digests import digest
+
 Severity = Literal["fail", "warn"]
 
 
@@ -29,7 +32,16 @@ _ALL = (
         "only declared state changes",
         "State that nobody declared is carried from one episode into the next, and from one rollout of a group "
         "into its neighbours: the policy learns from what others did.",
-        "Assign it on self in start, or declare it as a class attribute: name = reset(factory).",
+        "Assign it on self in start, or declare it as a class attribute: name = reset(factory). Copy what is read "
+        "before it is changed.",
+    ),
+    Check(
+        "ENV-HERMETIC",
+        "nothing outside the episode is touched",
+        "What a network, a clock, an unseeded generator, an environment variable, a file elsewhere or another program "
+        "says is no part of task, seed and actions: the same rollout gets another reward elsewhere or tomorrow, and "
+        "cannot be replayed.",
+        "Use what the episode owns: self.random, self.clock, self.new_id, self.scratch, self.fixture.",
     ),
     Check(
         "ENV-REPEAT",
@@ -46,6 +58,13 @@ _ALL = (
         "Keep an episode's state on the instance: not on the class, in a module or in global random state.",
     ),
     Check(
+        "ENV-ABANDON",
+        "an episode that ends badly changes nothing for the next",
+        "Rollouts crash, are cancelled and are dropped. What one of them holds on to, or leaves half done, spoils the "
+        "rollouts that come after it.",
+        "Undo and release in finally, in a with statement or with self.register; change shared things in one step.",
+    ),
+    Check(
         "ENV-PROCESS",
         "another process gives the same messages",
         "A run resumed tomorrow, on another machine, would train in another environment than this one.",
@@ -57,7 +76,7 @@ _ALL = (
         "nothing is left behind",
         "A run plays tens of thousands of episodes in one process: whatever one leaves fills the machine, or "
         "changes what later episodes see.",
-        "Release it in stop, which runs however the episode ended.",
+        "Release it in stop, which runs however the episode ended, or give it to self.register or self.enter.",
     ),
     Check(
         "ENV-UNSOLVED",
@@ -85,7 +104,26 @@ _ALL = (
         "for inputs the environment was never tried with.",
         "Annotate it, such as Annotated[str, Field(max_length=64)] or Annotated[int, Field(ge=0, le=100)].",
     ),
+    Check(
+        "ENV-FIDELITY",
+        "tools and answers are those of production's schema file",
+        "The policy learns the names, arguments and answers it is trained with: what is otherwise in production, it "
+        "does wrong there, however well it does here.",
+        "Make the tool's signature what production's schema says, or bring the schema file up to date.",
+    ),
 )
 
+NOT_ASKED = {"ENV-FIDELITY": "there is no schema file of production to compare with"}
+"""Checks that need something which an environment may not have, and what that is."""
+
+REVISION = 1
+"""Raised when a check asks for more than it did under the same code."""
+
 CHECKS: Mapping[str, Check] = {check.code: check for check in _ALL}
-"""Every check by code, in the order they run."""
+"""Every check of an environment by code, in the order they run."""
+
+EVERY: Mapping[str, Check] = {**CHECKS, **{row[0]: Check(*row) for row in rows()}}
+"""These, and the checks of scores, rewards, budgets and data."""
+
+VERSION = f"{REVISION}-{digest(sorted(CHECKS))[:12]}"
+"""Of the catalogue: what was certified by another one is to be checked again."""

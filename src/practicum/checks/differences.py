@@ -8,6 +8,7 @@ from typing import Any
 
 from practicum.checks.episodes import Transcript, call_text, shortened
 from practicum.environment import Call
+from practicum.environment.state import StateFault
 
 LINES = 24
 WIDTH = 160
@@ -26,6 +27,12 @@ class Difference:
     place: str
     first: str
     second: str
+    number: int = 0
+    """Of the result, counted from 1."""
+    where: str = ""
+    """The user's line, where it was an exception that made the difference."""
+    refused: str = ""
+    """What the environment itself refused, where one of the two ended in a ``StateFault``."""
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -39,19 +46,14 @@ class Difference:
 
 def first_difference(first: Transcript, second: Transcript) -> Difference | None:
     """None where both are equal, byte for byte."""
-    for name, source in (("messages", "system_prompt"), ("tools", "schemas")):
-        if first[name] != second[name] or _text(first[name]) != _text(second[name]):
-            if name == "messages":
-                return _in_opening(first[name], second[name])
-            return Difference(name, source, "the tools offered", _pretty(first[name]), _pretty(second[name]))
-    for number, (ours, theirs) in enumerate(zip(first["results"], second["results"], strict=False), start=1):
-        if (ours["text"], ours["is_error"]) != (theirs["text"], theirs["is_error"]):
-            place = f"the result of call {number}, {call_text(Call(ours['name'], ours['arguments']))}"
-            return Difference("result", ours["name"], place, ours["text"], theirs["text"])
-    faults = first["fault"], second["fault"]
-    if _kind(faults[0]) != _kind(faults[1]):
-        source = next(fault["stage"] for fault in faults if fault)
-        return Difference("fault", source, f"an exception in {source}", *map(_fault_text, faults))
+    ended_otherwise = _kind(first["fault"]) != _kind(second["fault"])
+    if ended_otherwise and any(each["fault"] and not each["messages"] for each in (first, second)):
+        return _in_fault(first, second)  # before there was anything to compare
+    found = _in_told(first, second) or _in_results(first, second)
+    if found is not None:
+        return found
+    if ended_otherwise:
+        return _in_fault(first, second)
     if first["final_state"] != second["final_state"]:
         states = _pretty(first["final_state"]), _pretty(second["final_state"])
         return Difference("final_state", "final_state", "final_state", *states)
@@ -70,6 +72,31 @@ def unified(before: str, after: str, first: str, second: str) -> str:
     cut = [line if number < 3 else _windowed(line, start) for number, line in enumerate(lines)]
     more = [f" … {len(cut) - LINES} more lines"] if len(cut) > LINES else []
     return "\n".join(cut[:LINES] + more)
+
+
+def _in_told(first: Transcript, second: Transcript) -> Difference | None:
+    if _text(first["messages"]) != _text(second["messages"]):
+        return _in_opening(first["messages"], second["messages"])
+    if _text(first["tools"]) != _text(second["tools"]):
+        return Difference("tools", "schemas", "the tools offered", _pretty(first["tools"]), _pretty(second["tools"]))
+    return None
+
+
+def _in_results(first: Transcript, second: Transcript) -> Difference | None:
+    for number, (ours, theirs) in enumerate(zip(first["results"], second["results"], strict=False), start=1):
+        if (ours["text"], ours["is_error"]) != (theirs["text"], theirs["is_error"]):
+            place = f"the result of call {number}, {call_text(Call(ours['name'], ours['arguments']))}"
+            return Difference("result", ours["name"], place, ours["text"], theirs["text"], number)
+    return None
+
+
+def _in_fault(first: Transcript, second: Transcript) -> Difference:
+    faults = first["fault"], second["fault"]
+    told = [fault for fault in faults if fault]
+    source, where = told[0]["stage"], next((fault["where"] for fault in reversed(told) if fault["where"]), "")
+    refused = next((fault["message"] for fault in told if fault["type"] == StateFault.__name__), "")
+    texts = _fault_text(faults[0]), _fault_text(faults[1])
+    return Difference("fault", source, f"an exception in {source}", *texts, where=where, refused=refused)
 
 
 def _in_opening(first: list[Mapping[str, Any]], second: list[Mapping[str, Any]]) -> Difference:

@@ -1,79 +1,151 @@
 """``run_checks``: every check on one environment, one report."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from practicum.checks.behaviour import (
-    check_faults,
-    check_interleave,
-    check_leftover,
-    check_process,
-    check_repeat,
-    check_state,
-)
+from practicum.checks.behaviour import check_abandon, check_differences, check_faults, check_process
+from practicum.checks.bounds import check_bounds
 from practicum.checks.catalogue import CHECKS
+from practicum.checks.causes import Case, Causes
+from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.fidelity import check_fidelity, production_file
 from practicum.checks.findings import Finding, Report
+from practicum.checks.hermetic import allowed_touches, check_candidates, check_touches, check_variables
+from practicum.checks.leftover import check_left, check_left_by_import, is_shared, kinds_of_settings
+from practicum.checks.nursery.client import Nursery
+from practicum.checks.nursery.work import Trouble
+from practicum.checks.nursery.world import ELSEWHERE, HOME
 from practicum.checks.places import below
+from practicum.checks.played import Played
+from practicum.checks.plays.together import ALONGSIDE
+from practicum.checks.solvable import check_solved
 from practicum.checks.target import EnvironmentTarget
-from practicum.checks.tasks import check_bounds, check_duplicate, check_label, check_solved
-from practicum.checks.trial import Trial, prepare, undisturbed
-from practicum.checks.worlds import Journey, other_worlds
+from practicum.checks.tasks import check_tasks
+from practicum.checks.trial import Trial, answer, prepare
+from practicum.checks.undeclared import check_changed, check_kept, check_refused
+from practicum.checks.visits import named
+from practicum.checks.watching.touches import allowances
 
 Progress = Callable[[str], None]
 """Told each check's title when it is done."""
 
 
 def run_checks(
-    target: EnvironmentTarget, *, tasks_per_split: int = 8, seed: int = 0, progress: Progress | None = None
+    target: EnvironmentTarget,
+    *,
+    tasks_per_split: int = TASKS_PER_SPLIT,
+    seed: int = 0,
+    progress: Progress | None = None,
+    allow: Mapping[str, str] | None = None,
+    recorded: Path | None = None,
+    repetitions: int = REPETITIONS,
+    production: Path | None = None,
+    nursery: Nursery | None = None,
 ) -> Report:
-    """Check an environment: episodes of the oracle and of a random policy, here and in other processes.
-
-    The environment's code runs in this process too; working folder, environment variables and warnings
-    filters are put back. Not to be called from within a running event loop: scores may be async.
+    """Check an environment: episodes of the oracle, of a random policy and of recorded runs, in processes of their own.
 
     Args:
         target: What to check.
         tasks_per_split: Tasks played of each split, drawn by ``seed``. Prompts are compared in all tasks.
+        allow: Reasons by kind (``network``, ``clock``, ``random``, ``environ``, ``files``, ``subprocess``) of what
+            may be touched; they stand in the report.
+        recorded: A run's folder (or one Parquet file of trajectories), whose calls are played too.
+        repetitions: How often every eight episodes run in eight threads at once: a race shows with some probability.
+        production: Schema file of the tools in production; without one, ``production.json`` beside the environment.
+        nursery: Warm processes to play in, where many environments are checked; else they are started for this one.
 
     Raises:
-        EnvironmentFault: nothing can be played: no instance can be made, or there are no training tasks.
+        EnvironmentFault: nothing can be played: no instance can be made, or there are no training tasks; or
+            something is allowed without a reason; or production's schema file cannot be read.
+        RunError: the recorded run cannot be read.
     """
     began, here = time.monotonic(), Path.cwd()
+    allowed = allowances(allow or {})
     findings: list[Finding] = []
     ran: list[str] = []
-    with undisturbed():
-        trial = prepare(target, tasks_per_split, seed)
-        for code, found in _all(trial):
-            ran.append(code)
+    with ExitStack() as stack:
+        processes = nursery or stack.enter_context(Nursery())
+        processes.warm(HOME, *ELSEWHERE)
+        home = processes.stage(target)
+        stack.callback(home.close)
+        trial = prepare(target, home, allowed, tasks_per_split, seed, recorded)
+        causes = Causes(trial)
+        for code, found in _all(trial, causes, processes, repetitions, seed, production):
+            if code not in ran:
+                ran.append(code)
             findings += [replace(finding, where=below(here, finding.where)) for finding in found]
             if progress is not None:
                 progress(CHECKS[code].title)
-        ref = target.make().ref
-    seconds = time.monotonic() - began
-    return Report(target.name, ref, tuple(ran), trial.sampled, len(trial.plans), seed, tuple(findings), seconds)
+    order = list(CHECKS)
+    return Report(
+        target=target.name,
+        environment=trial.facts.ref,
+        checks=tuple(sorted(ran, key=order.index)),
+        tasks=trial.sampled,
+        episodes=len(trial.plans),
+        seed=seed,
+        findings=tuple(sorted(findings, key=lambda finding: order.index(finding.code))),
+        seconds=time.monotonic() - began,
+        repetitions=repetitions,
+        allowed=tuple(allowed_touches(trial)),
+        explained={code: by for code, by in causes.explained.items() if code != by},
+    )
 
 
-def _all(trial: Trial) -> Iterator[tuple[str, list[Finding]]]:
-    """Each check's code and findings, in the catalogue's order."""
-    with ExitStack() as stack:
-        # The other processes play while this one does.
-        journeys = [Journey(world, trial.target, trial.tasks, trial.plans) for world in other_worlds()]
-        for journey in journeys:
-            stack.callback(journey.close)
-        yield "ENV-FAULT", check_faults(trial)
-        yield "ENV-STATE", check_state(trial)
-        repeated, known = check_repeat(trial)
-        yield "ENV-REPEAT", repeated
-        mixed, more = check_interleave(trial, known)
-        yield "ENV-INTERLEAVE", mixed
-        visits = [journey.visit() for journey in journeys]
-        yield "ENV-PROCESS", check_process(trial, visits, known | more)
-        for visit in [visit for visit in visits if visit.played][:1]:
-            yield "ENV-LEFTOVER", check_leftover(trial, visit)
+def _all(
+    trial: Trial, causes: Causes, nursery: Nursery, repetitions: int, seed: int, production: Path | None
+) -> Iterator[tuple[str, list[Finding]]]:
+    """Each check's code and findings, causes before what follows from them."""
+    with Played(trial, nursery, repetitions, seed) as played:
+        variables = check_variables(trial, causes, nursery)
+        if variables:
+            causes.everything = "ENV-HERMETIC"
+        yield "ENV-HERMETIC", [*check_touches(trial), *variables]
+        yield "ENV-FAULT", check_faults(trial, causes)
+        watched, repeated = played.watched(), played.repeated()
+        troubles = [each for each in (watched, repeated) if isinstance(each, Trouble)]
+        again = causes.cases([] if isinstance(repeated, Trouble) else repeated)
+        state, left = list[Finding](), check_left_by_import(trial, nursery)
+        settings: set[str] = set()
+        if not isinstance(watched, Trouble):
+            again += causes.cases(watched.again)
+            state += check_changed(trial, watched)
+            left += check_left(trial, watched)
+            settings = kinds_of_settings(watched)
+            causes.share("ENV-LEFTOVER", is_shared(left, watched, trial))
+            causes.share("ENV-STATE", bool(state))
+            if not state:
+                state = check_kept(trial, causes, watched, causes.unexplained("ENV-REPEAT", again))
+                causes.share("ENV-STATE", bool(state))
+            yield "ENV-LEFTOVER", left
+        state += check_refused(trial, state)
+        causes.share("ENV-STATE", bool(state))
+        yield "ENV-STATE", state
+        at_once, visits = played.at_once(), played.visits()
+        elsewhere = [case for each in visits for case in causes.cases(named(each))]
+        together = _of_company(causes.cases(at_once.again), elsewhere)
+        here, there = causes.unexplained("", [*again, *together]), causes.unexplained("", elsewhere)
+        others = any(each.problem or each.strange for each in visits)
+        if here or there or others:
+            yield "ENV-HERMETIC", check_candidates(trial, causes, nursery, here, there, others=others)
+        yield "ENV-REPEAT", check_differences(trial, causes, nursery, "ENV-REPEAT", again, troubles)
+        yield "ENV-INTERLEAVE", check_differences(trial, causes, nursery, "ENV-INTERLEAVE", together, at_once.troubles)
+        yield "ENV-PROCESS", check_process(trial, causes, nursery, visits, elsewhere)
+        yield "ENV-ABANDON", check_abandon(trial, causes, played.abandoned(), settings)
     yield "ENV-UNSOLVED", check_solved(trial)
-    yield "ENV-LABEL", check_label(trial)
-    yield "ENV-DUPLICATE", check_duplicate(trial)
+    openings = [(each.split, each.index, each.opening, each.answer) for each in trial.samples]
+    yield from answer(trial.home.ask(check_tasks, openings)).items()
     yield "ENV-UNBOUNDED", check_bounds(trial)
+    published = production_file(trial.target.home, production)
+    if published is not None:
+        yield "ENV-FIDELITY", check_fidelity(trial, published)
+
+
+def _of_company(together: Sequence[Case], elsewhere: Sequence[Case]) -> list[Case]:
+    """Without what differs in any other process anyway, alone or not."""
+    in_one = {case.difference.kind for case in together if case.how != ALONGSIDE}
+    anyway = {case.difference.kind for case in elsewhere} - in_one
+    return [case for case in together if case.how != ALONGSIDE or case.difference.kind not in anyway]

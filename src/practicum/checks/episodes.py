@@ -2,7 +2,8 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,38 +25,25 @@ Policy = Callable[[Environment, ToolResult | None], Call | None]
 """The next call after the last result (None before the first); None to end the episode."""
 
 
+Origin = Literal["oracle", "random", "recorded"]
+
+
 @dataclass(frozen=True)
 class Plan:
     """One episode to play, always with the same calls. ``index`` is the task's place in its split."""
 
     split: str
     index: int
-    task: Task
+    task: str
+    """The task's id."""
     seed: int
     calls: tuple[Call, ...]
-    origin: Literal["oracle", "random"]
+    origin: Origin
 
     @property
     def label(self) -> str:
         """The episode in words."""
-        return f"task {self.task.id!r}, {self.origin} actions, seed {self.seed}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON for another process, which finds the task by its split and index."""
-        calls = [{"name": call.name, "arguments": dict(call.arguments)} for call in self.calls]
-        return {
-            "split": self.split,
-            "index": self.index,
-            "seed": self.seed,
-            "calls": calls,
-            "origin": self.origin,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], task: Task) -> "Plan":
-        """The plan that ``to_dict`` wrote, for this process's own task."""
-        calls = tuple(Call(call["name"], call["arguments"]) for call in data["calls"])
-        return cls(data["split"], data["index"], task, data["seed"], calls, data["origin"])
+        return f"task {self.task!r}, {self.origin} actions, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -130,61 +118,127 @@ class FromOracle:
         return previous.text if self.calls[-1].name == USER else parsed(previous.text)
 
 
+@dataclass
+class Now:
+    """Where the episode under way stands, for those who watch. Meaningful only where one is played at a time."""
+
+    label: str = ""
+    stage: str = ""
+    step: int = 0
+    """Stages begun so far."""
+
+    def begin(self, stage: str) -> None:
+        """The next stage begins."""
+        self.stage = stage
+        self.step += 1
+
+
+NOW = Now()
+
+
 def demonstrate(environment: Environment, task: Task, seed: int, home: Path) -> Demonstration:
     """Let the oracle play one task."""
     policy = FromOracle(task, home)
     transcript: Transcript = {}
-    _run(_steps(environment, Plan("", 0, task, seed, (), "oracle"), policy, transcript, home))
+    NOW.label, NOW.step = f"task {task.id!r}, the oracle, seed {seed}", 0
+    for _ in _carried(environment, script(environment, task, seed, policy, transcript, home)):
+        pass
     return Demonstration(task, tuple(policy.calls), policy.answer, transcript, policy.problem, policy.where)
 
 
-def play(environment: Environment, plan: Plan, home: Path) -> Transcript:
+def play(environment: Environment, task: Task, plan: Plan, home: Path) -> Transcript:
     """Play a plan to its end and close the environment."""
     transcript: Transcript = {}
-    _run(playing(environment, plan, transcript, home))
+    NOW.label, NOW.step = plan.label, 0
+    for _ in playing(environment, task, plan, transcript, home):
+        pass
     return transcript
 
 
-def playing(environment: Environment, plan: Plan, transcript: Transcript, home: Path) -> Iterator[None]:
+def playing(environment: Environment, task: Task, plan: Plan, transcript: Transcript, home: Path) -> Iterator[None]:
     """Play a plan step by step, filling ``transcript``; between steps other episodes may run."""
+    return _carried(environment, script(environment, task, plan.seed, following(plan), transcript, home))
+
+
+def following(plan: Plan) -> Policy:
+    """The policy that makes a plan's calls, whatever comes of them."""
     calls = iter(plan.calls)
-    return _steps(environment, plan, lambda *_: next(calls, None), transcript, home)
+    return lambda *_: next(calls, None)
 
 
-def _run(episode: Iterator[None]) -> None:
-    for _ in episode:
-        pass
+Script = Generator[Call | None, ToolResult | None, None]
+"""Yields each call to carry out and is sent what came of it; yields None where only others may run."""
 
 
-def _steps(environment: Environment, plan: Plan, policy: Policy, transcript: Transcript, home: Path) -> Iterator[None]:
-    transcript.update(tools=[], messages=[], results=[], final_state={}, fault=None)
-    stage = "reset"
+def script(
+    environment: Environment, task: Task, seed: int, policy: Policy, transcript: Transcript, home: Path
+) -> Script:
+    """One episode, whoever carries its calls out: in a loop, in a thread, or awaiting each."""
+    transcript.update(unplayed(None))
+    NOW.begin("reset")
+    stage, process = "reset", os.getpid()
     try:
-        environment.reset(plan.task, plan.seed)
-        yield
-        stage = "system_prompt"
-        transcript["messages"] = opening(environment, plan.task)
-        stage = "schemas"
-        transcript["tools"] = environment.schemas()
+        environment.reset(task, seed)
+        yield None
+        NOW.begin(stage := "system_prompt")
+        transcript["messages"] = opening(environment, task)
+        NOW.begin(stage := "schemas")
+        transcript["tools"] = json.loads(json.dumps(environment.schemas()))
         result = None
+        NOW.begin(stage := "oracle")
         while (call := policy(environment, result)) is not None:
-            stage = call.name
-            result = _carried_out(environment, call)
+            NOW.begin(stage := call.name)
+            result = yield call
             entry = {"name": call.name, "arguments": dict(call.arguments)}
-            transcript["results"].append({**entry, "text": result.text, "is_error": result.is_error})
-            yield
-        stage = "final_state"
+            transcript["results"].append({**entry, "text": result.text, "is_error": result.is_error})  # type: ignore[union-attr]
+            NOW.begin("oracle")
+        NOW.begin(stage := "final_state")
         transcript["final_state"] = json.loads(canonical_json(dict(environment.final_state())))
-        stage = "stop"
+        NOW.begin(stage := "stop")
         environment.close()
     except (Exception, SystemExit) as error:
+        if os.getpid() != process:
+            os._exit(1)  # a fork that the user's code made, and that came back to us
         transcript["fault"] = fault(error, stage, home)
         _close_quietly(environment)
 
 
-def _carried_out(environment: Environment, call: Call) -> ToolResult:
+def unplayed(problem: Mapping[str, str] | None) -> Transcript:
+    """The transcript of an episode that has not begun."""
+    return {"tools": [], "messages": [], "results": [], "final_state": {}, "fault": problem}
+
+
+def carry_out(environment: Environment, call: Call) -> ToolResult:
+    """Make one call of a script."""
     if call.name != USER:
         return environment.call(call.name, copy.deepcopy(dict(call.arguments)))
+    return _answered(environment, call)
+
+
+async def acarry_out(environment: Environment, call: Call) -> ToolResult:
+    """Make one call of a script, giving way to others where the tool does."""
+    if call.name != USER:
+        return await environment.acall(call.name, copy.deepcopy(dict(call.arguments)))
+    return _answered(environment, call)
+
+
+def _carried(environment: Environment, steps: Script) -> Iterator[None]:
+    result: ToolResult | None = None
+    try:
+        call = next(steps)
+        while True:
+            try:
+                result = None if call is None else carry_out(environment, call)
+            except (Exception, SystemExit) as error:
+                call = steps.throw(error)
+                continue
+            yield
+            call = steps.send(result)
+    except StopIteration:
+        return
+
+
+def _answered(environment: Environment, call: Call) -> ToolResult:
     reply = environment.answered(call.arguments["answer"])
     return ToolResult("the user says nothing more", is_error=True) if reply is None else ToolResult(reply)
 

@@ -1,10 +1,10 @@
 """One finding type and one report for every check; printed for people, or as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from practicum.checks.catalogue import CHECKS, Severity
+from practicum.checks.catalogue import CHECKS, EVERY, NOT_ASKED, Severity
 from practicum.digests import digest
 from practicum.trajectory import EnvironmentRef
 
@@ -39,8 +39,17 @@ class Finding:
         fix: str = "",
     ) -> "Finding":
         """A finding with its check's reason and, unless ``fix`` is given, its check's advice."""
-        check = CHECKS[code]
+        check = EVERY[code]
         return cls(code, severity, what, where, difference, check.why, fix or check.fix)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that would be a finding, was it not allowed: its kind, why it is, and where it happened."""
+
+    kind: str
+    reason: str
+    seen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,9 @@ class Report:
         tasks: Tasks played per split.
         episodes: Scripts of actions played; each check plays them its own way.
         seconds: Wall time; not part of the digest.
+        repetitions: How often the threads were let loose on each other.
+        allowed: What may be touched, and why.
+        explained: Code of a check that saw differences → code of the finding that explains them.
     """
 
     target: str
@@ -63,6 +75,9 @@ class Report:
     seed: int
     findings: tuple[Finding, ...]
     seconds: float
+    repetitions: int = 0
+    allowed: tuple[Note, ...] = ()
+    explained: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -91,6 +106,9 @@ class Report:
             "tasks": dict(self.tasks),
             "episodes": self.episodes,
             "seed": self.seed,
+            "repetitions": self.repetitions,
+            "allowed": [asdict(note) for note in self.allowed],
+            "explained": dict(self.explained),
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -103,10 +121,13 @@ def print_report(report: Report, console: "Console") -> None:
     console.print(Text.assemble((f"{ref.id} {ref.version}", "bold"), f"  {report.target}  {ref.digest[:12]}"))
     for code in CHECKS:
         found = [finding for finding in report.findings if finding.code == code]
-        console.print(_line(code, found, ran=code in report.checks))
+        console.print(_line(code, found, report))
     for finding in report.findings:
         console.print()
         _print(finding, console)
+    for note in report.allowed:
+        console.print()
+        _print_note(note, console)
     played = ", ".join(f"{count} {split}" for split, count in report.tasks.items())
     verdict = ("passed", "bold green") if report.ok else ("failed", "bold red")
     tail = f": {report.episodes} episodes of {played or 'no'} tasks, {report.seconds:.1f} s"
@@ -114,14 +135,28 @@ def print_report(report: Report, console: "Console") -> None:
     console.print(Text.assemble(verdict, tail))
 
 
-def _line(code: str, found: list[Finding], *, ran: bool) -> Any:
+def _line(code: str, found: list[Finding], report: Report) -> Any:
     from rich.text import Text
 
+    ran, by = code in report.checks, report.explained.get(code, "")
     severities = {finding.severity for finding in found}
-    worst = "fail" if "fail" in severities else "warn" if severities else "ok" if ran else "–"
+    worst = "fail" if "fail" in severities else "warn" if severities else "ok" if ran and not by else "–"
     colour = {"fail": "red", "warn": "yellow", "ok": "green"}.get(worst, "dim")
-    title = CHECKS[code].title if ran else f"{CHECKS[code].title} (could not be checked)"
+    title = CHECKS[code].title
+    if not ran:
+        title += f" ({NOT_ASKED.get(code, 'could not be checked')})"
+    elif by and not found:
+        title += f" (differences that {by} explains: mend that first)"
     return Text.assemble("  ", (f"{worst:<4}", colour), f"  {code:<15} {title}")
+
+
+def _print_note(note: Note, console: "Console") -> None:
+    from rich.text import Text
+
+    lines = note.seen or ("not touched",)
+    console.print(Text.assemble(("allowed", "bold"), f"  {note.kind}: {note.reason}"))
+    for line in lines:
+        console.print(Text(f"  {line}", overflow="fold"))
 
 
 def _print(finding: Finding, console: "Console") -> None:

@@ -1,8 +1,10 @@
 """Loading the user's Python: a file or a module by name, with errors that name the user's line."""
 
+import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +36,7 @@ def load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _importable(path.parent), _explained(str(path), path.parent):
+        with _noticed(), _importable(path.parent), _explained(str(path), path.parent):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
@@ -48,7 +50,7 @@ def load_module(name: str, folder: Path) -> ModuleType:
     Raises:
         EnvironmentFault: no such module, or it fails to import (with the line).
     """
-    with _importable(folder), _explained(name, folder):
+    with _noticed(), _importable(folder), _explained(name, folder):
         return importlib.import_module(name)
 
 
@@ -58,6 +60,41 @@ def _already_loaded(path: Path) -> ModuleType | None:
         if name != "__main__" and isinstance(file, str) and file.endswith(path.name) and Path(file).resolve() == path:
             return module
     return None
+
+
+def imported_later(path: Path) -> Iterator[str]:
+    """Modules that a file's functions import when they run, by name."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in (inner for function in functions for inner in ast.walk(function)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+_before: dict[str, str | None] = {}
+"""What environment variables were before an import of ours changed them."""
+
+
+def variables_before_imports() -> dict[str, str]:
+    """This process's environment variables as they would be had no user's module been imported."""
+    now: dict[str, str | None] = {**os.environ, **_before}
+    return {name: value for name, value in now.items() if value is not None}
+
+
+@contextmanager
+def _noticed() -> Iterator[None]:
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in before.keys() | os.environ.keys():
+            if before.get(name) != os.environ.get(name):
+                _before.setdefault(name, before.get(name))
 
 
 @contextmanager

@@ -1,19 +1,42 @@
 """Which line of the user's own code is meant: for exceptions, functions and frames."""
 
+import inspect
+import linecache
 import sysconfig
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import practicum
 
 _PACKAGE = Path(practicum.__file__).resolve().parent
-_LIBRARIES = tuple(
-    f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
-
+_STANDARD = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("stdlib", "platstdlib"))
+_INSTALLED = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("purelib", "platlib"))
 _CHECKS = f"{Path(__file__).parent}/"
+_SANDBOX = f"{_PACKAGE / 'sandbox'}/"
+
+Origin = Literal["user", "checks", "sandbox", "practicum", "standard", "library", "import"]
+"""Whose code a file is."""
+
+
+@cache
+def origin(file: str, home: Path) -> Origin:
+    """Whose code stands in a file, for an environment whose file lies in ``home``."""
+    rules: tuple[tuple[str | tuple[str, ...], Origin], ...] = (
+        (_CHECKS, "checks"),
+        ("<frozen importlib", "import"),
+        ("<", "standard"),  # frozen modules, and what dataclasses, named tuples and the like make at run time
+        (f"{home}/", "user"),
+        (_SANDBOX, "sandbox"),
+        (f"{_PACKAGE}/", "practicum"),
+        (_INSTALLED, "library"),
+        (_STANDARD, "standard"),
+        ("/", "user"),
+    )
+    # Python's own files have absolute paths; compiled libraries name their sources as they please.
+    return next((whose for start, whose in rules if file.startswith(start)), "library")
 
 
 def shown(file: str | Path, line: int) -> str:
@@ -28,12 +51,7 @@ def below(folder: Path, where: str) -> str:
 
 def is_users(file: str, home: Path) -> bool:
     """Whether a code file is the user's: in the environment's folder, or in no library and not ours."""
-    if file.startswith("<"):
-        return False
-    path = Path(file)
-    if path.is_relative_to(home):
-        return True
-    return not (file.startswith(_LIBRARIES) or path.is_relative_to(_PACKAGE))
+    return origin(file, home) == "user"
 
 
 def place_of_error(error: BaseException, home: Path) -> str:
@@ -42,7 +60,7 @@ def place_of_error(error: BaseException, home: Path) -> str:
     trace = error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if is_users(file, home) and not _checks(file):
+        if is_users(file, home):
             place = shown(file, trace.tb_lineno)
         trace = trace.tb_next
     return place
@@ -50,8 +68,14 @@ def place_of_error(error: BaseException, home: Path) -> str:
 
 def place_of_function(function: Any) -> str:
     """Where a function is defined; empty for what is not written in Python."""
-    code = getattr(function, "__code__", None)
-    return shown(code.co_filename, code.co_firstlineno) if code else ""
+    code = getattr(inspect.unwrap(function) if callable(function) else function, "__code__", None)
+    if code is None:
+        return ""
+    line: int = code.co_firstlineno
+    # A function's first line is its first decorator's; what people look for is the def.
+    while linecache.getline(code.co_filename, line).lstrip().startswith("@"):
+        line += 1
+    return shown(code.co_filename, line)
 
 
 def place_of_method(cls: type, name: str) -> str:
@@ -60,20 +84,29 @@ def place_of_method(cls: type, name: str) -> str:
     return place_of_function(method)
 
 
-def users_frame(frame: FrameType | None, home: Path) -> tuple[str, int] | None:
+def place_of_class(cls: type) -> str:
+    """Where a class is defined."""
+    try:
+        return shown(inspect.getsourcefile(cls) or "", inspect.getsourcelines(cls)[1])
+    except (OSError, TypeError):
+        return ""
+
+
+def users_frame(frame: FrameType | None, home: Path) -> FrameType | None:
     """The innermost of the user's frames at or above ``frame``, below the checks that play the episode.
 
     None where there is none, or where a library's import stands between.
     """
     while frame is not None:
-        file = frame.f_code.co_filename
-        if _checks(file) or file.startswith("<frozen importlib"):
+        whose = origin(frame.f_code.co_filename, home)
+        if whose in ("checks", "import"):
             return None
-        if is_users(file, home):
-            return file, frame.f_lineno
+        if whose == "user":
+            return frame
         frame = frame.f_back
     return None
 
 
-def _checks(file: str) -> bool:
-    return file.startswith(_CHECKS)
+def place_of_frame(frame: FrameType | None) -> str:
+    """``file:line`` where a frame stands; empty for None."""
+    return shown(frame.f_code.co_filename, frame.f_lineno) if frame is not None else ""

@@ -40,6 +40,7 @@ class EnvironmentTarget:
         folder: Where ``package.module`` is looked for beside the installed ones.
         args: Arguments of the class, by name.
         score, reward: None where the module has none under the default name.
+        judges: The names these two were looked for under.
         datasets: Dataset files that stand in for the environment's own splits.
     """
 
@@ -52,6 +53,7 @@ class EnvironmentTarget:
     score: Judge | None
     reward: Judge | None
     datasets: Mapping[str, Path] = field(default_factory=dict)
+    judges: tuple[str, str] = ("score", "reward")
 
     @property
     def home(self) -> Path:
@@ -133,7 +135,8 @@ def load_target(
     where = str(Path(str(module.__file__)).resolve()) if by_file else module.__name__
     source, arguments = f"{where}:{name}", dict(args or {})
     judges = _judge(module, score, "score", file), _judge(module, reward, "reward", file)
-    return EnvironmentTarget(spec, source, folder, environment, arguments, module, *judges)
+    names = (score, reward)
+    return EnvironmentTarget(spec, source, folder, environment, arguments, module, *judges, judges=names)
 
 
 def target_of(recipe: "Recipe", *, name: str = "") -> EnvironmentTarget:

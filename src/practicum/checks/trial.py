@@ -1,138 +1,123 @@
-"""What all checks look at: the tasks, the episodes to play, and each one's first transcript."""
+"""What all checks look at: the environment loaded, the episodes to play, and what came of each one alone."""
 
-import os
 import random
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from practicum.checks.actions import random_calls, values_in
-from practicum.checks.episodes import Demonstration, Plan, Transcript, demonstrate, fault, parsed, play
-from practicum.checks.places import place_of_method
-from practicum.checks.target import SPLITS, EnvironmentTarget
-from practicum.environment import Environment
-from practicum.errors import EnvironmentFault, PracticumError
+from practicum.checks.episodes import Plan, Transcript
+from practicum.checks.nursery.client import NoEnd, StageHandle
+from practicum.checks.nursery.stage import Loaded
+from practicum.checks.places import is_users, place_of_class, place_of_method
+from practicum.checks.plays import solo
+from practicum.checks.plays.solo import Alone, Facts, Sampled
+from practicum.checks.recorded import recorded_plans
+from practicum.checks.target import EnvironmentTarget
+from practicum.checks.watching.touches import EPISODE, Kind, Touch
+from practicum.errors import EnvironmentFault
 from practicum.seeds import derive
-from practicum.tasks import Task
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One environment about to be checked.
+    """One environment under check.
 
     Attributes:
-        tasks: All tasks of every split there is.
-        sampled: Tasks played, per split.
+        home: The process, as this one is, that it was loaded in.
+        loaded: How that went.
+        samples: The tasks played, in order.
         plans: Episodes, each with its calls.
-        transcripts: What each plan gave when played first, on a fresh instance.
-        demonstrations: The oracle's episodes; empty where the environment has no oracle.
-        faults: Exceptions outside episodes.
+        alone: What each plan gave in a process of its own.
+        allowed: Reasons for what may be touched.
     """
 
     target: EnvironmentTarget
-    tasks: Mapping[str, list[Task]]
-    sampled: Mapping[str, int]
+    home: StageHandle
+    loaded: Loaded
+    facts: Facts
+    samples: tuple[Sampled, ...]
     plans: tuple[Plan, ...]
-    transcripts: tuple[Transcript, ...]
-    demonstrations: tuple[Demonstration, ...]
-    faults: tuple[Mapping[str, str], ...]
+    alone: tuple[Alone, ...]
+    allowed: Mapping[Kind, str]
 
     @property
-    def home(self) -> Path:
-        """Folder of the environment's file."""
-        return self.target.home
+    def transcripts(self) -> list[Transcript]:
+        """Each plan's, played alone."""
+        return [each.transcript for each in self.alone]
+
+    @property
+    def sampled(self) -> dict[str, int]:
+        """Tasks played, per split."""
+        return {split: sum(each.split == split for each in self.samples) for split in self.loaded.digests}
 
     def place(self, method: str) -> str:
-        """``file:line`` of a method of the environment."""
-        return place_of_method(self.target.environment, method)
+        """``file:line`` of a method of the environment; of its class, where it does not define the method."""
+        place = place_of_method(self.target.environment, {"reset": "start"}.get(method, method))
+        if is_users(place.rpartition(":")[0], self.target.home):
+            return place
+        return place_of_class(self.target.environment)
+
+    def touched(self, touches: Sequence[Touch]) -> bool:
+        """Whether something was touched in an episode that counts as a fault."""
+        return any(self.is_fault(touch) for touch in touches)
+
+    def is_fault(self, touch: Touch) -> bool:
+        """Whether a touch is one, whatever comes of it: the user's own, or of what no one may touch."""
+        if touch.kind in self.allowed:
+            return False
+        if touch.kind in ("network", "subprocess", "files"):
+            return True
+        return (touch.phase == EPISODE and touch.direct) or touch.what == "the machine's locale"
 
 
-def prepare(target: EnvironmentTarget, tasks_per_split: int, seed: int) -> Trial:
-    """Sample tasks, let the oracle play them, draw random episodes, and play all of them once.
+def prepare(
+    target: EnvironmentTarget,
+    home: StageHandle,
+    allowed: Mapping[Kind, str],
+    tasks_per_split: int,
+    seed: int,
+    recorded: Path | None,
+) -> Trial:
+    """Sample tasks, let the oracle play them, draw random episodes, and play each alone.
 
     Raises:
-        EnvironmentFault: the environment cannot be made, or gives no training tasks.
+        EnvironmentFault: the environment cannot be made, or gives no training tasks; or an episode does not end.
+        RunError: the recorded trajectories cannot be read.
     """
-    home = target.home
-    tasks, faults = _tasks(target)
-    plans: list[Plan] = []
-    demonstrations: list[Demonstration] = []
-    sampled: dict[str, int] = {}
-    for split, listed in tasks.items():
-        rng = random.Random(derive(seed, "tasks", split))
-        chosen = sorted(rng.sample(range(len(listed)), min(tasks_per_split, len(listed))))
-        sampled[split] = len(chosen)
-        for index in chosen:
-            task, own = listed[index], derive(seed, "episode", split, index)
-            idle = Plan(split, index, task, own, (), "random")
-            if has_oracle(target.environment):
-                demonstration = demonstrate(target.make(), task, own, home)
-                demonstrations.append(demonstration)
-                plans.append(replace(idle, calls=demonstration.calls, origin="oracle"))
-                seen = demonstration.transcript
-            else:
-                seen = play(target.make(), idle, home)
-            calls = random_calls(seen["tools"], _known(seen), random.Random(derive(own, "calls")))
-            plans.append(replace(idle, calls=calls))
-    transcripts = tuple(play(target.make(), plan, home) for plan in plans)
-    return Trial(target, tasks, sampled, tuple(plans), transcripts, tuple(demonstrations), faults)
-
-
-def has_oracle(environment: type[Environment]) -> bool:
-    """Whether the class, or a base of the user's, defines an oracle."""
-    return environment.oracle is not Environment.oracle
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Give this process a private temporary folder for a while, and put back what environments change.
-
-    What they print goes to stderr: stdout may carry the report.
-    """
-    folder, variables, filters = Path.cwd(), dict(os.environ), list(warnings.filters)
-    temporary = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="practicum-check-", ignore_cleanup_errors=True) as private:
-        os.environ["TMPDIR"] = tempfile.tempdir = private
-        try:
-            with redirect_stdout(sys.stderr):
-                yield
-        finally:
-            tempfile.tempdir = temporary
-            os.chdir(folder)
-            os.environ.clear()
-            os.environ.update(variables)
-            vars(warnings)["filters"][:] = filters
-
-
-def _tasks(target: EnvironmentTarget) -> tuple[dict[str, list[Task]], tuple[Mapping[str, str], ...]]:
-    tasks, faults = {}, []
-    for split in SPLITS:
-        try:
-            listed = target.tasks(split)
-        except PracticumError:
-            # A split an environment does not have; without training tasks there is nothing to check.
-            if split == "train":
-                raise
-            continue
-        except Exception as error:
-            faults.append(fault(error, "tasks", target.home))
-            continue
-        if listed:
-            tasks[split] = listed
-    if not tasks and not faults:
-        raise EnvironmentFault(
-            "the environment has no tasks",
-            where=place_of_method(target.environment, "tasks"),
-            fix="return at least one",
+    loaded = home.loaded
+    if loaded.error is not None:
+        raise loaded.error
+    facts = answer(home.ask(solo.facts))
+    chosen = [
+        (split, index)
+        for split, digests in loaded.digests.items()
+        for index in sorted(
+            random.Random(derive(seed, "tasks", split)).sample(range(len(digests)), min(tasks_per_split, len(digests)))
         )
-    return tasks, tuple(faults)
+    ]
+    asked = [home.ask(solo.sample, split, index, seed) for split, index in chosen]
+    samples = tuple(answer(each) for each in asked)
+    plans = [plan for sampled in samples for plan in sampled.plans]
+    if recorded is not None:
+        ids = answer(home.ask(solo.ids))
+        plans += recorded_plans(recorded, ids, most=2 * tasks_per_split, seed=seed)
+    played = [home.ask(solo.play_alone, plan) for plan in plans]
+    alone = tuple(answer(each) for each in played)
+    return Trial(target, home, loaded, facts, samples, tuple(plans), alone, allowed)
 
 
-def _known(transcript: Transcript) -> list[Any]:
-    """Values an agent has come across by the end of an episode."""
-    return values_in([[result["arguments"], parsed(result["text"])] for result in transcript["results"]])
+def answer(asked: "Future[T]") -> T:
+    """What came of a piece of work that has to come to an end.
+
+    Raises:
+        EnvironmentFault: it did not.
+    """
+    try:
+        return asked.result()
+    except NoEnd as error:
+        trouble = error.trouble
+        raise EnvironmentFault(f"an episode cannot be played: {trouble.what}", where=trouble.where) from error

@@ -3,34 +3,22 @@
 Only for a process of its own: an audit hook cannot be removed again.
 """
 
-import gc
 import os
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.places import shown, users_frame
+from practicum.checks.places import place_of_frame, users_frame
+from practicum.checks.watching.hearing import listen_to_audit, nameless, writes
+from practicum.checks.watching.settings import Leftover, changed_settings, described, put_back, settings_now
+from practicum.checks.watching.suspended import Suspended, suspended
 
 GRACE = 0.5
 """Seconds that threads and processes told to end may still take."""
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """One thing left behind: its kind, its name, and the line that made it where that is known."""
-
-    kind: str
-    name: str
-    where: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        """Plain JSON-able data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -40,11 +28,10 @@ class Snapshot:
     threads: Mapping[int, str]
     processes: Mapping[int, str]
     descriptors: Mapping[str, str]
-    variables: Mapping[str, str]
-    folder: str
-    filters: tuple[Any, ...]
+    settings: Mapping[str, Any]
     modules: int
     files: frozenset[str]
+    suspended: Mapping[int, Suspended]
 
 
 @dataclass
@@ -63,12 +50,14 @@ class Watch:
     _patient: bool = True
 
     def __post_init__(self) -> None:
-        sys.addaudithook(self._hear)
+        listen_to_audit(self._hear)
         # Python 3.11 raises no audit event for a thread.
         started = threading.Thread.start
 
         def start(thread: threading.Thread) -> None:
-            self._note("thread")
+            at = users_frame(sys._getframe(1), self.home)
+            if at is not None:
+                self._places[("thread", "")] = place_of_frame(at)
             started(thread)
 
         setattr(threading.Thread, "start", start)  # noqa: B010 (mypy refuses the plain assignment)
@@ -78,16 +67,15 @@ class Watch:
         return Snapshot(
             threads={thread.ident or 0: thread.name for thread in threading.enumerate()},
             processes=dict(_children()),
-            descriptors=dict(_descriptors()),
-            variables=dict(os.environ),
-            folder=_folder(),
-            filters=tuple(warnings.filters),
+            descriptors=dict(descriptors()),
+            settings=settings_now(),
             modules=len(sys.modules),
             files=frozenset(str(path) for folder in self.folders for path in folder.rglob("*")),
+            suspended=suspended(self.home),
         )
 
     def left(self, before: Snapshot) -> list[Leftover]:
-        """What is there now and was not before; variables, folder and filters are put back."""
+        """What is there now and was not before; settings are put back."""
         after = self.snapshot()
         deadline = time.monotonic() + GRACE
         while self._patient and _running(before, after) and time.monotonic() < deadline:
@@ -95,7 +83,12 @@ class Watch:
             after = self.snapshot()
         # Waiting again for what did not end the first time would only take long.
         self._patient = self._patient and not _running(before, after)
-        found = [*self._started(before, after), *self._files(before, after), *self._settings(before, after)]
+        found = [
+            *self._started(before, after),
+            *self._files(before, after),
+            *self._settings(before, after),
+            *self._suspended(before, after),
+        ]
         self._written.clear()
         return found
 
@@ -108,7 +101,7 @@ class Watch:
                 yield self._leftover("process", name)
         for key, name in after.descriptors.items():
             if before.descriptors.get(key) != name:
-                kind = "connection" if name.startswith("socket:") else "open file"
+                kind = opened_kind(name)
                 yield self._leftover(kind, "a socket" if kind == "connection" else name)
 
     def _files(self, before: Snapshot, after: Snapshot) -> Iterator[Leftover]:
@@ -119,17 +112,19 @@ class Watch:
             yield Leftover("changed file" if existed else "file", path, self._places.get(("file", path), ""))
 
     def _settings(self, before: Snapshot, after: Snapshot) -> Iterator[Leftover]:
-        for name in sorted(before.variables.keys() | after.variables.keys()):
-            if before.variables.get(name) != after.variables.get(name):
-                place = self._places.get(("environment variable", name))
-                if place is not None or before.modules == after.modules:
-                    yield Leftover("environment variable", name, place or "")
-        if after.folder != before.folder:
-            yield self._leftover("working folder", after.folder)
-        # Libraries set filters when first imported; the user's code does it in every episode.
-        if after.filters != before.filters and after.modules == before.modules:
-            yield Leftover("warnings filter", "warnings.filters")
-        _put_back(before, after)
+        changed = changed_settings(before.settings, after.settings)
+        put_back(before.settings, changed)
+        for setting in changed:
+            # Libraries set things up when they are first imported; the user's code does it in every episode.
+            place = self._places.get((setting.kind, ""), "")
+            if place or before.modules == after.modules:
+                was, now = before.settings[setting.kind], after.settings[setting.kind]
+                yield Leftover(setting.kind, described(was, now), place)
+
+    def _suspended(self, before: Snapshot, after: Snapshot) -> Iterator[Leftover]:
+        for key, each in after.suspended.items():
+            if key not in before.suspended and each.has_cleanup():
+                yield Leftover(each.kind, each.name, each.where)
 
     def _leftover(self, kind: str, name: str) -> Leftover:
         return Leftover(kind, name, self._places.get((kind, name)) or self._places.get((kind, ""), ""))
@@ -138,21 +133,14 @@ class Watch:
         kind = _EVENTS.get(event)
         if kind is None:
             return
-        at = users_frame(sys._getframe(1), self.home)
+        at = users_frame(sys._getframe(2), self.home)
         if at is None:
             return
-        place = shown(*at)
-        if kind == "file":
-            self._hear_of_file(_path(args[0]), place, event != "open" or _writes(args))
-        elif kind == "environment variable":
-            self._places[(kind, os.fsdecode(args[0]))] = place
-        else:
+        place = place_of_frame(at)
+        if kind == "file" and not nameless(event, args):
+            self._hear_of_file(_path(args[0]), place, event != "open" or writes(args))
+        elif kind != "file":
             self._places[(kind, "")] = place
-
-    def _note(self, kind: str) -> None:
-        at = users_frame(sys._getframe(2), self.home)
-        if at is not None:
-            self._places[(kind, "")] = shown(*at)
 
     def _hear_of_file(self, path: str, place: str, written: bool) -> None:
         if not path or path.startswith("/dev/") or "__pycache__" in path:
@@ -178,38 +166,8 @@ _EVENTS: Mapping[str, str] = {
 """Audit event → what it may leave."""
 
 
-def collected(watch: Watch, before: Snapshot) -> list[Leftover]:
-    """What is left once every instance is gone, too."""
-    gc.collect()
-    return watch.left(before)
-
-
-def _put_back(before: Snapshot, after: Snapshot) -> None:
-    if after.variables != before.variables:
-        os.environ.clear()
-        os.environ.update(before.variables)
-    if after.folder != before.folder:
-        os.chdir(before.folder)
-    if after.filters != before.filters:
-        vars(warnings)["filters"][:] = before.filters
-
-
-def _folder() -> str:
-    try:
-        return str(Path.cwd())
-    except FileNotFoundError:
-        return "one that is removed"
-
-
 def _running(before: Snapshot, after: Snapshot) -> bool:
     return bool(after.threads.keys() - before.threads or after.processes.keys() - before.processes)
-
-
-def _writes(args: tuple[Any, ...]) -> bool:
-    mode, flags = args[1], args[2]
-    if isinstance(mode, str):
-        return any(letter in mode for letter in "wax+")
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
 def _path(value: Any) -> str:
@@ -219,7 +177,16 @@ def _path(value: Any) -> str:
     return "" if text in ("", ":memory:") else str(Path(text).absolute())
 
 
-def _descriptors() -> Iterator[tuple[str, str]]:
+OPENED = frozenset({"open file", "connection"})
+
+
+def opened_kind(name: str) -> str:
+    """What a descriptor of that name is: an open file or a connection."""
+    return "connection" if name.startswith("socket:") else "open file"
+
+
+def descriptors() -> Iterator[tuple[str, str]]:
+    """Number and name of everything this process holds open."""
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 (a Path would open a descriptor of its own)
         try:
             yield entry, os.readlink(f"/proc/self/fd/{entry}")  # noqa: PTH115
@@ -229,16 +196,22 @@ def _descriptors() -> Iterator[tuple[str, str]]:
 
 def _children() -> Iterator[tuple[int, str]]:
     """Processes started by this one, dead and unfetched ones too; not multiprocessing's own bookkeeper."""
-    own, tracker = str(os.getpid()), _tracker()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and entry.name != own:
-            try:
-                stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                continue
-            name, _, rest = stat.partition("(")[2].rpartition(")")
-            if rest.split()[1] == own and int(entry.name) != tracker:
-                yield int(entry.name), name
+    own, tracker = os.getpid(), _tracker()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            pids = (task / "children").read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        for pid in map(int, pids):
+            if pid not in (own, tracker):
+                yield pid, _name_of(pid)
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "a process that ended"
 
 
 def _tracker() -> int | None:

@@ -1,18 +1,19 @@
 """Which line made an episode differ: a play under a profiler that notes calls with a changing answer."""
 
 import datetime
+import locale
 import os
 import random
+import socket
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from practicum.checks.episodes import Plan, Transcript, playing
-from practicum.checks.places import shown, users_frame
-from practicum.environment import Environment
+from practicum.checks.episodes import NOW, Plan
+from practicum.checks.nursery.stage import stage
+from practicum.checks.places import place_of_frame
+from practicum.checks.watching.touches import blame
 
 _CHANGING: frozenset[Any] = frozenset(
     {
@@ -32,6 +33,11 @@ _CHANGING: frozenset[Any] = frozenset(
         os.getcwd,
         os.listdir,
         os.scandir,
+        os.uname,
+        os.cpu_count,
+        locale.strxfrm,
+        locale.strcoll,
+        socket.gethostname,
         id,
         hash,
     }
@@ -39,41 +45,30 @@ _CHANGING: frozenset[Any] = frozenset(
 _CLOCKS = ("now", "today", "utcnow", "fromtimestamp", "astimezone")
 
 
-def suspect(make: Callable[[], Environment], plan: Plan, source: str, home: Path) -> tuple[str, str] | None:
-    """``file:line`` and name of the last changing call, inside the method ``source`` if one was made there.
+def suspect(plan: Plan, source: str) -> tuple[str, str] | None:
+    """``file:line`` and name of the last call with a changing answer that the tool or method ``source`` made.
 
     None where none was made: order by hash, shared state and the like call nothing.
     """
-    inside: tuple[str, str] | None = None
-    anywhere: tuple[str, str] | None = None
+    here = stage()
+    found: tuple[str, str] | None = None
 
     def note(frame: FrameType, event: str, function: Any) -> None:
-        nonlocal inside, anywhere
-        if event != "c_call" or not _is_changing(function):
+        nonlocal found
+        if event != "c_call" or not _is_changing(function) or NOW.stage != source:
             return
-        at = users_frame(frame, home)
-        if at is not None:
-            anywhere = shown(*at), _name(function)
-            inside = anywhere if _called_from(frame, source) else inside
+        by = blame(frame, here.home, "clock", _name(function))
+        if by is not None and by.frame is not None:
+            found = place_of_frame(by.frame), by.callee
 
-    environment = make()
-    transcript: Transcript = {}
+    environment = here.make()
     previous = sys.getprofile()
     sys.setprofile(note)
     try:
-        for _ in playing(environment, plan, transcript, home):
-            pass
+        here.play(plan, environment)
     finally:
         sys.setprofile(previous)
-    return inside or anywhere
-
-
-def _called_from(frame: FrameType | None, method: str) -> bool:
-    while frame is not None:
-        if frame.f_code.co_name == method:
-            return True
-        frame = frame.f_back
-    return False
+    return found
 
 
 def _is_changing(function: Any) -> bool:

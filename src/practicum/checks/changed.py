@@ -1,0 +1,97 @@
+"""Which environments a set of changed files belongs to: for hooks that check what is about to be committed."""
+
+import ast
+import inspect
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import yaml
+
+from practicum.checks.fidelity import FILES
+from practicum.checks.modules import load_file
+from practicum.checks.target import EnvironmentTarget, load_target, target_of
+from practicum.environment import Environment
+from practicum.environment.identity import code_files
+
+_FIXTURES = "fixtures"
+_RECIPE = frozenset({"environment", "model_name"})
+
+
+def environments_of(files: Iterable[Path]) -> list[EnvironmentTarget]:
+    """The environments that files define, are imported by, are fixtures of, or are recipes for; each once.
+
+    Only Python files that look as if they defined an environment are imported. A file that is gone belongs to none.
+
+    Raises:
+        EnvironmentFault: such a file cannot be imported.
+        RecipeError: a recipe is not valid.
+    """
+    found: dict[str, EnvironmentTarget] = {}
+    for file in files:
+        path = file.resolve()
+        if path.is_file():
+            for target in _of(path, file):
+                found.setdefault(f"{target.source} {dict(target.args)} {dict(target.datasets)}", target)
+    return list(found.values())
+
+
+def _of(path: Path, shown: Path) -> Iterator[EnvironmentTarget]:
+    if path.suffix in (".yaml", ".yml") and _is_recipe(path):
+        from practicum.recipe import load_recipe
+
+        yield target_of(load_recipe(path), name=str(shown))
+    elif path.suffix == ".py" and looks_like_one(path):
+        yield from _defined(path, shown)
+    elif path.suffix == ".py":
+        yield from (each for each in _beside(path.parent, shown) if path in code_files(each.environment).values())
+    elif path.name in FILES:
+        yield from _beside(path.parent, shown)
+    else:
+        above = next((folder for folder in path.parents if folder.name == _FIXTURES), None)
+        if above is not None:
+            yield from _beside(above.parent, shown)
+
+
+def looks_like_one(path: Path) -> bool:
+    """Whether a file has a class with a base that could be an environment: nothing is imported to tell."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return False  # which other hooks tell
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    ours = any("practicum" in ast.unparse(node) for node in imports)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.bases]
+    return any(ours or {"id", "version"} <= _assigned(node) for node in classes)
+
+
+def _assigned(node: ast.ClassDef) -> set[str]:
+    targets = [
+        target
+        for each in node.body
+        if isinstance(each, ast.Assign | ast.AnnAssign)
+        for target in (each.targets if isinstance(each, ast.Assign) else [each.target])
+    ]
+    return {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+
+
+def _beside(folder: Path, shown: Path) -> Iterator[EnvironmentTarget]:
+    for path in sorted(folder.glob("*.py")):
+        if looks_like_one(path):
+            yield from _defined(path, shown.parent / path.name if shown.parent.resolve() == folder else path)
+
+
+def _defined(path: Path, shown: Path) -> Iterator[EnvironmentTarget]:
+    """Environments with an identity whose class stands in this very file."""
+    module = load_file(path)
+    for name, value in list(vars(module).items()):
+        is_one = isinstance(value, type) and issubclass(value, Environment) and value.__name__ == name and value.id
+        if is_one and Path(inspect.getfile(value)).resolve() == path:
+            yield load_target(f"{shown}:{name}")
+
+
+def _is_recipe(path: Path) -> bool:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(content, dict) and content.keys() >= _RECIPE

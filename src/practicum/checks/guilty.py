@@ -1,0 +1,53 @@
+"""Which of the user's lines to name for an episode that came out another way."""
+
+from practicum.checks.causes import Case
+from practicum.checks.nursery.client import NoEnd, Nursery
+from practicum.checks.plays import watched
+from practicum.checks.plays.suspects import suspect
+from practicum.checks.plays.traced import parting, trace_episode, trace_tasks
+from practicum.checks.trial import Trial
+from practicum.checks.undeclared import place_of_change
+from practicum.checks.visits import Visit, world_of
+
+
+def place_of_case(trial: Trial, nursery: Nursery, case: Case, *, together: bool) -> tuple[str, str]:
+    """``file:line``, and what was called there if that explains it; empty where neither can be told.
+
+    Args:
+        together: Whether it differs among other episodes only: then it is what they share that matters.
+    """
+    difference = case.difference
+    if difference.where or difference.refused:
+        return difference.where or place_of_change(trial, difference.refused), ""
+    plan = trial.plans[case.number]
+    try:
+        if together:
+            return trial.home.ask(watched.blame_shared, plan).result(), ""
+        called = trial.home.ask(suspect, plan, difference.source).result()
+        return called or (_parting(trial, nursery, case), "")
+    except NoEnd as error:
+        return error.trouble.where, ""
+
+
+def place_of_tasks(trial: Trial, nursery: Nursery, visit: Visit, split: str) -> str:
+    """The line that made a split's tasks others elsewhere; empty where it cannot be told."""
+    there = nursery.stage(trial.target, visit.world)
+    try:
+        ours, theirs = (each.ask(trace_tasks, split) for each in (trial.home, there))
+        return parting(ours.result(), theirs.result(), "tasks")
+    except NoEnd as error:
+        return error.trouble.where
+    finally:
+        there.close()
+
+
+def _parting(trial: Trial, nursery: Nursery, case: Case) -> str:
+    plan, world = trial.plans[case.number], world_of(case.how)
+    ours = trial.home.ask(trace_episode, plan)
+    if world is None:
+        return parting(ours.result(), trial.home.ask(trace_episode, plan, (), True).result(), case.difference.source)
+    there = nursery.stage(trial.target, world)
+    try:
+        return parting(ours.result(), there.ask(trace_episode, plan).result(), case.difference.source)
+    finally:
+        there.close()

@@ -26,6 +26,7 @@ Kind = Literal[
     "step",
     "checkpoint",
     "evaluation",
+    "promote",
     "recipe_change",
     "resume",
     "stop",

@@ -17,6 +17,9 @@ from practicum.environment.identity import Part
 from practicum.errors import LedgerError
 from practicum.files import write_text
 
+RUNS = Path("runs")
+"""Where runs lie unless they are put elsewhere."""
+
 FOLDER = ".environments"
 LINES_SHOWN = 40
 """Lines of difference that an error shows."""
@@ -31,9 +34,21 @@ def enter_version(runs: Path, environment: Environment) -> None:
     Raises:
         LedgerError: it has changed, and its version has not; with the difference.
     """
+    compare_version(runs, environment)
     parts = environment.parts
-    folder = runs / FOLDER / quote(environment.id, safe="") / quote(environment.version, safe="")
-    for path in sorted(folder.glob("*.json")):
+    entry = _folder(runs, environment) / f"{parts['settings'].digest[:16]}.json"
+    if not entry.exists():
+        write_text(entry, json.dumps({name: asdict(part) for name, part in parts.items()}, indent=1) + "\n")
+
+
+def compare_version(runs: Path, environment: Environment) -> None:
+    """Compare an environment with what stands in the book of it, if anything does.
+
+    Raises:
+        LedgerError: it has changed, and its version has not; with the difference.
+    """
+    parts = environment.parts
+    for path in sorted(_folder(runs, environment).glob("*.json")):
         before = _read(path)
         same_settings = before["settings"].digest == parts["settings"].digest
         changed = [
@@ -48,9 +63,10 @@ def enter_version(runs: Path, environment: Environment) -> None:
                 where=f"{type(environment).__name__} in {environment.folder}; recorded in {path}",
                 fix="give it a new version, or put back what it was",
             )
-    entry = folder / f"{parts['settings'].digest[:16]}.json"
-    if not entry.exists():
-        write_text(entry, json.dumps({name: asdict(part) for name, part in parts.items()}, indent=1) + "\n")
+
+
+def _folder(runs: Path, environment: Environment) -> Path:
+    return runs / FOLDER / quote(environment.id, safe="") / quote(environment.version, safe="")
 
 
 def _read(path: Path) -> dict[str, Part]:

@@ -1,0 +1,291 @@
+"""Two JSON Schemas compared by what they accept, not by how they are written.
+
+``$ref``, ``allOf`` of parts, ``const``, ``nullable`` unions and the order of things make no difference. Bounds count
+where the other schema gives them; what production leaves open may be bounded.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from practicum.checks.episodes import shortened
+
+Schema = Mapping[str, Any]
+
+_NAMES_AND_TEXTS = ("$comment", "$id", "$schema", "description", "title", "example", "examples", "externalDocs", "xml")
+_SAID_ONLY = frozenset(
+    [*_NAMES_AND_TEXTS, "$defs", "definitions", "deprecated", "discriminator", "readOnly", "writeOnly"]
+)
+"""Keywords that change nothing about what is accepted."""
+
+_LOWER = ("minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties")
+_UPPER = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")
+_BOUNDS = (*_LOWER, *_UPPER, "pattern", "format", "multipleOf", "uniqueItems")
+_OWN = frozenset(["type", "enum", "anyOf", "properties", "required", "additionalProperties", "items", "default"])
+_NUMBER_FORMATS = frozenset(["int32", "int64", "float", "double", "decimal"])
+_SHOWN = 160
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One thing in which two schemas differ, each side in words."""
+
+    path: str
+    theirs: str
+    ours: str
+
+    def lines(self) -> list[str]:
+        """As a diff shows it: production's side first."""
+        at = f"{self.path}: " if self.path else ""
+        return [f"- {at}{self.theirs}", f"+ {at}{self.ours}"]
+
+
+def gaps(ours: Schema, theirs: Schema) -> list[Gap]:
+    """In what the environment's schema of arguments differs from production's."""
+    return list(dict.fromkeys(_Pair(ours, theirs).compare(ours, theirs)))
+
+
+def plain(schema: Any, root: Schema) -> dict[str, Any]:
+    """The schema with references followed, parts put together, and one way to say each thing.
+
+    Members, items and alternatives keep their form. ``type`` is a sorted list.
+    """
+    return _plain(schema, root, frozenset())
+
+
+class _Pair:
+    """Two root schemas, which references lead into. Gaps are named relative to the two parts compared."""
+
+    def __init__(self, ours: Schema, theirs: Schema) -> None:
+        self.ours, self.theirs = ours, theirs
+        self._known: dict[str, tuple[Gap, ...]] = {}
+
+    def compare(self, ours: Any, theirs: Any) -> tuple[Gap, ...]:
+        key = _json([ours, theirs])
+        if key not in self._known:
+            self._known[key] = ()  # two that contain themselves are equal unless something else in them differs
+            self._known[key] = tuple(self._compared(plain(ours, self.ours), plain(theirs, self.theirs)))
+        return self._known[key]
+
+    def _compared(self, a: Schema, b: Schema) -> Iterator[Gap]:
+        if _kind(a) != _kind(b):
+            yield Gap("", _words(b), _words(a))
+            return
+        if "anyOf" in a:
+            yield from self._alternatives(a["anyOf"], b["anyOf"])
+        yield from self._members(a, b)
+        if "items" in a or "items" in b:
+            yield from self._at("[]", a.get("items", {}), b.get("items", {}))
+        yield from _limits(a, b)
+
+    def _at(self, name: str, ours: Any, theirs: Any) -> Iterator[Gap]:
+        for gap in self.compare(ours, theirs):
+            between = "." if gap.path and not gap.path.startswith("[") else ""
+            yield replace(gap, path=f"{name}{between}{gap.path}")
+
+    def _alternatives(self, ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[Gap]:
+        left = list(ours)
+        for alternative in theirs:
+            same = next((each for each in left if not self.compare(each, alternative)), None)
+            if same is None:
+                yield Gap("", f"may be {_words(alternative)}", "may not")
+            else:
+                left.remove(same)
+        for alternative in left:
+            yield Gap("", "may not", f"may be {_words(alternative)}")
+
+    def _members(self, a: Schema, b: Schema) -> Iterator[Gap]:
+        ours, theirs = a.get("properties", {}), b.get("properties", {})
+        for name in dict.fromkeys([*theirs, *ours]):
+            mine, given = ("required" if name in each.get("required", ()) else "optional" for each in (a, b))
+            if name not in ours:
+                yield Gap(name, f"{given}, {_words(plain(theirs[name], self.theirs))}", "not there")
+            elif name not in theirs:
+                yield Gap(name, "not there", f"{mine}, {_words(plain(ours[name], self.ours))}")
+            else:
+                if mine != given:
+                    yield Gap(name, given, mine)
+                optional = mine == given == "optional"
+                yield from self._at(
+                    name, self._left_out(ours[name], theirs[name]) if optional else ours[name], theirs[name]
+                )
+        yield from self._further(a, b)
+
+    def _left_out(self, ours: Any, theirs: Any) -> Any:
+        """Ours without the null that stands for leaving the argument out, which is how Python says it."""
+        a = plain(ours, self.ours)
+        if a.get("default", 0) is not None or "null" in _kinds(plain(theirs, self.theirs)):
+            return ours
+        given = {key: value for key, value in a.items() if key != "default"}
+        if "enum" in given:
+            given["enum"] = [value for value in given["enum"] if value is not None]
+        elif "anyOf" in given:
+            given["anyOf"] = [each for each in given["anyOf"] if _kinds(each) != {"null"}]
+            given = given["anyOf"][0] if len(given["anyOf"]) == 1 else given
+        elif "type" in given:
+            given["type"] = [kind for kind in given["type"] if kind != "null"]
+        return given
+
+    def _further(self, a: Schema, b: Schema) -> Iterator[Gap]:
+        """Members that neither names: refused, or of what form."""
+        mine, given = a.get("additionalProperties", True), b.get("additionalProperties", True)
+        typed = [isinstance(each, Mapping) and bool(plain(each, {})) for each in (mine, given)]
+        if given is False and mine is not False and "object" in _kinds(a):
+            yield Gap("any other", "refused", "accepted")
+        elif typed[1] and mine is False:
+            yield Gap("any other", _words(plain(given, self.theirs)), "refused")
+        elif any(typed):
+            yield from self._at("any other", mine, given)
+
+
+def _limits(a: Schema, b: Schema) -> Iterator[Gap]:
+    for key in _BOUNDS:
+        if key in b and a.get(key) != b[key]:
+            yield Gap("", f"{key} {_json(b[key])}", f"{key} {_json(a[key])}" if key in a else f"no {key}")
+    if "default" in a and "default" in b and a["default"] != b["default"]:
+        yield Gap("", f"default {_json(b['default'])}", f"default {_json(a['default'])}")
+    for key in sorted((a.keys() | b.keys()) - _OWN - set(_BOUNDS)):
+        if a.get(key) != b.get(key):
+            sides = (f"{key} {_json(each[key])}" if key in each else f"no {key}" for each in (b, a))
+            yield Gap("", *sides)
+
+
+def _plain(schema: Any, root: Schema, followed: frozenset[str]) -> dict[str, Any]:
+    if isinstance(schema, bool) or not isinstance(schema, Mapping):
+        return {} if schema is not False else {"not": {}}
+    made = {key: value for key, value in schema.items() if key not in _SAID_ONLY}
+    parts = [(part, followed) for part in made.pop("allOf", ())]
+    reference = made.pop("$ref", None)
+    if isinstance(reference, str) and reference not in followed:
+        parts.append((_target(reference, root), followed | {reference}))
+    made = _tidy(made, root, followed)
+    for part, through in parts:
+        made = _tidy(_both(made, _plain(part, root, through)), root, followed)
+    return made
+
+
+def _tidy(schema: dict[str, Any], root: Schema, followed: frozenset[str]) -> dict[str, Any]:
+    made = dict(schema)
+    if isinstance(made.get("type"), str):
+        made["type"] = [made["type"]]
+    if "const" in made:
+        made["enum"] = [made.pop("const")]
+    if "anyOf" in made or "oneOf" in made:
+        made = _united(made, root, followed)
+    if "properties" in made and not {"type", "enum", "anyOf"} & made.keys():
+        made["type"] = ["object"]
+    kinds = set(made.get("type", ()))
+    if kinds:
+        made["type"] = sorted(kinds - {"integer"} if "number" in kinds else kinds)
+    if "enum" in made:
+        # The values say their type themselves.
+        allowed = made.pop("type", None)
+        values = [value for value in made["enum"] if allowed is None or _kind_of(value) & set(allowed)]
+        made["enum"] = sorted(values, key=_json)
+    if made.get("format") in _NUMBER_FORMATS:
+        del made["format"]
+    if kinds == {"integer"}:
+        for exclusive, bound, step in (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)):
+            if isinstance(made.get(exclusive), int):
+                made[bound] = made.pop(exclusive) + step
+    for key, nothing in (("minLength", 0), ("minItems", 0), ("minProperties", 0), ("uniqueItems", False)):
+        if key in made and made[key] == nothing:
+            del made[key]
+    return made
+
+
+def _united(schema: dict[str, Any], root: Schema, followed: frozenset[str]) -> dict[str, Any]:
+    """Alternatives of different types as one schema: a bound of one type says nothing about the others."""
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+    listed = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    found: list[dict[str, Any]] = []
+    for each in listed:
+        one = _plain(each, root, followed)
+        found += one["anyOf"] if set(one) == {"anyOf"} else [one]
+    if "anyOf" in schema and "oneOf" in schema:
+        return {**rest, "anyOf": found, "oneOf": []}
+    if all("enum" in each or _kinds(each) <= {"null", "boolean"} for each in found):
+        values = [value for each in found for value in each.get("enum", _values(each))]
+        return {**rest, "enum": [*{_json(value): value for value in values}.values()]}
+    kinds = [_kinds(each) for each in found]
+    every = set[str]().union(*kinds)
+    apart = sum(map(len, kinds)) == len(every) and all(kinds) and not {"integer", "number"} <= every
+    if not apart or any("enum" in each or "anyOf" in each for each in found):
+        return {**rest, "anyOf": found}
+    whole: dict[str, Any] = {}
+    for each in found:
+        whole |= {key: value for key, value in each.items() if key != "type"}
+    return {**rest, **whole, "type": sorted(every)}
+
+
+def _both(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """What accepts only what two schemas accept."""
+    made = {**second, **first}
+    for key in first.keys() & second.keys():
+        a, b = first[key], second[key]
+        if key == "properties":
+            made[key] = {
+                **b,
+                **{name: {"allOf": [value, b[name]]} if name in b else value for name, value in a.items()},
+            }
+        elif key == "required":
+            made[key] = [*dict.fromkeys([*b, *a])]
+        elif key in ("type", "enum"):
+            made[key] = [value for value in a if value in b]
+        elif key in _LOWER or key in _UPPER:
+            made[key] = max(a, b) if key in _LOWER else min(a, b)
+        elif key == "additionalProperties":
+            made[key] = a if b is True else b if a is True else False if False in (a, b) else {"allOf": [a, b]}
+        elif key == "items":
+            made[key] = {"allOf": [a, b]}
+    return made
+
+
+def _target(reference: str, root: Schema) -> Any:
+    value: Any = root
+    for part in reference.removeprefix("#").strip("/").split("/"):
+        name = part.replace("~1", "/").replace("~0", "~")
+        value = value.get(name, {}) if isinstance(value, Mapping) and name else value
+    return value
+
+
+def _kind(schema: Schema) -> str:
+    """What decides first whether two schemas can be equal: the types, or the values."""
+    if "enum" in schema:
+        return f"one of {', '.join(map(_json, schema['enum']))}"
+    if "anyOf" in schema:
+        return "one of several"
+    return " or ".join(schema.get("type", ())) or "anything"
+
+
+def _kinds(schema: Schema) -> set[str]:
+    if "enum" in schema:
+        return set[str]().union(*(_kind_of(value) for value in schema["enum"]))
+    if "anyOf" in schema:
+        return set[str]().union(*(_kinds(each) for each in schema["anyOf"]))
+    return set(schema.get("type", ()))
+
+
+def _kind_of(value: Any) -> set[str]:
+    """The types that a value has."""
+    if isinstance(value, bool) or value is None:
+        return {"null" if value is None else "boolean"}
+    if isinstance(value, int | float):
+        return {"integer", "number"} if float(value).is_integer() else {"number"}
+    return {"string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"}
+
+
+def _values(schema: Schema) -> list[Any]:
+    """All values of a type that has few."""
+    kinds = _kinds(schema)
+    return [*([None] if "null" in kinds else []), *([False, True] if "boolean" in kinds else [])]
+
+
+def _words(schema: Schema) -> str:
+    bounds = [f"{key} {_json(schema[key])}" for key in _BOUNDS if key in schema]
+    return shortened(", ".join([_kind(schema), *bounds]), _SHOWN)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

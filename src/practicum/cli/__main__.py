@@ -1,0 +1,5 @@
+"""``python -m practicum.cli``."""
+
+from practicum.cli import main
+
+main()

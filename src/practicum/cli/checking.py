@@ -1,0 +1,162 @@
+"""``practicum check``: an environment certified, from the command line and from a pre-commit hook."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.cli.app import Target, app, console
+from practicum.errors import EnvironmentFault, LedgerError
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from practicum.checks.findings import Report
+    from practicum.checks.judges.check import JudgesReport
+    from practicum.checks.target import EnvironmentTarget
+    from practicum.recipe import Recipe
+    from practicum.training.gate import Passed
+
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(help='"kind: reason": network, clock, random, environ, files or subprocess; may be repeated.'),
+]
+
+
+@app.command(epilog="Example: practicum check support_desk")
+def check(
+    target: Target,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Keys to override, where it is a recipe.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page, too.")] = None,
+    tasks: Annotated[int, typer.Option(help="Tasks per split that are played.", min=1)] = TASKS_PER_SPLIT,
+    repetitions: Annotated[int, typer.Option(help="How often episodes run in threads.", min=1)] = REPETITIONS,
+    recorded: Annotated[Path | None, typer.Option(help="A run whose recorded calls are played too.")] = None,
+    production: Annotated[Path | None, typer.Option(help="Schema file of the tools in production.")] = None,
+    judges: Annotated[bool, typer.Option("--judges", help="Score, reward, budget and data too, without a recipe.")] = (
+        False
+    ),
+    allow: Allow = None,
+) -> None:
+    """Certify an environment: reproducible, isolated, hermetic, solvable, like production. Exit status 0 only if so.
+
+    Of a recipe, score, reward, budget and data are checked too, and attacked.
+    """
+    from practicum.checks.environment import run_checks
+    from practicum.checks.findings import print_report
+    from practicum.checks.judges.show import print_judges
+
+    (found, recipe), reasons = _target(target, overrides or []), _reasons(allow or [])
+    with Console(stderr=True).status("checking") as status:
+        report = run_checks(
+            found,
+            tasks_per_split=tasks,
+            progress=lambda text: status.update(f"checking: {text}"),
+            allow=reasons,
+            recorded=recorded,
+            repetitions=repetitions,
+            production=production,
+        )
+        judged = _judged(found, recipe, recorded, status) if recipe is not None or judges else None
+    ok = report.ok and (judged is None or judged.ok)
+    certified = _certified(found, report, tasks, production, judged)
+    if html is not None:
+        from practicum.viewer.check_page import write_check_page
+
+        write_check_page(html, report, certified.certificate if certified else None)
+    if as_json:
+        named = {"certificate": certified.certificate.digest} if certified and certified.certificate else {}
+        more = {"judges": judged.to_dict()} if judged is not None else {}
+        print(json.dumps({**report.to_dict(), **more, **named}, indent=2))
+    else:
+        print_report(report, console())
+        if judged is not None:
+            console().rule("score, reward, budget and data")
+            print_judges(judged, console())
+        if certified and ok:
+            console().print(f"certificate {certified.file}", markup=False, highlight=False, soft_wrap=True)
+        if html is not None:
+            console().print(f"page {html}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command("check-changed", epilog="Example: practicum check-changed $(git diff --name-only)")
+def check_changed(
+    files: Annotated[list[Path], typer.Argument(help="Files that changed; those of no environment are passed over.")],
+    tasks: Annotated[int, typer.Option(help="Tasks per split that are played.", min=1)] = TASKS_PER_SPLIT,
+    repetitions: Annotated[int, typer.Option(help="How often episodes run in threads.", min=1)] = REPETITIONS,
+    allow: Allow = None,
+) -> None:
+    """Check every environment that files belong to, for a pre-commit hook. Says nothing where there is none."""
+    from practicum.checks.changed import environments_of
+    from practicum.checks.environment import run_checks
+    from practicum.checks.findings import print_report
+    from practicum.checks.nursery.client import Nursery
+    from practicum.ledger.versions import RUNS
+
+    reasons, failed = _reasons(allow or []), False
+    found = environments_of(files)
+    if not found:
+        return
+    with Nursery() as nursery:
+        for target in found:
+            report = run_checks(target, tasks_per_split=tasks, repetitions=repetitions, allow=reasons, nursery=nursery)
+            if RUNS.is_dir():  # a hook makes no folders in somebody's repository
+                _certified(target, report, tasks, None, None)
+            print_report(report, console())
+            failed = failed or not report.ok
+    raise typer.Exit(1 if failed else 0)
+
+
+def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe | None]":
+    """What is checked, and the recipe that names it, if one does."""
+    from practicum.checks.target import resolve_target, target_of
+    from practicum.recipes import FOLDER
+
+    shipped = FOLDER / f"{text}.yaml"
+    recipe = shipped if shipped.is_file() else Path(text)
+    if recipe.suffix in (".yaml", ".yml"):
+        from practicum.recipe import load_recipe
+
+        loaded = load_recipe(recipe, overrides)
+        return target_of(loaded, name=text), loaded
+    if overrides:
+        raise EnvironmentFault(
+            f"{text} is no recipe: there is nothing that {overrides[0]!r} could override",
+            allowed="keys after a recipe",
+            fix="write a recipe with environment and environment_args, and check that",
+        )
+    return resolve_target(text), None
+
+
+def _judged(
+    target: "EnvironmentTarget", recipe: "Recipe | None", recorded: Path | None, status: "Status"
+) -> "JudgesReport":
+    from practicum.checks.judges.check import check_judges
+    from practicum.checks.judges.evidence import read_recorded
+
+    baseline = read_recorded(recorded) if recorded is not None and recorded.is_dir() else None
+    return check_judges(target, recipe, baseline, progress=lambda text: status.update(f"checking: {text}"))
+
+
+def _reasons(given: list[str]) -> dict[str, str]:
+    """``kind: reason`` pairs; whether the kind exists, and the reason is one, the checks decide."""
+    pairs = [text.partition(":") for text in given]
+    return {kind.strip(): reason.strip() for kind, _, reason in pairs}
+
+
+def _certified(
+    target: "EnvironmentTarget", report: "Report", tasks: int, production: Path | None, judged: "JudgesReport | None"
+) -> "Passed | None":
+    """The certificate, written; None where it cannot be, which is said and changes no verdict."""
+    from practicum.ledger.versions import RUNS
+    from practicum.training.gate import certify
+
+    try:
+        return certify(RUNS, target, report, asked=tasks, judges=judged, production=production)
+    except LedgerError as error:
+        Console(stderr=True).print(f"no certificate: {error}", style="yellow", markup=False, soft_wrap=True)
+        return None

@@ -1,0 +1,161 @@
+"""Commands that make a run, go on with one, or look at one."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from practicum.cli.app import Overrides, RecipeFile, RunFolder, RunName, app, console, loaded_recipe, run_name
+from practicum.errors import RunError
+
+if TYPE_CHECKING:
+    from practicum.evaluation.evaluator import Evaluation
+    from practicum.training.pipeline import Pipeline
+
+_OF_THE_ENVIRONMENT = ("environment", "score", "reward", "training_dataset", "validation_dataset")
+"""Keys that decide what is checked."""
+
+
+@app.command(epilog="Example: practicum demo --seed 1 --run first")
+def demo(
+    recipe: Annotated[str, typer.Option(help="Recipe to run: a .yaml file, or one that ships.")] = "support_desk",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    control: Annotated[bool, typer.Option("--control", help="Also run the supervised control, as long again.")] = False,
+    run: RunName = None,
+) -> None:
+    """The whole loop on one recipe: check, baseline, foothold, reinforcement, evaluation, report."""
+    from practicum.training.demo import run_demo
+
+    run_demo(loaded_recipe(recipe, [f"seed={seed}"]), console(), name=run or "demo", control=control)
+
+
+@app.command(epilog="Example: practicum baseline support_desk --run desk")
+def baseline(recipe: RecipeFile, overrides: Overrides = None, run: RunName = None) -> None:
+    """Evaluate the untrained model on the held-out test split, and the reference model if the recipe names one.
+
+    Exit status 1 where it never succeeds: it needs a foothold, or easier tasks.
+    """
+    from practicum.training.demo import baseline_run
+
+    loaded = loaded_recipe(recipe, overrides)
+    baseline_run(loaded, console(), name=run_name(run, loaded, recipe), given=recipe)
+
+
+@app.command(epilog="Example: practicum warmstart support_desk warmstart_epochs=5 --run desk")
+def warmstart(recipe: RecipeFile, overrides: Overrides = None, run: RunName = None) -> None:
+    """Supervised steps on the oracle's demonstrations: a foothold for reinforcement."""
+    with _pipeline(recipe, overrides, run) as pipeline:
+        step = pipeline.foothold()
+        if step:
+            raise RunError(f"{pipeline.run.folder} is already at step {step}", fix="start a new run with --run NAME")
+        _show(pipeline.evaluate("foothold"), pipeline)
+
+
+@app.command(epilog="Example: practicum train desk.yaml learning_rate=1e-5 --run desk")
+def train(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    run: RunName = None,
+    without_gate: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Train without a certificate; the reason is recorded.")
+    ] = None,
+) -> None:
+    """Train in a checked environment: foothold if the recipe asks for one, then multi-turn reinforcement learning."""
+    from practicum.training.demo import train_run
+
+    loaded = loaded_recipe(recipe, overrides)
+    name, command = run_name(run, loaded, recipe), _check_command(recipe, overrides or [])
+    train_run(loaded, console(), name=name, command=command, without_gate=without_gate)
+
+
+@app.command("eval", epilog="Example: practicum eval runs/demo")
+def evaluate(run: RunFolder) -> None:
+    """Evaluate a run's model on its test split, beside what is on record for base and foothold."""
+    from practicum.training.demo import evaluate_run
+
+    evaluate_run(run, console())
+
+
+@app.command(epilog="Example: practicum resume runs/demo")
+def resume(run: RunFolder) -> None:
+    """Go on with an interrupted run from its newest checkpoint, exactly as if it had not stopped."""
+    from practicum.training.demo import resume_run
+
+    resume_run(run, console())
+
+
+@app.command(epilog="Example: practicum promote runs/demo")
+def promote(
+    run: RunFolder,
+    what: Annotated[str, typer.Argument(help="model, or the reward it was trained with.")] = "model",
+) -> None:
+    """Accept a model or a reward, if an evaluation on record meets the recipe's gate. Exit status 0 only if so."""
+    from practicum.training.promotion import promote_run
+
+    promote_run(run, what, console())
+
+
+@app.command(epilog="Example: practicum report runs/demo")
+def report(run: RunFolder) -> None:
+    """Write a run's HTML page again."""
+    from practicum.training.run import require_run
+    from practicum.training.summary import next_commands
+    from practicum.viewer.report import write_report
+
+    require_run(run)
+    console().print(f"wrote {write_report(run, next_commands(run))}", markup=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: practicum verify runs/demo")
+def verify(run: RunFolder) -> None:
+    """Prove from the ledger that nothing on record was altered. Exit status 0 only if so."""
+    from practicum.ledger.verify import verify as findings_of
+    from practicum.training.run import require_run
+
+    require_run(run)
+    out, findings = console(), findings_of(run)
+    for finding in findings:
+        mark = ("ok     ", "green") if finding.ok else ("ALTERED", "bold red")
+        out.print(Text.assemble(mark, f"  {finding.subject}  {finding.detail}"), soft_wrap=True)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command(epilog="Example: practicum replay runs/demo")
+def replay(
+    run: RunFolder,
+    trajectory: Annotated[str | None, typer.Argument(help="One trajectory's id; left out, all are replayed.")] = None,
+) -> None:
+    """Execute recorded tool calls again, without a model. Exit status 0 only if every result is identical."""
+    from practicum.training.replaying import replay_in_console
+
+    raise typer.Exit(0 if replay_in_console(run, trajectory, console()) else 1)
+
+
+def _check_command(recipe: str, overrides: list[str]) -> str:
+    """The check that certifies what this recipe trains in."""
+    decisive = [text for text in overrides if text.startswith(_OF_THE_ENVIRONMENT)]
+    return shlex.join(["practicum", "check", recipe, *decisive])
+
+
+@contextmanager
+def _pipeline(recipe: str, overrides: list[str] | None, run: str | None) -> Iterator["Pipeline"]:
+    """A pipeline in the run folder of that name: a new one, or one begun with the same recipe."""
+    from practicum.training.demo import open_pipeline
+    from practicum.training.run import named_folder
+
+    loaded = loaded_recipe(recipe, overrides)
+    with open_pipeline(named_folder(run_name(run, loaded, recipe)), console(), loaded) as pipeline:
+        yield pipeline
+
+
+def _show(evaluations: "list[Evaluation]", pipeline: "Pipeline") -> None:
+    from practicum.training.summary import print_evaluations
+
+    print_evaluations(evaluations, pipeline.console)
+    folder = pipeline.run.folder
+    pipeline.console.print(
+        f"on record in {folder}; the same recipe with --run {folder} goes on from here", markup=False
+    )

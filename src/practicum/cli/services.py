@@ -1,0 +1,104 @@
+"""Commands that serve something, or record what is served."""
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from practicum.cli.app import Target, app, console
+
+
+@app.command(
+    epilog="Example: practicum record openapi https://desk.local/openapi.json --calls calls.jsonl --out desk.json"
+)
+def record(
+    kind: Annotated[str, typer.Argument(help="What is recorded: openapi, mcp or python.")],
+    target: Annotated[str, typer.Argument(help="OpenAPI address or file; MCP command or address; module:function.")],
+    calls: Annotated[Path, typer.Option(help='JSON lines to call: {"tool": name, "arguments": {…}}.')],
+    out: Annotated[Path, typer.Option(help="The recording to write.")],
+    header: Annotated[list[str] | None, typer.Option(help="Name: value; ${VARIABLE} is read from yours.")] = None,
+    base_url: Annotated[str, typer.Option(help="Where the service is, if not where its document says.")] = "",
+    pass_: Annotated[list[str] | None, typer.Option("--pass", help="A variable that an MCP server is given.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="Record this tool only; may be repeated.")] = None,
+    repeat: Annotated[int, typer.Option(help="Calls of each; more than one shows answers that change.", min=1)] = 1,
+    redact_key: Annotated[list[str] | None, typer.Option(help="NAME=REGEX over members' names.")] = None,
+    redact_value: Annotated[list[str] | None, typer.Option(help="NAME=REGEX over texts.")] = None,
+    emails: Annotated[bool, typer.Option("--emails", help="Keep mail addresses out too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Record a live service once; from then on the recording answers instead of it."""
+    from practicum.environment.recording.command import record_command
+
+    screen = console()
+    with Console(stderr=True).status("recording") as status:
+        saved = record_command(
+            cast(Any, kind),
+            target,
+            calls,
+            out,
+            headers=header or (),
+            base_url=base_url,
+            inherit=pass_ or (),
+            only=tool or (),
+            repeat=repeat,
+            keys=redact_key or (),
+            values=redact_value or (),
+            emails=emails,
+            force=force,
+            progress=lambda done, of: status.update(f"recording: {done} of {of} calls"),
+        )
+    screen.print(f"wrote {saved.path}: {saved.calls} calls of {saved.tools} tools", markup=False, soft_wrap=True)
+    for call in saved.unreachable:
+        screen.print(f"recorded, but no agent can call it: {call}", style="yellow", markup=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: practicum export runs/demo models/desk")
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder, or a model folder or adapter such as runs/demo/output.")],
+    folder: Annotated[Path, typer.Argument(help="The Hugging Face folder to write.")],
+    base: Annotated[Path | None, typer.Option(help="The adapter's base model, if not where the adapter says.")] = None,
+) -> None:
+    """Write a run's model as one Hugging Face folder, its adapter merged: for Transformers, vLLM and others."""
+    from practicum.engine.local.adapters import export_merged
+    from practicum.errors import RunError
+
+    output = run / "output" if (run / "recipe.yaml").is_file() else run
+    if not output.is_dir():
+        raise RunError(f"no model in {output}", fix=f"let the run come to its end: practicum resume {run}")
+    with Console(stderr=True).status("merging"):
+        export_merged(output, folder, base)
+    console().print(f"wrote {folder}", markup=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: practicum serve runs/demo/output --port 8000")
+def serve(
+    model: Annotated[str, typer.Argument(help="A model folder such as runs/demo/output, or smollm2-135m.")],
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve a model on /v1/chat/completions, for any OpenAI client."""
+    from practicum.rollout.serving import serve_model
+
+    serve_model(model, host, port, console())
+
+
+@app.command(epilog="Example: practicum tools examples/library_desk.py --task B310")
+def tools(
+    target: Target,
+    task: Annotated[str | None, typer.Option(help="Id of the task; left out, the seed draws one.")] = None,
+    seed: Annotated[int, typer.Option(help="The episode's seed.")] = 0,
+    split: Annotated[str, typer.Option(help="Where the task is taken from.")] = "train",
+    http: Annotated[int | None, typer.Option(help="Port for streamable HTTP; left out, stdin and stdout.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve an environment's tools over MCP, one episode per session."""
+    from practicum.checks.target import resolve_target
+    from practicum.environment.faces.mcp_server import serve_http, serve_stdio
+
+    make = resolve_target(target).make
+    if http is None:
+        serve_stdio(make, split=split, task=task, seed=seed)
+        return
+    Console(stderr=True).print(f"MCP at http://{host}:{http}/mcp?task=…&seed=…&split=…", markup=False)
+    serve_http(make, host=host, port=http)

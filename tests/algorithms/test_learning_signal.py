@@ -70,3 +70,44 @@ def test_a_policy_that_prefers_the_wrong_arm_learns_the_right_one(loss: LossName
             bandit_loss(loss, method, theta, arms, sampler).backward()
             optimizer.step()
     assert torch.softmax(theta.detach(), 0)[1] > 0.9
+
+
+def two_choices(
+    method: AdvantageMethod, rewards: list[tuple[float, ...]], gamma: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients of two undecided bandits played one after the other, each pair of arms once."""
+    thetas = [torch.zeros(2, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    group = [TrajectoryRewards(reward, (1, 1)) for reward in rewards]
+    advantages = compute_advantages(method, [group], gamma=gamma)[0]
+    for arms, turns in zip(PAIRS, advantages, strict=True):
+        for theta, arm, advantage in zip(thetas, arms, turns, strict=True):
+            logprob = torch.log_softmax(theta, 0)[arm : arm + 1]
+            tensors = (logprob, logprob.detach(), torch.tensor([advantage]), torch.ones(1))
+            policy_loss("ppo", *tensors, {})[0].sum().backward()
+    first, second = (theta.grad for theta in thetas)
+    assert first is not None
+    assert second is not None
+    return first, second
+
+
+PAIRS = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_with_rewards_by_turn_each_turn_learns_from_its_own_choice(gamma: float) -> None:
+    """The first choice pays at once, the second pays nothing."""
+    paid = [(float(first), 0.0) for first, _ in PAIRS]
+    first, second = two_choices("group_based_per_turn", paid, gamma)
+    assert first[1] < 0 < first[0]
+    assert not second.any()
+
+
+@pytest.mark.parametrize("method", ["group_based_per_turn", "monte_carlo", "reinforce_pp"])
+def test_a_reward_that_comes_later_reaches_the_choice_through_the_discount(method: AdvantageMethod) -> None:
+    """The first choice pays a turn later: at γ = 1 it learns, at γ = 0 it cannot know."""
+    paid = [(0.0, float(first)) for first, _ in PAIRS]
+    first, second = two_choices(method, paid, gamma=1.0)
+    assert first[1] < 0 < first[0]
+    torch.testing.assert_close(second, torch.zeros(2, dtype=torch.float64), atol=1e-9, rtol=0)
+    first, _ = two_choices(method, paid, gamma=0.0)
+    torch.testing.assert_close(first, torch.zeros(2, dtype=torch.float64), atol=1e-9, rtol=0)

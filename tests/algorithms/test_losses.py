@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from practicum.algorithms.losses import LossName, kl_to_base, policy_loss, token_entropy
+from practicum.algorithms.losses import LossName, policy_loss
 
 RATIO_LOSSES: tuple[LossName, ...] = ("importance_sampling", "ppo", "cispo")
 CLIP = {"clip_low_threshold": 0.8, "clip_high_threshold": 1.2}
@@ -79,12 +79,6 @@ def test_cispo_agrees_with_finite_differences_where_its_weight_is_held() -> None
     )
 
 
-def test_penalties_agree_with_finite_differences() -> None:
-    logprobs, base, _, mask = random_tokens((12,), seed=5)
-    assert torch.autograd.gradcheck(lambda x: kl_to_base(x, base, mask), (logprobs,))
-    assert torch.autograd.gradcheck(token_entropy, (random_tokens((4, 7), seed=6)[0],))
-
-
 @pytest.mark.parametrize("name", RATIO_LOSSES)
 def test_on_the_samplers_own_policy_every_loss_has_the_plain_policy_gradient(name: LossName) -> None:
     logprobs, _, advantages, mask = random_tokens((20,), seed=7)
@@ -95,8 +89,8 @@ def test_on_the_samplers_own_policy_every_loss_has_the_plain_policy_gradient(nam
     zero = (
         "clip_frac_low",
         "clip_frac_high",
-        "approx_kl",
-        "approx_kl_k1",
+        "sampler_kl",
+        "sampler_kl_k1",
         "logprob_diff",
         "logprob_diff_max",
     )
@@ -138,8 +132,8 @@ def test_metrics_count_what_happened_to_the_trained_tokens() -> None:
         "ratio_mean": 6 / 5,
         "clip_frac_low": 1 / 5,
         "clip_frac_high": 1 / 5,
-        "approx_kl": (2 * (0.5 - 1 + log2) + 2 * (2 - 1 - log2)) / 5,
-        "approx_kl_k1": 0.0,
+        "sampler_kl": (2 * (0.5 - 1 + log2) + 2 * (2 - 1 - log2)) / 5,
+        "sampler_kl_k1": 0.0,
         "logprob_diff": 4 * log2 / 5,
         "logprob_diff_max": log2,
     }
@@ -239,31 +233,3 @@ def test_shapes_that_would_broadcast_are_refused() -> None:
     logprobs, old, _, mask = random_tokens((3, 4), seed=0)
     with pytest.raises(ValueError, match=r"one shape.*\(3, 1\)"):
         policy_loss("ppo", logprobs, old, torch.ones(3, 1), mask, {})
-
-
-def test_kl_to_base_estimates_the_divergence_of_the_policy_from_the_base() -> None:
-    policy = torch.log_softmax(torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64), 0)
-    base = torch.log_softmax(torch.tensor([0.0, 0.5, 0.0], dtype=torch.float64), 0)
-    terms = kl_to_base(policy, base, torch.ones(3))
-    assert (terms >= 0).all()
-    exact = (policy.exp() * (policy - base)).sum()
-    torch.testing.assert_close((policy.exp() * terms).sum(), exact)
-
-
-def test_kl_to_base_ignores_what_is_masked() -> None:
-    logprobs = torch.tensor([-1.0, -math.inf, math.nan], requires_grad=True)
-    terms = kl_to_base(logprobs, torch.tensor([-2.0, -math.inf, -1.0]), torch.tensor([1, 0, 0]))
-    terms.sum().backward()
-    torch.testing.assert_close(terms[1:], torch.zeros(2))
-    torch.testing.assert_close(logprobs.grad, torch.tensor([1 - math.exp(-1), 0.0, 0.0]))
-
-
-def test_entropy_agrees_with_torch_distributions_and_allows_forbidden_tokens() -> None:
-    logits = random_tokens((5, 9), seed=14)[0].detach()
-    torch.testing.assert_close(token_entropy(logits), torch.distributions.Categorical(logits=logits).entropy())
-    forbidden = torch.tensor([0.0, 0.0, -math.inf], requires_grad=True)
-    entropy = token_entropy(forbidden)
-    entropy.backward()
-    assert entropy.item() == pytest.approx(math.log(2))
-    assert forbidden.grad is not None
-    assert torch.isfinite(forbidden.grad).all()

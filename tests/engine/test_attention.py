@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from practicum.engine.local import attention
 from practicum.engine.local.attention import PackedRows
 from practicum.errors import ModelError
 
@@ -53,6 +54,55 @@ def test_packed_gradients_equal_those_of_separate_forward_passes(tiny_policy, pl
     for name, parameter in packed.model.named_parameters():
         scale = expected[name].abs().max()
         torch.testing.assert_close(parameter.grad / scale, expected[name] / scale, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 200, 2**22])
+@pytest.mark.parametrize("shared", [0, 17], ids=["no-prefix", "prefix"])
+def test_scores_in_blocks_of_rows_and_of_queries_give_the_same_logits_and_gradients(
+    tiny_policy, monkeypatch, shared, at_once
+):
+    prefix, rows = batch(shared, [9, 40, 38, 12, 1])
+    weight = torch.randn(100, 300, generator=torch.Generator().manual_seed(0))
+    whole = tiny_policy("llama")
+    expected = packed_logits(whole, prefix, rows)
+    (expected[shared:] * weight).sum().backward()
+
+    monkeypatch.setattr(attention, "SCORES_AT_ONCE", at_once)
+    blocks = tiny_policy("llama")
+    given = packed_logits(blocks, prefix, rows)
+    (given[shared:] * weight).sum().backward()
+
+    torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-5)
+    other = dict(whole.model.named_parameters())
+    for name, parameter in blocks.model.named_parameters():
+        scale = other[name].grad.abs().max()
+        torch.testing.assert_close(parameter.grad / scale, other[name].grad / scale, atol=1e-5, rtol=0)
+    grids = PackedRows.build(shared, [len(row) for row in rows], torch.device("cpu")).grids
+    assert all(grid.whole for grid in grids) is (at_once == 2**22)
+    for grid in grids:
+        assert min(grid.rows * grid.gather_RL.shape[1], grid.queries) * (shared + 1) <= max(at_once, shared + 1)
+
+
+@pytest.mark.parametrize("lengths", [[5], [1, 1, 1], [100, 3, 90, 4, 1, 96], list(range(1, 80, 7)), [4000, 30, 31, 29]])
+def test_every_token_has_its_place_in_one_grid_and_little_is_padding(lengths):
+    layout = PackedRows.build(10, lengths, torch.device("cpu"))
+    flat = torch.cat([grid.gather_RL.flatten()[grid.scatter_T] for grid in layout.grids])
+    if layout.order_T is not None:
+        flat = flat[layout.order_T]
+    assert flat.tolist() == list(range(10, 10 + sum(lengths)))
+    assert layout.longest == 10 + max(lengths)
+    assert layout.padding <= 0.25 + 8 * len(lengths) / sum(lengths)
+    cells = sum(grid.gather_RL.numel() for grid in layout.grids)
+    assert layout.padding == pytest.approx(1 - sum(lengths) / cells)
+
+
+def test_rows_of_like_length_stay_together():
+    def grids(*lengths):
+        return [len(grid.gather_RL) for grid in PackedRows.build(0, list(lengths), torch.device("cpu")).grids]
+
+    assert grids(100, 90, 80, 76) == [4]
+    assert grids(100, 20, 99, 21) == [2, 2]
+    assert grids(9, 1, 2) == [3]  # nothing to gain
 
 
 def test_a_row_does_not_see_the_other_rows(tiny_policy):

@@ -9,7 +9,8 @@ import pytest
 import torch
 import transformers as tf
 
-from practicum.engine.local.learner import LocalLearner, micro_batches, shared_prefix
+from practicum.engine.local import learner as module
+from practicum.engine.local.learner import LocalLearner
 from practicum.engine.protocol import AdamParams, Datum
 from practicum.errors import ModelError
 
@@ -100,7 +101,8 @@ def test_gradients_of_two_calls_add_up(tiny_policy, random_data):
     assert_same_direction(gradients(twice), gradients(once))
 
 
-def test_more_trained_tokens_than_one_chunk_of_logits(tiny_policy, plain_logprobs):
+def test_more_trained_tokens_than_one_chunk_of_logits(tiny_policy, plain_logprobs, monkeypatch):
+    monkeypatch.setattr(module, "LOGITS_AT_ONCE", 256 * 300)
     rng = np.random.default_rng(1)
     data = []
     for length in (300, 290):
@@ -114,6 +116,18 @@ def test_more_trained_tokens_than_one_chunk_of_logits(tiny_policy, plain_logprob
     assert stats.loss == pytest.approx(expected.item(), rel=1e-5)
     assert stats.metrics["nll"] == pytest.approx(expected.item() / stats.tokens, rel=1e-5)
     assert_same_direction(gradients(learner), {n: p.grad for n, p in reference.model.named_parameters()})
+
+
+@pytest.mark.parametrize("vocabularies", [1, 7, 20])
+def test_logits_never_exist_for_more_positions_than_the_bound(tiny_policy, random_data, monkeypatch, vocabularies):
+    monkeypatch.setattr(module, "LOGITS_AT_ONCE", vocabularies * 300 + 299)
+    policy, data, seen = tiny_policy(), random_data(4, rows=6), []
+    logits = policy.logits
+    monkeypatch.setattr(policy, "logits", lambda hidden: seen.append(len(hidden)) or logits(hidden))
+    learner = LocalLearner(policy)
+    learner.forward_backward(data, "ppo", {"entropy_coef": 0.1})
+    assert max(seen) == vocabularies
+    assert sum(seen) == sum(int(d.mask.sum()) for d in data)  # and for trained positions only
 
 
 def test_evaluate_is_the_mean_cross_entropy_and_leaves_no_gradient(tiny_policy, plain_logprobs, random_data):
@@ -327,28 +341,3 @@ def test_the_same_steps_twice_give_the_same_bits(tiny_policy, random_data):
 
     first, second = trained(), trained()
     assert all(torch.equal(first[n], second[n]) for n in first)
-
-
-def test_the_shared_prefix_ends_before_any_trained_token_and_leaves_every_row_a_token():
-    def datum(tokens, trained_from):
-        mask = (np.arange(len(tokens)) >= trained_from).astype(int)
-        return Datum(np.array(tokens), mask, np.zeros(len(tokens)), np.zeros(len(tokens)))
-
-    long = list(range(40))
-    assert shared_prefix([datum(long, 39), datum(long, 25)]) == 25
-    assert shared_prefix([datum(long, 39), datum(long[:30], 29)]) == 29
-    assert shared_prefix([datum(long, 39), datum([*long[:20], 99, 99], 21)]) == 20
-    assert shared_prefix([datum(long, 39), datum([*long[:15], 99, 99], 16)]) == 0  # not worth it
-    assert shared_prefix([datum(long, 30)]) == 0
-
-
-def test_micro_batches_keep_to_the_budget_the_order_and_one_temperature(random_data):
-    data = random_data(1, rows=6) + random_data(1, rows=3, temperature=0.5)
-    untrained = replace(data[0], mask=np.zeros_like(data[0].mask))
-    parts = list(micro_batches([untrained, *data], 90))
-    assert [id(d) for part in parts for d in part] == [id(d) for d in data]
-    assert len(parts) > 2
-    for part in parts:
-        assert len({d.temperature for d in part}) == 1
-        shared = shared_prefix(part)
-        assert shared + sum(len(d.tokens) - shared for d in part) <= 90 or len(part) == 1

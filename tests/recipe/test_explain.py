@@ -1,4 +1,14 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from practicum.monitor.names import describe
 from practicum.recipe import Recipe, build_recipe, explain
+from practicum.recipe.advice import ADVICE
+from practicum.recipe.layout import SECTIONS
+from practicum.recipe.show import print_explanation
 
 
 def test_every_setting_has_one_row_with_range_and_help() -> None:
@@ -34,3 +44,62 @@ def test_the_advice_of_the_guide_stands_beside_the_settings() -> None:
     assert "learning_rate × lora_alpha / lora_rank" in told["lora_alpha"]
     assert "sparse rewards" in told["learning_rate"]
     assert "3 hides latency" in told["max_steps_off_policy"]
+
+
+def test_every_setting_belongs_to_a_section_and_knows_its_place_in_an_aws_file() -> None:
+    rows = {row.key: row for row in explain(Recipe())}
+    assert list(dict.fromkeys(row.section for row in rows.values())) == [
+        "What runs",
+        "Batch and schedule",
+        "Algorithm",
+        "Sampling",
+        "Validation and evaluation",
+        "Model and optimizer",
+        "Rollouts",
+        "Foothold",
+        "Machine",
+    ]
+    assert (rows["kl_coef"].section, rows["gamma"].aws, rows["kl_coef"].aws) == ("Algorithm", "rl.gamma", "")
+    assert rows["val_temperature"].aws == "val_sampling_params.temperature"
+    assert {row.aws for row in rows.values() if row.aws} == {
+        f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys if section != "eval_sampling_params"
+    }
+
+
+def test_advice_is_for_settings_that_exist_and_names_metrics_that_exist() -> None:
+    assert set(ADVICE) <= set(Recipe.model_fields)
+    named = {
+        word.strip("().,:;")
+        for advice in ADVICE.values()
+        for text in advice
+        for word in text.split()
+        if word.strip("(").startswith(("rollout/", "analysis/", "val/", "training/"))
+    }
+    assert len(named) > 3
+    assert [name for name in named if describe(name) is None] == []
+
+
+@pytest.mark.parametrize("width", [100, 160])
+def test_the_table_shows_every_setting_once_by_section(width: int) -> None:
+    recipe = build_recipe({"group_size": 4, "loss_fn": "cispo"}, ["learning_rate=1e-5"])
+    out = io.StringIO()
+    print_explanation(recipe, Console(file=out, width=width))
+    lines = out.getvalue().splitlines()
+    firsts = [line.split()[0] for line in lines if line and not line[0].isspace()]
+    assert [word for word in firsts if word in Recipe.model_fields] == list(Recipe.model_fields)
+    assert max(map(len, lines)) <= width
+    by_key = {line.split()[0]: line.split() for line in lines if line and not line[0].isspace()}
+    assert by_key["learning_rate"][1:3] == ["1e-05", "override"]
+    assert by_key["loss_fn"][1:3] == ["cispo", "file"]
+    assert by_key["clip_high_threshold"][1:3] == ["6.0", "default"]
+    text = " ".join(out.getvalue().split())
+    assert "an integer, at least 2; in an AWS recipe batch.group_size" in text
+    assert "cispo tends to collapse" in text
+
+
+def test_as_json_it_is_one_list_of_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    print_explanation(build_recipe({}, ["rl.gamma=0.5"]), Console(), as_json=True)
+    rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(rows) == list(Recipe.model_fields)
+    assert (rows["gamma"]["value"], rows["gamma"]["source"], rows["gamma"]["aws"]) == (0.5, "override", "rl.gamma")
+    assert rows["learning_rate"]["advice"]

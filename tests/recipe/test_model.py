@@ -71,6 +71,7 @@ LIMITS = [  # key, the outermost values allowed, the first ones that are not
     ("importance_cap", [1.001, None], [1, 0]),
     ("max_steps_off_policy", [0], [-1]),
     ("rollout_max_retries", [0], [-1]),
+    ("max_failed_rollouts", [0, 1], [-0.1, 1.1]),
     ("rollout_timeout", [0.5], [0]),
     ("adam_beta1", [0, 0.999999], [1]),
     ("seed", [0, 2**32 - 1], [-1, 2**32]),

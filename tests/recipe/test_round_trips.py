@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any, get_args
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,9 @@ settings = st.fixed_dictionaries(
 )
 
 
+@hypothesis.settings(deadline=None)
+@hypothesis.example({"display_name": "\x85"})
+@hypothesis.example({"display_name": "a\u2028 b\u2029\n c", "environment_args": {"\x85": ["\u2028"]}})
 @given(settings)
 def test_what_is_dumped_loads_as_an_equal_recipe(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
@@ -51,6 +55,7 @@ def test_what_is_dumped_loads_as_an_equal_recipe(
     assert loaded.to_yaml() == recipe.to_yaml()
 
 
+@hypothesis.settings(deadline=None)
 @given(settings)
 def test_values_given_are_the_values_of_the_recipe(values: dict[str, Any]) -> None:
     recipe = build_recipe(values)
@@ -59,6 +64,7 @@ def test_values_given_are_the_values_of_the_recipe(values: dict[str, Any]) -> No
     assert {key for key, source in recipe.sources.items() if source == "file"} == set(values)
 
 
+@hypothesis.settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*Recipe.model_fields, *SPELLINGS, *SECTIONS]) | words,

@@ -18,7 +18,7 @@ DEFAULT_CLIP = {"ppo": (0.8, 1.2), "cispo": (1.0, 6.0)}
 """Bounds on the ratio where the config names none."""
 
 CONFIG_KEYS = frozenset({"clip_low_threshold", "clip_high_threshold", "importance_cap", "kl_coef", "entropy_coef"})
-"""What a loss config may hold; ``kl_coef`` and ``entropy_coef`` are for whoever adds those terms."""
+"""What a loss config may hold; ``kl_coef`` and ``entropy_coef`` are for whoever adds the terms of ``penalties``."""
 
 MAX_LOG_RATIO = 60.0
 """Beyond e^60 a ratio says only that something is broken; bounding it keeps inf · 0 = NaN out of the step."""
@@ -48,7 +48,7 @@ def policy_loss(
     Returns:
         The losses, in the shape given and 0 outside the mask, and detached scalars over the mask:
         ``ratio_mean``; ``clip_frac_low`` and ``clip_frac_high``, the part of tokens whose loss a clip bound
-        (for ``importance_sampling``: the cap) changed; ``approx_kl`` and ``approx_kl_k1``, estimates of
+        (for ``importance_sampling``: the cap) changed; ``sampler_kl`` and ``sampler_kl_k1``, estimates of
         KL(sampler ‖ π_θ) by k3 and k1; ``logprob_diff`` and ``logprob_diff_max``, mean and maximum of
         |log ρ|. For ``cross_entropy`` only ``nll``.
 
@@ -79,28 +79,11 @@ def policy_loss(
     return loss, _ratio_metrics(log_ratio.detach(), ratio.detach(), mask, clipped)
 
 
-def kl_to_base(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
-    """Penalty per token that pulls the policy to the base model: k3 of GRPO (arXiv 2402.03300, equation 4).
-
-    exp(log π_base − log π_θ) − (log π_base − log π_θ) − 1: never negative, and for tokens sampled from π_θ an
-    unbiased estimate of KL(π_θ ‖ π_base). Same shape as given, 0 outside the mask.
-    """
-    difference = torch.where(mask.bool(), base_logprobs.detach() - logprobs, 0.0)
-    return _k3(difference.clamp(max=MAX_LOG_RATIO))
-
-
-def token_entropy(logits: Tensor) -> Tensor:
-    """Exact entropy of each next-token distribution, in nats: logits of shape (..., vocabulary) give (...).
-
-    Subtract ``entropy_coef`` times this from the loss to keep the policy exploring.
-    """
-    logprobs = torch.log_softmax(logits, dim=-1)
-    # A forbidden token (−inf) has p log p = 0; the finite minimum keeps 0 · inf out of value and gradient.
-    return -(logprobs.exp() * logprobs.clamp(min=torch.finfo(logprobs.dtype).min)).sum(dim=-1)
-
-
 def _capped(ratio: Tensor, cap: float) -> Tensor:
-    """min(ρ, cap) in value, with the gradient of min(ρ, cap) · log π_θ: truncated importance sampling."""
+    """min(ρ, cap) in value, with the gradient of min(ρ, cap) · log π_θ.
+
+    Truncated importance sampling (Ionides, 2008; as in V-trace, arXiv 1802.01561).
+    """
     if not cap:
         return ratio
     return ratio * (ratio.detach().clamp(max=cap) / ratio.detach().clamp(min=torch.finfo(ratio.dtype).tiny))
@@ -116,15 +99,15 @@ def _ratio_metrics(log_ratio: Tensor, ratio: Tensor, mask: Tensor, clipped: tupl
         "ratio_mean": _mean(ratio, mask),
         "clip_frac_low": _mean(clipped[0].to(ratio.dtype), mask),
         "clip_frac_high": _mean(clipped[1].to(ratio.dtype), mask),
-        "approx_kl": _mean(_k3(log_ratio.clamp(max=MAX_LOG_RATIO)), mask),
-        "approx_kl_k1": _mean(-log_ratio, mask),
+        "sampler_kl": _mean(k3(log_ratio.clamp(max=MAX_LOG_RATIO)), mask),
+        "sampler_kl_k1": _mean(-log_ratio, mask),
         "logprob_diff": _mean(log_ratio.abs(), mask),
         "logprob_diff_max": log_ratio.abs().max() if log_ratio.numel() else log_ratio.new_zeros(()),
     }
 
 
-def _k3(log_ratio: Tensor) -> Tensor:
-    """ρ − 1 − log ρ (Schulman, "Approximating KL divergence", 2020)."""
+def k3(log_ratio: Tensor) -> Tensor:
+    """ρ − 1 − log ρ of log ρ, never negative (Schulman, "Approximating KL divergence", 2020)."""
     return torch.expm1(log_ratio) - log_ratio
 
 

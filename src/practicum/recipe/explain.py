@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from practicum.recipe.advice import ADVICE
+from practicum.recipe.layout import SECTIONS
 from practicum.recipe.model import Recipe, Source
 
 
@@ -16,15 +18,23 @@ class Row:
     source: Source
     range: str
     help: str
+    section: str
+    """Title of the group of settings it belongs to."""
+    aws: str
+    """Where it stands in an AWS recipe file, such as ``rl.gamma``; empty where AWS has no such setting."""
+    advice: tuple[str, ...]
 
 
 def explain(recipe: Recipe) -> list[Row]:
     """One row per setting, in the recipe's order."""
     values, sources = recipe.to_dict(), recipe.sources
-    return [
-        Row(key, values[key], sources[key], allowed(key), field.description or "")
-        for key, field in Recipe.model_fields.items()
-    ]
+    rows, section = list[Row](), ""
+    for key, field in Recipe.model_fields.items():
+        section = _BEGINS.get(key, section)
+        says = " ".join((field.description or "").split())
+        aws = _AWS.get(key, "")
+        rows.append(Row(key, values[key], sources[key], allowed(key), says, section, aws, ADVICE.get(key, ())))
+    return rows
 
 
 def allowed(key: str) -> str:
@@ -47,6 +57,21 @@ def _words(schema: dict[str, Any]) -> str:
         return "one of " + ", ".join(schema["enum"])
     return _NOUNS[schema.get("format", schema["type"])] + _bounds(schema)
 
+
+_BEGINS = {
+    "name": "What runs",
+    "global_batch_size": "Batch and schedule",
+    "advantage_method": "Algorithm",
+    "temperature": "Sampling",
+    "val_every": "Validation and evaluation",
+    "lora_rank": "Model and optimizer",
+    "rollout_max_concurrency": "Rollouts",
+    "warmstart_demonstrations": "Foothold",
+    "device": "Machine",
+}
+"""First setting of a section → its title."""
+
+_AWS = {name: f"{section}.{key}" for section, keys in reversed(SECTIONS.items()) for key, name in keys.items()}
 
 _NOUNS = {
     "integer": "an integer",

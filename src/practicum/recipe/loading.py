@@ -1,10 +1,11 @@
 """From YAML text and overrides to a Recipe, or to one error that lists all that is wrong."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,6 +15,9 @@ from practicum.recipe.explain import allowed
 from practicum.recipe.layout import SECTIONS, SPELLINGS
 from practicum.recipe.model import Recipe
 from practicum.recipe.yaml_text import parse
+
+EXTENDS = "extends"
+"""The one key that is no setting: the recipe file whose settings this one starts from."""
 
 _EXPLAIN = "`practicum recipe explain` lists every key"
 
@@ -25,14 +29,17 @@ class _Given:
     spelling: str
     value: Any
     where: str
-    source: Literal["file", "override"]
+    source: str
+    folder: Path
+    """Where a relative path in the value starts."""
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe file.
 
     Keys are flat, or nested as in AWS's recipe files, or both. Relative paths, in overrides too, start at the
-    recipe's folder.
+    recipe's folder. ``extends: other.yaml`` (a path from the file's own folder) takes every setting of another recipe
+    that this one does not give itself; that one may extend a third, and its relative paths start at its folder.
 
     Args:
         path: The YAML file.
@@ -40,24 +47,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             They replace what the file says, and a later one an earlier.
 
     Raises:
-        RecipeError: the file cannot be read; a key is unknown or given twice; a value is of the wrong type or
-            out of range; settings contradict each other. All that is wrong is reported at once.
+        RecipeError: a file cannot be read or extends itself; a key is unknown or given twice; a value is of the wrong
+            type or out of range; settings contradict each other. All that is wrong is reported at once.
     """
     path = Path(path)
-    values, lines = parse(_read(path), str(path))
-    if values is None:
-        raise RecipeError(
-            "the recipe is empty",
-            where=str(path),
-            fix=f"give at least model_name and environment; {_EXPLAIN}",
-        )
-    if not isinstance(values, dict):
-        raise RecipeError(
-            f"a recipe is a mapping of keys to values, this is {_show(values)}",
-            where=str(path),
-            allowed="lines such as `learning_rate: 4e-5`",
-        )
-    return _build(_spelled_out(values, str(path), lines), overrides, path.absolute().parent, str(path))
+    folder = path.absolute().parent
+    return _build(_from_file(path, folder, "file", ()), overrides, folder, str(path))
 
 
 def build_recipe(values: Mapping[str, Any], overrides: Sequence[str] = (), *, folder: str | Path = ".") -> Recipe:
@@ -66,22 +61,21 @@ def build_recipe(values: Mapping[str, Any], overrides: Sequence[str] = (), *, fo
     Raises:
         RecipeError: as ``load_recipe``.
     """
-    where = "the values given"
-    return _build(_spelled_out(values, where, {}), overrides, Path(folder).absolute(), where)
+    where, home = "the values given", Path(folder).absolute()
+    return _build(_from_values(values, where, {}, home, home, "file", ()), overrides, home, where)
 
 
 def _build(written: Iterable[_Given], overrides: Sequence[str], folder: Path, where: str) -> Recipe:
     given, errors = list(written), list[RecipeError]()
     for text in overrides:
         try:
-            given.append(_override(text))
+            given.append(_override(text, folder))
         except RecipeError as error:
             errors.append(error)
     found = _by_flat_name(given, errors)
-    values = {key: _located(key, each.value, folder) for key, each in found.items()}
-    overridden = frozenset(key for key, each in found.items() if each.source == "override")
+    values = {key: _located(key, each.value, each.folder) for key, each in found.items()}
     try:
-        recipe = Recipe.model_validate(values, context=overridden)
+        recipe = Recipe.model_validate(values, context={key: each.source for key, each in found.items()})
     except ValidationError as error:
         errors += _translated(error, found, where)
     if errors:
@@ -100,7 +94,65 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _spelled_out(values: Mapping[str, Any], file: str, lines: Mapping[str, int]) -> Iterator[_Given]:
+def _from_file(path: Path, home: Path, source: str, above: Sequence[Path]) -> list[_Given]:
+    """What a file gives, after what the files it extends give.
+
+    Args:
+        path: The file.
+        home: Folder of the recipe that was asked for; sources name other files from there.
+        source: What values of this file are said to come from.
+        above: The files that led here, outermost first.
+    """
+    values, lines = parse(_read(path), str(path))
+    if values is None:
+        raise RecipeError(
+            "the recipe is empty",
+            where=str(path),
+            fix=f"give at least model_name and environment; {_EXPLAIN}",
+        )
+    if not isinstance(values, dict):
+        raise RecipeError(
+            f"a recipe is a mapping of keys to values, this is {_show(values)}",
+            where=str(path),
+            allowed="lines such as `learning_rate: 4e-5`",
+        )
+    return _from_values(values, str(path), lines, path.absolute().parent, home, source, (*above, path))
+
+
+def _from_values(
+    values: Mapping[str, Any],
+    file: str,
+    lines: Mapping[str, int],
+    folder: Path,
+    home: Path,
+    source: str,
+    above: Sequence[Path],
+) -> list[_Given]:
+    settings = {key: value for key, value in values.items() if key != EXTENDS}
+    own = _spelled_out(settings, file, lines, source, folder)
+    extended = values.get(EXTENDS)
+    if extended is None:
+        return list(own)
+    where = f"{file}, line {lines[EXTENDS]}" if EXTENDS in lines else file
+    if not isinstance(extended, str) or not extended.strip():
+        raise RecipeError(f"{EXTENDS} may not be {_show(extended)}", where=where, allowed="the path of a recipe file")
+    path = Path(os.path.normpath(_below(folder, extended)))
+    if any(path.resolve() == other.resolve() for other in above):
+        names = " extends ".join([*(str(other) for other in above), str(path)])
+        raise RecipeError(f"the recipe extends itself: {names}", where=where, fix=f"remove one of the {EXTENDS} lines")
+    if not path.is_file():
+        raise RecipeError(
+            f"no recipe file at {path}, which this one {EXTENDS}",
+            where=where,
+            allowed=f"a path from {folder}, or an absolute one",
+            fix="check the path",
+        )
+    return [*_from_file(path, home, f"{EXTENDS} {os.path.relpath(path, home)}", above), *own]
+
+
+def _spelled_out(
+    values: Mapping[str, Any], file: str, lines: Mapping[str, int], source: str, folder: Path
+) -> Iterator[_Given]:
     """Sections opened: every setting with the name the user gave it, inner keys as ``section.key``."""
     for key, value in values.items():
         inner = {} if value is None else value
@@ -110,15 +162,17 @@ def _spelled_out(values: Mapping[str, Any], file: str, lines: Mapping[str, int])
             named = {str(key): value}
         for spelling, item in named.items():
             where = f"{file}, line {lines[spelling]}" if spelling in lines else file
-            yield _Given(spelling, item, where, "file")
+            yield _Given(spelling, item, where, source, folder)
 
 
-def _override(text: str) -> _Given:
+def _override(text: str, folder: Path) -> _Given:
     key, equals, value = text.partition("=")
     where = f"override {_show(text)}"
     if not (key.strip() and equals):
         raise RecipeError("an override is key=value", where=where, allowed="such as learning_rate=1e-5", fix=_EXPLAIN)
-    return _Given(key.strip(), parse(value, where)[0], where, "override")
+    if key.strip() == EXTENDS:
+        raise RecipeError(f"{EXTENDS} cannot be overridden", where=where, fix="give it in a recipe file")
+    return _Given(key.strip(), parse(value, where)[0], where, "override", folder)
 
 
 def _by_flat_name(given: Sequence[_Given], errors: list[RecipeError]) -> dict[str, _Given]:
@@ -129,7 +183,7 @@ def _by_flat_name(given: Sequence[_Given], errors: list[RecipeError]) -> dict[st
             errors.append(_unknown(each))
             continue
         earlier = found.get(key)
-        if earlier and each.source == earlier.source == "file" and each.value != earlier.value:
+        if earlier and each.source == earlier.source != "override" and each.value != earlier.value:
             errors.append(_contradiction(earlier, each))
         found[key] = each
     return found
@@ -141,7 +195,7 @@ def _located(key: str, value: Any, folder: Path) -> Any:
         return value
     if key in ("training_dataset", "validation_dataset"):
         return str(_below(folder, value))
-    if key == "model_name" and value.startswith(("./", "../", "~/")):
+    if key in ("model_name", "warmstart_source") and value.startswith(("./", "../", "~/")):
         return str(_below(folder, value))
     file, colon, name = value.rpartition(":")
     if key == "environment" and file.endswith(".py"):
@@ -172,7 +226,7 @@ def _nearest(spelling: str) -> str:
     name = spelling.rpartition(".")[2]
     if name in Recipe.model_fields:
         return name
-    known = [*Recipe.model_fields, *SPELLINGS, *SECTIONS]
+    known = [*Recipe.model_fields, *SPELLINGS, *SECTIONS, EXTENDS]
     return (get_close_matches(spelling, known, n=1) or get_close_matches(name, known, n=1, cutoff=0.0))[0]
 
 

@@ -30,7 +30,8 @@ AdvantageMethod = Literal[
     "gpg",
 ]
 LossFn = Literal["importance_sampling", "ppo", "cispo"]
-Source = Literal["default", "file", "override"]
+Source = str
+"""``default``, ``file``, ``extends PATH`` (a file that the recipe extends) or ``override``."""
 
 
 def _says(text: str) -> dict[str, JsonValue]:
@@ -144,9 +145,11 @@ class Recipe(BaseModel):
     loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How token losses are summed: all tokens alike, sequences alike, or divided by a constant length."""
     kl_coef: float = Field(0.0, ge=0)
-    """Weight of the penalty that keeps the policy near the base model; 0: none."""
+    """Weight of the k3 penalty that keeps the policy near the one reinforcement started from (the model after its
+    foothold, where it has one); 0: none. It costs a forward pass per trained token, and for full fine-tuning one more
+    copy of the weights."""
     entropy_coef: float = Field(0.0, ge=0)
-    """Weight of the bonus for an undecided policy; 0: none."""
+    """Weight of the bonus for an undecided policy (its exact entropy in nats per token); 0: none."""
     max_steps_off_policy: int = Field(3, ge=0)
     """Most steps between sampling and training: 3 hides latency, 1 where rollouts are fast, 0 to diagnose."""
 
@@ -187,6 +190,20 @@ class Recipe(BaseModel):
         json_schema_extra=_says("a list of different integers, each at least 1"),
     )
     """The k of pass@k and pass^k; those above the number of rollouts per task are left out."""
+    reference_base_url: str | None = Field(
+        None, pattern=r"^https?://\S+$", json_schema_extra=_says("an http:// or https:// address, or null")
+    )
+    """OpenAI-compatible endpoint of a reference model to evaluate beside, usually ending in /v1."""
+    reference_model: str | None = Field(None, min_length=1)
+    """The reference model's name there."""
+    reference_api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_]\w*$")
+    """Environment variable with the endpoint's key; the key itself is never written down."""
+    promote_min_success: float = Field(0.0, ge=0, le=1)
+    """Least success rate that a promotion asks for, at the lower end of its 95% interval."""
+    promote_better_than: Literal["base", "foothold", "reference", "none"] = "base"
+    """Model that a promoted one must clearly beat."""
+    promote_max_unearned: float = Field(0.05, ge=0, le=1)
+    """Largest share of rollouts that may be paid like a success without being one, for a promotion."""
     success_threshold: float = Field(1.0, ge=-1, le=1)
     """Reward from which a rollout counts as a success."""
 
@@ -227,12 +244,14 @@ class Recipe(BaseModel):
     """Seconds until a rollout is given up."""
     rollout_max_retries: int = Field(3, ge=0)
     """Further tries for a failed rollout."""
+    max_failed_rollouts: float = Field(0.5, ge=0, le=1)
+    """Share of a step's rollouts that may fail for good; above it training stops and says why."""
     rollout_tps: float = Field(5.0, gt=0)
     """Rollouts started per second at an agent server, at most; the built-in agent starts them at once."""
     max_filter_rate: float = Field(1.0, ge=0, le=1)
-    """Largest part of a batch that the repetition filter may drop."""
+    """Largest part of a batch that the repetition filter may drop; where more repeat themselves, the worst go."""
     max_repeated_tokens: int | None = Field(None, ge=1)
-    """Drop a rollout that repeats an n-gram over more than so many tokens in a row; null: no filter."""
+    """Leave out of training a rollout that repeats an n-gram over more than so many tokens of a turn; null: none."""
     max_ngram_size: int = Field(8, ge=1)
     """Longest n-gram whose repetition the filter looks for."""
 
@@ -240,6 +259,19 @@ class Recipe(BaseModel):
 
     warmstart_demonstrations: int = Field(32, ge=0)
     """Demonstrations to imitate; 0: no foothold."""
+    warmstart_source: str = Field(
+        "oracle",
+        min_length=1,
+        json_schema_extra=_says(
+            "oracle, a run's folder, a Parquet file of trajectories, or the http(s):// address of an OpenAI-compatible "
+            "endpoint"
+        ),
+    )
+    """Who demonstrates: the environment's oracle, rollouts that succeeded, or a model behind an endpoint."""
+    warmstart_model: str | None = Field(None, min_length=1)
+    """The demonstrating model's name at the endpoint."""
+    warmstart_api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_]\w*$")
+    """Environment variable with the endpoint's key; the key itself is never written down."""
     warmstart_epochs: int = Field(3, ge=1)
     """Passes over the demonstrations."""
     warmstart_batch_size: int = Field(8, ge=1)
@@ -285,8 +317,8 @@ class Recipe(BaseModel):
         return hash(self.digest)
 
     def model_post_init(self, context: Any) -> None:
-        """Remember where values come from; ``context`` is the set of overridden keys, or None."""
-        self._sources = {key: "override" if key in (context or ()) else "file" for key in self.model_fields_set}
+        """Remember where values come from; ``context`` is a source by key, or None."""
+        self._sources = {key: (context or {}).get(key, "file") for key in self.model_fields_set}
 
     @field_validator("*", mode="before")
     @classmethod

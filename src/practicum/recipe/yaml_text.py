@@ -31,6 +31,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # YAML takes these for line breaks, and folds them; written as escapes they stay what they are.
+    style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
 # PyYAML follows YAML 1.1, where an exponent needs a dot and a sign. The dumper must know too, or it would
 # leave the text "1e5" unquoted.
 _Loader.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+.0123456789"))

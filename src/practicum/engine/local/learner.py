@@ -10,7 +10,7 @@ Bit for bit reproducible on CPU with the same number of threads.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from practicum.algorithms.losses import policy_loss
-from practicum.engine.local.attention import PackedRows
+from practicum.algorithms.penalties import entropy, kl_divergence, kl_penalty
+from practicum.engine.local.batching import FlatBatch, micro_batches
 from practicum.engine.local.policy import Policy
+from practicum.engine.local.reference import frozen_copy
 from practicum.engine.protocol import AdamParams, Datum, LossName, StepStats
 from practicum.errors import ModelError
 
-LOGIT_CHUNK = 256
-"""Trained positions whose logits exist at one time."""
-MIN_SHARED = 16
+LOGITS_AT_ONCE = 12 * 2**20
+"""Numbers in the largest table of logits that exists at one time: 48 MiB, and a few copies of it."""
 
 
 class LocalLearner:
@@ -68,9 +69,15 @@ class LocalLearner:
         self._working = {name: p for name, p in policy.model.named_parameters() if p.requires_grad}
         self._masters = {name: p.detach().float().clone() for name, p in self._working.items()}
         self._optimizer = self._new_optimizer()
+        self._reference: Policy | None = None
 
     def forward_backward(self, data: Sequence[Datum], loss: LossName, config: Mapping[str, float]) -> StepStats:
-        """Add the gradient of Σ weight · loss over all trained tokens; see ``engine.protocol.Learner``."""
+        """Add the gradient of Σ weight · loss over all trained tokens; see ``engine.protocol.Learner``.
+
+        ``config`` is that of ``algorithms.losses``; with ``kl_coef`` and ``entropy_coef`` the loss of a token is
+        policy loss + kl_coef · k3 − entropy_coef · entropy. The metrics are those of the losses, and ``entropy`` and
+        ``kl`` (to the reference, where ``kl_coef`` asks for one), both over the whole vocabulary.
+        """
         tokens = sum(int(datum.mask.sum()) for datum in data)
         if not tokens:
             return StepStats(0.0, 0)
@@ -80,12 +87,10 @@ class LocalLearner:
                 fix="start every sequence with at least one context token",
             )
         total, sums = 0.0, dict[str, float]()
-        for batch in micro_batches(data, self._budget):
-            value, metrics, n = self._micro_batch(batch, loss, config)
+        for part in micro_batches(data, self._budget):
+            value, metrics = self._micro_batch(FlatBatch.of(part, self._policy.shape.device), loss, config)
             total += value
-            for name, number in metrics.items():
-                worst = name.endswith("_max")
-                sums[name] = max(sums.get(name, 0.0), number) if worst else sums.get(name, 0.0) + number * n
+            _add(sums, metrics, 1)
         means = {name: value if name.endswith("_max") else value / tokens for name, value in sums.items()}
         return StepStats(total, tokens, means)
 
@@ -108,19 +113,21 @@ class LocalLearner:
             )
         self._optimizer.step()
         self._optimizer.zero_grad()
-        self._publish()
-        self._policy.version += 1
+        with self._policy.lock:
+            self._publish()
+            self._policy.version += 1
         return {"grad_norm": norm}
 
     def evaluate(self, data: Sequence[Datum]) -> float:
         """Mean cross-entropy (nats per trained token), without gradients."""
         total, tokens = 0.0, 0
         with torch.no_grad():
-            for batch in micro_batches(data, self._budget):
-                hidden, target, index = self._hidden(batch)
-                for part in torch.arange(len(target)).split(LOGIT_CHUNK):
-                    logprobs = self._logprobs(hidden[index[part]], target[part], 1.0)
-                    total -= float(logprobs.sum())
+            for sequences in micro_batches(data, self._budget):
+                batch = FlatBatch.of(sequences, self._policy.shape.device)
+                hidden = _hidden(self._policy, batch, grad=False)
+                for part in self._chunks(len(batch.target)):
+                    table = self._table(self._policy, hidden[part], 1.0)
+                    total -= float(_of(table, batch.target[part]).sum())
                     tokens += len(part)
         return total / max(tokens, 1)
 
@@ -160,14 +167,7 @@ class LocalLearner:
         """
         state = load_file(folder / "learner.safetensors")
         about = json.loads((folder / "learner.json").read_text())
-        saved = {name.removeprefix("master."): value for name, value in state.items() if name.startswith("master.")}
-        if {n: v.shape for n, v in saved.items()} != {n: v.shape for n, v in self._masters.items()}:
-            raise ModelError(
-                "the checkpoint's weights are not those this recipe trains",
-                where=str(folder),
-                fix="resume with the model_name, lora_rank and train_embeddings the run was started with",
-            )
-        self.restore(saved)
+        self.restore(self._masters_in(state, folder))
         for name, step in about["steps"].items():
             self._optimizer.state[self._masters[name]] = {
                 "step": torch.tensor(step, device=self._policy.shape.device),
@@ -175,6 +175,25 @@ class LocalLearner:
                 "exp_avg_sq": state[f"exp_avg_sq.{name}"].to(self._policy.shape.device),
             }
         self._policy.version = about["version"]
+
+    def keep_reference(self, folder: Path) -> None:
+        """Take the weights that ``save`` wrote there as the policy that ``kl_coef`` keeps this one near.
+
+        Raises:
+            ModelError: as ``load``.
+        """
+        weights = self._masters_in(load_file(folder / "learner.safetensors"), folder)
+        self._reference = frozen_copy(self._policy, weights)
+
+    def _masters_in(self, state: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+        saved = {name.removeprefix("master."): value for name, value in state.items() if name.startswith("master.")}
+        if {n: v.shape for n, v in saved.items()} != {n: v.shape for n, v in self._masters.items()}:
+            raise ModelError(
+                "the checkpoint's weights are not those this recipe trains",
+                where=str(folder),
+                fix="resume with the model_name, lora_rank and train_embeddings the run was started with",
+            )
+        return saved
 
     def export(self, folder: Path) -> None:
         """Write what others load: a Hugging Face model folder, or a LoRA adapter (PEFT's format)."""
@@ -215,69 +234,51 @@ class LocalLearner:
             parameter.copy_(self._masters[name])
 
     def _micro_batch(
-        self, batch: Sequence[Datum], loss: LossName, config: Mapping[str, float]
-    ) -> tuple[float, dict[str, float], int]:
-        """Loss, mean metrics and number of trained tokens of one batch; gradients are added to the masters."""
-        hidden, target, index = self._hidden(batch)
-        device = hidden.device
-        trained = [datum.mask.astype(bool) for datum in batch]
-        columns = {
-            name: torch.as_tensor(np.concatenate([getattr(d, name)[m] for d, m in zip(batch, trained, strict=True)]))
-            for name in ("logprobs", "advantages")
-        }
-        per_token = [np.full(int(m.sum()), d.weight) for d, m in zip(batch, trained, strict=True)]
-        weight = torch.as_tensor(np.concatenate(per_token), dtype=torch.float32, device=device)
-        picked = hidden[index]
+        self, batch: FlatBatch, loss: LossName, config: Mapping[str, float]
+    ) -> tuple[float, dict[str, float]]:
+        """Summed loss and summed metrics of one micro-batch; gradients are added to the masters.
+
+        The gradient of the hidden states is gathered chunk by chunk before the model's own backward pass: the
+        vocabulary exists for one chunk at a time, forward and backward, and nothing is computed twice.
+        """
+        reference = self._reference_for(config)
+        near = None if reference is None else _hidden(reference, batch, grad=False)
+        picked = _hidden(self._policy, batch)
         leaf = picked.detach().requires_grad_(True)
         total, sums = 0.0, dict[str, float]()
-        for part in torch.arange(len(target)).split(LOGIT_CHUNK):
-            logprobs = self._logprobs(leaf[part], target[part], batch[0].temperature)
-            old, advantage = (columns[name][part].to(device) for name in ("logprobs", "advantages"))
-            losses, metrics = policy_loss(loss, logprobs, old, advantage, torch.ones_like(old), config)
-            value = (losses * weight[part]).sum()
+        for part in self._chunks(len(batch.target)):
+            table = self._table(self._policy, leaf[part], batch.temperature)
+            reference_table = None
+            if reference is not None and near is not None:
+                with torch.no_grad():
+                    reference_table = self._table(reference, near[part], batch.temperature)
+            losses, metrics = token_losses(loss, table, batch, part, config, reference_table)
+            value = (losses * batch.weight[part]).sum()
             value.backward()
             total += float(value.detach())
-            for name, number in metrics.items():
-                worst = name.endswith("_max")
-                sums[name] = (
-                    max(sums.get(name, 0.0), float(number))
-                    if worst
-                    else (sums.get(name, 0.0) + float(number) * len(part))
-                )
+            _add(sums, {name: float(number) for name, number in metrics.items()}, len(part))
         picked.backward(leaf.grad)
         self._gather()
-        n = len(target)
-        return total, {k: v if k.endswith("_max") else v / n for k, v in sums.items()}, n
+        return total, sums
 
-    def _hidden(self, batch: Sequence[Datum]) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden states of the flat batch, the trained tokens, and the flat index that predicts each of them."""
-        device = self._policy.shape.device
-        prefix = shared_prefix(batch)
-        rows = [datum.tokens[prefix:] for datum in batch]
-        flat = np.concatenate([batch[0].tokens[:prefix], *rows])
-        positions = np.concatenate([np.arange(prefix), *(prefix + np.arange(len(row)) for row in rows)])
-        starts = prefix + np.cumsum([0, *(len(row) for row in rows[:-1])])
-        index, target = [], []
-        for datum, start in zip(batch, starts, strict=True):
-            place = np.flatnonzero(datum.mask)
-            before = place - 1
-            # The token before a row's first one is the prefix's last.
-            index.append(np.where(before < prefix, before, start + before - prefix))
-            target.append(datum.tokens[place])
-        layout = PackedRows.build(prefix, [len(row) for row in rows], device)
-        hidden = self._policy.hidden(torch.as_tensor(flat), torch.as_tensor(positions, device=device), layout)
-        return (
-            hidden,
-            torch.as_tensor(np.concatenate(target), device=device),
-            torch.as_tensor(np.concatenate(index), device=device),
-        )
+    def _reference_for(self, config: Mapping[str, float]) -> Policy | None:
+        if not config.get("kl_coef"):
+            return None
+        if self._reference is None:
+            raise ModelError("kl_coef is set, but there is no reference policy", fix="call keep_reference first")
+        return self._reference
 
-    def _logprobs(self, hidden: Tensor, target: Tensor, temperature: float) -> Tensor:
-        """Log-probability of each target under the tempered distribution, as the sampler reports it."""
-        logits = self._policy.logits(hidden)
+    def _table(self, policy: Policy, hidden: Tensor, temperature: float) -> Tensor:
+        """Log-probabilities of every next token under the tempered distribution, as the sampler reports them."""
+        logits = policy.logits(hidden)
         if temperature != 1.0:
             logits = logits / temperature
-        return -torch.nn.functional.cross_entropy(logits, target, reduction="none")
+        return torch.log_softmax(logits, dim=-1)
+
+    def _chunks(self, positions: int) -> tuple[Tensor, ...]:
+        """Trained positions in parts whose logits may exist at one time."""
+        vocabulary = int(self._policy.model.get_output_embeddings().weight.shape[0])
+        return torch.arange(positions).split(max(LOGITS_AT_ONCE // vocabulary, 1))
 
     @torch.no_grad()
     def _gather(self) -> None:
@@ -293,32 +294,51 @@ class LocalLearner:
             parameter.grad = None
 
 
-def shared_prefix(batch: Sequence[Datum]) -> int:
-    """Tokens that all sequences begin with, none of them trained, each row keeping at least one of its own."""
-    shortest = min(len(datum.tokens) for datum in batch) - 1
-    limit = min(shortest, *(int(np.argmax(datum.mask > 0)) for datum in batch)) if batch else 0
-    same = np.ones(limit, dtype=bool)
-    for datum in batch[1:]:
-        same &= datum.tokens[:limit] == batch[0].tokens[:limit]
-    shared = limit if same.all() else int(np.argmin(same))
-    return shared if shared >= MIN_SHARED and len(batch) > 1 else 0
+def token_losses(
+    loss: LossName,
+    table: Tensor,
+    batch: FlatBatch,
+    part: Tensor,
+    config: Mapping[str, float],
+    reference: Tensor | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of each token of a part with its penalties, and metrics.
 
-
-def micro_batches(data: Sequence[Datum], budget: int) -> Iterator[list[Datum]]:
-    """Cut a batch into parts that compute at most ``budget`` tokens (a longer sequence goes alone).
-
-    What a sequence shares with its part's first one counts once. A part has one sampling temperature.
+    Args:
+        loss, config: As in ``algorithms.losses.policy_loss``.
+        table: log π_θ of every next token, (part, vocabulary), with gradient.
+        batch, part: The micro-batch and which of its trained tokens these are.
+        reference: The same table of the reference, where there is one.
     """
-    part: list[Datum] = []
-    size = 0
-    for datum in data:
-        if not datum.mask.any():
-            continue
-        cost = len(datum.tokens) - (shared_prefix([part[0], datum]) if part else 0)
-        if part and (size + cost > budget or datum.temperature != part[0].temperature):
-            yield part
-            part, size, cost = [], 0, len(datum.tokens)
-        part.append(datum)
-        size += cost
-    if part:
-        yield part
+    target, old, advantages = (x[part] for x in (batch.target, batch.logprobs, batch.advantages))
+    logprobs, mask = _of(table, target), torch.ones_like(old)
+    losses, metrics = policy_loss(loss, logprobs, old, advantages, mask, config)
+    if loss == "cross_entropy":
+        return losses, metrics
+    with torch.set_grad_enabled(bool(config.get("entropy_coef"))):
+        undecided = entropy(table)
+    metrics["entropy"] = undecided.detach().mean()
+    if config.get("entropy_coef"):
+        losses = losses - config["entropy_coef"] * undecided
+    if reference is not None:
+        losses = losses + config["kl_coef"] * kl_penalty(logprobs, _of(reference, target), mask)
+        with torch.no_grad():
+            metrics["kl"] = kl_divergence(table, reference).mean()
+    return losses, metrics
+
+
+def _hidden(policy: Policy, batch: FlatBatch, *, grad: bool = True) -> Tensor:
+    """Hidden states that predict the trained tokens, (N, width)."""
+    with torch.set_grad_enabled(grad):
+        return policy.hidden(batch.tokens, batch.positions, batch.layout)[batch.index]
+
+
+def _of(table: Tensor, target: Tensor) -> Tensor:
+    return table.gather(1, target[:, None])[:, 0]
+
+
+def _add(sums: dict[str, float], metrics: Mapping[str, float], n: int) -> None:
+    """Add means over ``n`` tokens to sums; of maxima the largest is kept."""
+    for name, number in metrics.items():
+        worst = name.endswith("_max")
+        sums[name] = max(sums.get(name, 0.0), number) if worst else sums.get(name, 0.0) + number * n

@@ -18,7 +18,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from practicum.digests import digest_file, digest_folder
+from practicum.digests import digest, digest_file, digest_folder
+from practicum.engine.local.adapters import base_of, is_adapter, merged
 from practicum.engine.local.attention import NAME, register
 from practicum.errors import ModelError
 from practicum.files import write_folder, write_text
@@ -39,7 +40,7 @@ def cache_folder() -> Path:
 
 
 def find_model(name: str) -> Path:
-    """The folder of a model: a path to a Hugging Face folder, or ``smollm2-135m``.
+    """The folder of a model: a path to a Hugging Face folder or a LoRA adapter, or ``smollm2-135m``.
 
     Raises:
         ModelError: no such folder, or the carried model cannot be fetched or trusted.
@@ -47,20 +48,22 @@ def find_model(name: str) -> Path:
     if name == SMOLLM2:
         return _smollm2()
     folder = Path(name).expanduser()
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file() and not is_adapter(folder):
         raise ModelError(
             f"no model at {name!r}",
-            allowed=f"{SMOLLM2!r}, or a Hugging Face folder with config.json, tokenizer and safetensors",
+            allowed=f"{SMOLLM2!r}, a Hugging Face folder with config.json, tokenizer and safetensors, or an adapter's",
             fix="set model_name in the recipe to one of these; download hub models to a folder first",
         )
     return folder
 
 
 def model_digest(folder: Path) -> str:
-    """SHA-256 over a model folder's files; remembered beside them for the carried model."""
+    """SHA-256 over a model folder's files; remembered beside them for the carried model. An adapter's base is part."""
     stamp = folder.with_name(folder.name + ".digest")
     if stamp.is_file():
         return stamp.read_text().strip()
+    if is_adapter(folder):
+        return digest([digest_folder(folder), model_digest(find_model(base_of(folder)))])
     return digest_folder(folder)
 
 
@@ -73,14 +76,23 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """The folder's model in ``dtype`` on ``device``, with Practicum's attention, in evaluation mode."""
+    """The folder's model in ``dtype`` on ``device``, with Practicum's attention, in evaluation mode.
+
+    An adapter's folder gives its base model with the adapter merged into it: what is trained next starts from there.
+    """
     register()
     transformers_logging.disable_progress_bar()
+    adapter = is_adapter(folder)
+    source = find_model(base_of(folder)) if adapter else folder
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=NAME)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch.float32 if adapter else dtype, attn_implementation=NAME
+        )
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot load the model: {error}", where=str(folder)) from error
-    torch.nn.Module.to(model, device)
+        raise ModelError(f"cannot load the model: {error}", where=str(source)) from error
+    if adapter:
+        model = merged(model, folder)
+    torch.nn.Module.to(model, device=device, dtype=dtype)
     return model.eval()
 
 

@@ -1,5 +1,6 @@
 """One set of weights, shared by the sampler and the learner, and the two calls both are made of."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 
 from practicum.engine.local.attention import Layout
 from practicum.engine.local.cache import Shape
+from practicum.engine.local.linear import pack_linear_layers
 from practicum.engine.local.memory import keep_freed_memory
 from practicum.engine.local.models import load_tokenizer, load_weights
 
@@ -22,7 +24,10 @@ class Policy:
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
         self.model, self.tokenizer, self.folder = model, tokenizer, folder
+        pack_linear_layers(model)
         self.version = 0
+        self.lock = threading.RLock()
+        """Held while tokens are sampled and while weights are replaced: never both at once."""
         config = model.config.get_text_config()
         heads = config.num_attention_heads
         self.shape = Shape(

@@ -75,6 +75,8 @@ class LocalSampler:
         self._stepping = False
         self._evicted: set[str] = set()
         self._stale = False
+        self._cached_version = policy.version
+        """Version of the weights that the cached keys and values were computed with."""
         self.tokens_sampled = 0
         self.tokens_fed = 0
 
@@ -200,6 +202,14 @@ class LocalSampler:
     @torch.no_grad()
     def _step(self, batch: list[_Request]) -> list[tuple[_Request, Sample]]:
         """One forward pass: prompts not yet in the cache first, else one token for every request."""
+        with self._policy.lock:
+            if self._policy.version != self._cached_version:
+                self._lanes.clear()
+                self._rows.clear()
+                self._cached_version = self._policy.version
+            return self._advance(batch)
+
+    def _advance(self, batch: list[_Request]) -> list[tuple[_Request, Sample]]:
         pending = {request.session: self._pending(request) for request in batch}
         waiting = [request for request in batch if request.session not in self._rows]
         if waiting:

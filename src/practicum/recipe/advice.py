@@ -1,0 +1,50 @@
+"""What experience says about single settings: where to start, and which symptom in the metrics asks for which change.
+
+One change at a time; observe 25 to 50 steps; most failures show within 30.
+"""
+
+ADVICE: dict[str, tuple[str, ...]] = {
+    "global_batch_size": (
+        "Sparse rewards want a larger batch, a lower learning rate or more steps.",
+        "Groups all equal (analysis/zero_adv_groups high): raise it, and lower group_size from 8 to 4.",
+    ),
+    "group_size": ("Train reward flat and groups all equal (analysis/zero_adv_groups high): 8 → 4, raise the batch.",),
+    "max_steps": ("Observe 25 to 50 steps before the next change; most failures show within 30.",),
+    "loss_fn": (
+        "Start with ppo at (0.8, 1.2).",
+        "cispo tends to collapse between steps 40 and 80: if reward falls to about 0 there, change to ppo.",
+    ),
+    "clip_low_threshold": (
+        "With cispo's lower bound at 1 a bad action's probability goes on falling freely; only the upper restrains.",
+    ),
+    "max_steps_off_policy": (
+        "3 hides latency, 1 where rollouts are fast, 0 when diagnosing a collapse.",
+        "Reward collapses to about 0 after step 40 to 80: 0 first.",
+    ),
+    "temperature": ("1 for training: the policy that is improved is then the one that is sampled.",),
+    "sampling_max_tokens": ("More than 5% of rollouts at the cap (rollout/tokens/at_cap_frac): raise it.",),
+    "max_turns": (
+        "ceil(1.5 × turns of a walkthrough).",
+        "10% or more at max_turns with no final answer (rollout/tokens/max_turns_frac): raise it.",
+        "High pass@1 with low completion: raise it.",
+    ),
+    "max_sequence_length": ("At least max_turns × (sampling_max_tokens + tool output) + prompt.",),
+    "lora_rank": (
+        "Sparse rewards want a lower rank or a lower rate; all else healthy and reward stalls: rank 64, alpha 128.",
+    ),
+    "lora_alpha": ("The effective step is learning_rate × lora_alpha / lora_rank: change one, look at all three.",),
+    "learning_rate": (
+        "The effective step of an adapter is learning_rate × lora_alpha / lora_rank.",
+        "Sparse rewards want a lower rate, a larger batch or more steps.",
+    ),
+    "grad_clip_norm": ("Gradient norm spikes with a collapse: 0.5. Pinned at the clip with flat reward: 2.0.",),
+    "rollout_max_retries": (
+        "More than 1% of rollouts failing for good is an environment fault, not a matter of retries.",
+    ),
+    "reward": (
+        "Reward flat from step 0: align the output format with what the reward parses.",
+        "rollout/reward/valid_mean below mean while stalling: denser reward, or another difficulty mix.",
+        "Train reward up and val/reward/mean flat: the reward is being hacked; tighten its parser.",
+    ),
+}
+"""Setting → advice, each a sentence or two that names the metric it goes by."""

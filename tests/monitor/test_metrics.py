@@ -1,5 +1,7 @@
+import itertools
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from practicum.monitor.metrics import METRICS, describe, evaluation_metrics, step_metrics
-from practicum.trajectory import EnvironmentRef, Group, ToolCall, Trajectory, Turn
+from practicum.trajectory import EnvironmentRef, Group, ToolCall, Trajectory, Transition, Turn
 
 REF = EnvironmentRef("desk", "1.0.0", "ab")
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
@@ -70,9 +72,9 @@ def step(groups=BATCH, advantages=ADVANTAGES, **changes):
     values = {
         "step": 7,
         "epoch": 2,
-        "version": 4,
+        "age": lambda version: 4 - version,
         "planned": 6,
-        "learner": {"loss": 0.5, "approx_kl": 0.01, "grad_norm": 1.5},
+        "learner": {"loss": 0.5, "sampler_kl": 0.01, "grad_norm": 1.5},
         "timings": {"step": 12.0, "rollout": 8.0},
     }
     return step_metrics(groups, advantages, **{**values, **changes})
@@ -100,7 +102,7 @@ def test_training_counts_speak_of_the_groups_with_signal():
         "staleness_mean": 1,
         "staleness_max": 1,
         "loss": 0.5,
-        "kl": 0.01,
+        "sampler_kl": 0.01,
         "grad_norm": 1.5,
     }
 
@@ -317,3 +319,24 @@ def test_names_are_used_where_they_are_defined():
     full = re.findall(r'"((?:training|rollout|analysis|timing_s)/[\w/]+)"', source)
     assert len(full) > 20
     assert [name for name in full if describe(name) is None and not any(m.startswith(name) for m in METRICS)] == []
+
+
+def test_states_are_counted_by_the_environments_own_digests() -> None:
+    def walk(id: str, *states: str):
+        moves = itertools.pairwise(states)
+        steps = tuple(Transition(n, a, "go", {}, "", False, b, 0.0) for n, (a, b) in enumerate(moves))
+        return replace(trajectory(id, "a", 1.0), transitions=steps)
+
+    metrics = step([group("a", walk("a1", "s0", "s1", "s0"), walk("a2", "s0", "s2", "s3"), trajectory("a3", "a", 0.0))])
+
+    assert metrics["rollout/state_visits"] == pytest.approx((2 + 3) / 2)
+    assert metrics["rollout/state_coverage"] == pytest.approx(4 / 5)
+
+
+def test_without_transitions_no_states_are_claimed() -> None:
+    assert not {name for name in step() if "state_" in name}
+
+
+def test_rollouts_thrown_away_as_too_old_are_counted() -> None:
+    assert step()["rollout/discarded_stale"] == 0.0
+    assert step(discarded_stale=5)["rollout/discarded_stale"] == 5.0

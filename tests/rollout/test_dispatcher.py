@@ -5,6 +5,7 @@ import json
 import math
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -111,9 +112,10 @@ def test_episodes_become_judged_trajectories_in_the_order_of_the_requests(dispat
 def test_with_the_real_sampler_the_same_requests_give_the_same_trajectories(tiny_sampler, pythonic, in_process):
     desk = SupportDesk(4)
     wanted = [RolloutRequest(f"r{i}", "g", desk.tasks("train")[i % 3], seed=i) for i in range(6)]
+    threads = ThreadPoolExecutor(4)
 
     def collect():
-        agent = BuiltinAgent(lambda: SupportDesk(4), in_process=in_process)
+        agent = BuiltinAgent(lambda: SupportDesk(4), aside=None if in_process else threads)
         params = SamplingParams(max_tokens=6)
         dispatcher = Dispatcher(tiny_sampler, pythonic, params, agent, desk.ref, reward)
         tiny_sampler.weights_changed()

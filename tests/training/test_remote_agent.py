@@ -105,9 +105,10 @@ def train(commands: Any) -> Any:
     return run
 
 
-def test_an_openai_agent_is_trained_on_its_own_rewards(commands: Any, train: Any) -> None:
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_an_openai_agent_is_trained_on_its_own_rewards(commands: Any, train: Any, ahead: int) -> None:
     with agent_server() as url:
-        done = train(url)
+        done = train(url, f"max_steps_off_policy={ahead}")
 
     assert done.code == 0, done.err
     run = commands.folder / "runs/a"
@@ -123,10 +124,10 @@ def test_an_openai_agent_is_trained_on_its_own_rewards(commands: Any, train: Any
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [line["metrics"] for line in lines if line["phase"] == "rl"]
     assert [step["training/datums_per_trajectory"] for step in steps] == [1.0, 1.0]
+    assert [step["training/staleness_max"] for step in steps] == [0.0, float(ahead)]
     # On exact tokens sampler and learner agree; in another rounding of the same sums, not exactly.
-    assert all(step["training/logprob_diff"] < 1e-4 for step in steps), [
-        step["training/logprob_diff"] for step in steps
-    ]
+    fresh = [step["training/logprob_diff"] for step in steps if not step["training/staleness_max"]]
+    assert max(fresh) < 1e-4
     assert commands("verify", "runs/a").code == 0
 
 

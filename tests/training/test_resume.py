@@ -10,30 +10,8 @@ from typing import Any
 
 import pytest
 
+from kills import AFTER_CALLS, KILL, killed_at
 from practicum.store import read_trajectories
-
-KILL = "import os, signal; kill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
-
-AFTER_CALLS = """
-from {module} import {owner} as owner
-original, count = owner.{name}, 0
-def counted(*args, **kwargs):
-    global count
-    count += 1
-    if count == {n} and {before}:
-        kill()
-    result = original(*args, **kwargs)
-    if count == {n}:
-        kill()
-    return result
-owner.{name} = counted
-"""
-
-
-def killed_at(module: str, owner: str, name: str, n: int, *, before: bool = False) -> str:
-    """Python that makes its process kill -9 itself at the n-th call, just before it or just after it."""
-    return KILL + AFTER_CALLS.format(module=module, owner=owner, name=name, n=n, before=before)
-
 
 SAMPLER = ("practicum.engine.local.sampler", "LocalSampler", "_step")
 LEARNER = "practicum.engine.local.learner"
@@ -94,6 +72,25 @@ def test_killed_at_every_stage_it_still_comes_to_the_same_model_and_trajectories
     assert [line["step"] for line in lines if line["phase"] == "foothold"] == [1, 2]
     leftovers = [path for path in (runs / "torn").rglob(".*") if path.suffix in (".part", ".old")]
     assert leftovers == []
+
+
+def test_a_killed_run_with_penalties_goes_on_from_the_same_reference(commands: Any, outcome: Any) -> None:
+    recipe = ("desk.yaml", "warmstart_demonstrations=4", "warmstart_epochs=1", "kl_coef=0.5", "entropy_coef=0.01")
+    assert commands("train", *recipe, "--run", "whole").code == 0
+    # The foothold has one update and each step two: this is in the third step, two checkpoints after the first.
+    late = killed_at(LEARNER, "LocalLearner", "forward_backward", 6)
+
+    assert commands("train", *recipe, "--run", "torn", first=late).code == -signal.SIGKILL
+    assert commands("resume", "runs/torn").code == 0
+
+    runs = commands.folder / "runs"
+    assert outcome(runs / "torn") == outcome(runs / "whole")
+    assert [path.name[-1] for path in sorted((runs / "torn/checkpoints").iterdir())] == ["0", "2", "3"]
+    lines = [json.loads(line) for line in (runs / "torn" / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["metrics"] for line in lines if line["phase"] == "rl"]
+    trained = [step for step in steps if step["training/num_groups"]]
+    assert trained, "no step of the test had anything to train on"
+    assert all(step["training/kl"] >= 0 and step["training/entropy"] > 0 for step in trained)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(commands: Any, outcome: Any) -> None:

@@ -9,16 +9,8 @@ import pytest
 from practicum.algorithms.sequences import training_sequences
 from practicum.recipe import Recipe, build_recipe
 from practicum.tasks import Task, TaskSet
-from practicum.training.trainer import (
-    batch_of,
-    group_advantages,
-    has_signal,
-    learning_rate,
-    split_evenly,
-    total_steps,
-    training_data,
-    validation_tasks,
-)
+from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
+from practicum.training.trainer import group_advantages, has_signal, split_evenly, training_data
 from practicum.trajectory import EnvironmentRef, Group, Trajectory, Turn
 
 

@@ -1,9 +1,7 @@
 """From what happened in a step to numbers with names. Pure functions; ``monitor.names`` defines the names.
 
 A metric that cannot be known is absent, never filled with zero: no tool was called, so there is no share of
-failed calls; ``rollout/state_visits`` and ``rollout/state_coverage`` need the environment's own state
-digests, which a trajectory does not carry (its tool calls alone would count repeated questions as new
-states), so they are not computed here.
+failed calls; an agent that plays elsewhere logs no transitions, so there are no states to count.
 """
 
 from collections import Counter
@@ -19,8 +17,6 @@ __all__ = ["METRICS", "describe", "evaluation_metrics", "step_metrics"]
 
 Metrics = dict[str, float]
 UNDECLARED = "undeclared"
-LEARNER_NAMES = {"approx_kl": "kl", "approx_kl_k1": "kl_k1"}
-"""What the losses call a number → its name under ``training/``."""
 
 
 def step_metrics(
@@ -29,10 +25,11 @@ def step_metrics(
     *,
     step: int,
     epoch: float,
-    version: int,
+    age: Callable[[int], int],
     planned: int,
     learner: Mapping[str, float],
     timings: Mapping[str, float],
+    discarded_stale: int = 0,
 ) -> Metrics:
     """All metrics of one training step.
 
@@ -41,10 +38,11 @@ def step_metrics(
         advantages: Trajectory id → its advantage, or one per turn; failed rollouts have none.
         step: Number of this step, from 1.
         epoch: Passes over the training set.
-        version: Policy version that the gradient was computed on.
+        age: Policy version of a token → its staleness in this step.
         planned: Rollouts that were asked for.
         learner: Numbers of the gradient step (keys of ``names.LEARNER``, without prefix).
         timings: Seconds (keys of ``names.TIMINGS``, without prefix).
+        discarded_stale: Rollouts thrown away as too old since the step before.
 
     Raises:
         ValueError: a learner number or a timing that has no definition.
@@ -54,8 +52,9 @@ def step_metrics(
     return {
         "training/epoch": float(epoch),
         "training/global_step": float(step),
-        **_training(valid, advantages, version),
-        **_named("training", {LEARNER_NAMES.get(key, key): value for key, value in learner.items()}, LEARNER),
+        **_training(valid, advantages, age),
+        "rollout/discarded_stale": float(discarded_stale),
+        **_named("training", learner, LEARNER),
         **_named("timing_s", timings, TIMINGS),
         **_latencies(finished),
         **_measured("rollout", groups, finished),
@@ -63,6 +62,7 @@ def step_metrics(
         **_components("rollout", finished),
         **_advantages(advantages),
         **_conduct(groups, finished, planned),
+        **_states(finished),
         **_analysis(groups, valid, finished, planned),
     }
 
@@ -117,14 +117,14 @@ def _rewards(trajectories: Iterable[Trajectory]) -> list[float]:
     return [t.reward for t in trajectories if t.rewards]
 
 
-def _training(valid: Sequence[Group], advantages: Mapping[str, Sequence[float]], version: int) -> Metrics:
+def _training(valid: Sequence[Group], advantages: Mapping[str, Sequence[float]], age: Callable[[int], int]) -> Metrics:
     trained = [t for group in valid for t in group.trajectories if t.id in advantages]
     counts = {"training/num_groups": float(len(valid)), "training/num_trajectories": float(len(trained))}
     if not trained:
         return counts
     datums = sum(_sequences(t) for t in trained)
     actions, observed = (sum(t.n_action_tokens for t in trained), sum(t.n_context_tokens for t in trained))
-    staleness = [version - t.oldest_version for t in trained if t.n_action_tokens]
+    staleness = [age(t.oldest_version) for t in trained if t.n_action_tokens]
     return {
         **counts,
         "training/total_tokens": float(actions + observed),
@@ -197,6 +197,20 @@ def _logprobs(prefix: str, finished: Sequence[Trajectory], n_groups: int) -> Met
 
 def _all_logprobs(finished: Iterable[Trajectory]) -> list[float]:
     return [logprob for t in finished for turn in t.turns for logprob in turn.logprobs]
+
+
+def _states(finished: Iterable[Trajectory]) -> Metrics:
+    """States by the environment's own digests: those before an episode's first call and after each."""
+    visited = [
+        {t.transitions[0].state, *(step.next_state for step in t.transitions)} for t in finished if t.transitions
+    ]
+    visits = sum(map(len, visited))
+    if not visits:
+        return {}
+    return {
+        "rollout/state_visits": visits / len(visited),
+        "rollout/state_coverage": len(set().union(*visited)) / visits,
+    }
 
 
 def _components(prefix: str, finished: Iterable[Trajectory]) -> Metrics:

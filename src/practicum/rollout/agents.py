@@ -1,16 +1,23 @@
 """The built-in agent: the plain tool loop, in this process."""
 
+import asyncio
+import contextvars
+import inspect
 import json
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from practicum.environment import Environment
+from practicum.environment.calling import ToolResult
 from practicum.environment.fixtures import thawed
 from practicum.rollout.session import Session
 from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, ToolCall, Transition, text_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,25 +66,31 @@ class BuiltinAgent:
     Args:
         make_environment: Makes a fresh environment; each episode has its own.
         max_turns: None for the environment's own bound.
+        aside: Threads for tools that are not ``async def``, so that a slow one keeps no other rollout waiting. None:
+            they run where they are called, and the sampler advances all rollouts in lock step.
     """
 
     make_environment: Callable[[], Environment]
     max_turns: int | None = None
-    in_process: bool = True
+    aside: Executor | None = None
+
+    @property
+    def in_process(self) -> bool:
+        """See ``Agent``."""
+        return self.aside is None
 
     async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> Episode:
         """See ``Agent``. The environment is closed however the episode ends."""
         environment = self.make_environment()
-        calls: list[ToolCall] = []
+        player = _Player(session, environment, self.aside)
         try:
-            environment.reset(task, seed)
-            turns = self.max_turns or environment.max_turns
-            ending = await _loop(session, environment, opening(environment, task), turns, calls)
+            await player.called(environment.reset, task, seed)
+            ending = await player.play(opening(environment, task), self.max_turns or environment.max_turns)
             state = thawed(dict(environment.final_state()))
-            episode = Episode(ending, tuple(calls), state, transitions=environment.transitions)
+            episode = Episode(ending, tuple(player.calls), state, transitions=environment.transitions)
         except BaseException as failure:
-            keep(Episode("error", tuple(calls), transitions=environment.transitions))
-            environment.close(after=failure)
+            keep(Episode("error", tuple(player.calls), transitions=environment.transitions))
+            player.close(failure)
             raise
         keep(replace(episode, ending="error"))
         environment.close()
@@ -91,32 +104,69 @@ def opening(environment: Environment, task: Task) -> list[Message]:
     return [*first, {"role": "user", "content": task.prompt}]
 
 
-async def _loop(
-    session: Session, environment: Environment, messages: list[Message], max_turns: int, calls: list[ToolCall]
-) -> Ending:
-    tools = environment.schemas()
-    for turn in range(max_turns):
-        result = await session.chat(messages, tools)
-        messages = [*messages, result.message]
-        if result.finish_reason == "length":
-            return "length"
-        if result.finish_reason == "stop":
-            reply = environment.answered(text_of(result.message))
-            if reply is None:
-                return "final"
-            messages.append({"role": "user", "content": reply})
-            tools = environment.schemas()  # a scripted user may bring tools along
-            continue
-        for asked in result.message["tool_calls"]:
-            call = await _executed(environment, asked, turn)
-            calls.append(call)
-            messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": call.result})
-    return "max_turns"
+@dataclass
+class _Player:
+    """The tool loop of one episode."""
 
+    session: Session
+    environment: Environment
+    aside: Executor | None
+    calls: list[ToolCall] = field(default_factory=list)
+    running: "asyncio.Future[Any] | None" = None
+    """What runs in another thread."""
 
-async def _executed(environment: Environment, asked: Mapping[str, Any], turn: int) -> ToolCall:
-    name = asked["function"]["name"]
-    arguments = json.loads(asked["function"]["arguments"])
-    began = time.perf_counter()
-    result = await environment.acall(name, arguments)
-    return ToolCall(asked["id"], name, arguments, result.text, result.is_error, turn, time.perf_counter() - began)
+    async def play(self, messages: list[Message], max_turns: int) -> Ending:
+        environment = self.environment
+        tools = environment.schemas()
+        for turn in range(max_turns):
+            result = await self.session.chat(messages, tools)
+            messages = [*messages, result.message]
+            if result.finish_reason == "length":
+                return "length"
+            if result.finish_reason == "stop":
+                reply = environment.answered(text_of(result.message))
+                if reply is None:
+                    return "final"
+                messages.append({"role": "user", "content": reply})
+                tools = environment.schemas()  # a scripted user may bring tools along
+                continue
+            for asked in result.message["tool_calls"]:
+                call = await self._executed(asked, turn)
+                self.calls.append(call)
+                messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": call.result})
+        return "max_turns"
+
+    async def called(self, function: Callable[..., T], *args: Any) -> T:
+        """Call what is not async: here, or where there are threads for it, in one of them."""
+        if self.aside is None:
+            return function(*args)
+        context = contextvars.copy_context()
+        self.running = asyncio.get_running_loop().run_in_executor(self.aside, context.run, function, *args)
+        result: T = await asyncio.shield(self.running)
+        return result
+
+    def close(self, failure: BaseException) -> None:
+        """End the episode; where a thread is still in one of its tools, as soon as that comes back."""
+        if self.running is None or self.running.done():
+            self.environment.close(after=failure)
+            return
+
+        def later(ended: "asyncio.Future[Any]") -> None:
+            ended.exception()  # nobody waits for it any more
+            self.environment.close(after=failure)
+
+        self.running.add_done_callback(later)
+
+    async def _executed(self, asked: Mapping[str, Any], turn: int) -> ToolCall:
+        name = asked["function"]["name"]
+        arguments = json.loads(asked["function"]["arguments"])
+        began = time.perf_counter()
+        result = await self._result(name, arguments)
+        return ToolCall(asked["id"], name, arguments, result.text, result.is_error, turn, time.perf_counter() - began)
+
+    async def _result(self, name: str, arguments: Any) -> ToolResult:
+        tool = self.environment.tool_specs().get(name)
+        function = tool and (tool.function or getattr(self.environment, name, None))
+        if self.aside is None or tool is None or inspect.iscoroutinefunction(function):
+            return await self.environment.acall(name, arguments)
+        return await self.called(self.environment.call, name, arguments)

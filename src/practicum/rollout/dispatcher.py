@@ -74,19 +74,23 @@ class Dispatcher:
         """Trajectories in the order of the requests; failed ones have ``ending == "error"``."""
         places = asyncio.Semaphore(self.limits.concurrency)
 
-        async def one(request: RolloutRequest) -> Trajectory:
+        async def placed(request: RolloutRequest) -> Trajectory:
             async with places:
-                trajectory = await self._with_retries(request)
-            self.on_done(trajectory)
-            return trajectory
+                return await self.one(request)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(request)) for request in requests]
+                tasks = [group.create_task(placed(request)) for request in requests]
         except ExceptionGroup as failures:
             # The others were cancelled; the first failure says what to mend.
             raise failures.exceptions[0] from None
         return [task.result() for task in tasks]
+
+    async def one(self, request: RolloutRequest) -> Trajectory:
+        """One trajectory, however many others are under way."""
+        trajectory = await self._with_retries(request)
+        self.on_done(trajectory)
+        return trajectory
 
     async def _with_retries(self, request: RolloutRequest) -> Trajectory:
         for attempt in range(self.limits.retries + 1):

@@ -214,7 +214,8 @@ class Session:
         message: Message = {"role": "assistant", "content": parsed.content}
         if parsed.reasoning_content:
             message["reasoning_content"] = parsed.reasoning_content
-        calls = [call for call in parsed.tool_calls if call.status == ToolCallParseStatus.OK]
+        # A name may be anything that was JSON in the sampled text; only a text names a tool.
+        calls = [c for c in parsed.tool_calls if c.status == ToolCallParseStatus.OK and isinstance(c.name, str)]
         if calls:
             message["tool_calls"] = [self._call(call, number) for number, call in enumerate(calls)]
             return message, "tool_calls"

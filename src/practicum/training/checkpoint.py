@@ -1,22 +1,37 @@
 """Checkpoints: what a run needs to go on at step k + 1 as if it had never stopped.
 
 Every random number of step k is derived from the recipe's seed and k, so weights, moments and the step's number
-are the whole state. A checkpoint is written beside its place and renamed into it; its files' digests stand in it
-last. One that does not match its digests is passed over for the one before, with a message.
+are the whole state of synchronous training. Where sampling runs ahead, the groups that are ready and not yet trained
+on are part of it (``OpenGroups``); rollouts under way are begun anew. A checkpoint is written beside its place and
+renamed into it; its files' digests stand in it last. One that does not match its digests is passed over for the one
+before, with a message.
 """
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from practicum.digests import digest_file
 from practicum.engine.protocol import Learner
+from practicum.errors import RunError
 from practicum.files import write_folder
+from practicum.store import read_trajectories, write_trajectories
+from practicum.trajectory import Trajectory
 
 STATE = "state.json"
+OPEN_STATE, OPEN_TABLE = "open.json", "open.parquet"
 KEPT = 2
+
+
+@dataclass(frozen=True)
+class OpenGroups:
+    """What was collected ahead of training: ``GroupBuffer.state()`` and the ready groups' trajectories."""
+
+    state: Mapping[str, Any]
+    trajectories: Sequence[Trajectory]
 
 
 @dataclass(frozen=True)
@@ -32,18 +47,32 @@ class Checkpoint:
         return digest_file(self.folder / STATE)
 
 
-def save_checkpoint(run_folder: Path, step: int, learner: Learner) -> Checkpoint:
-    """Write the checkpoint of a finished step and drop all but the newest ``KEPT``."""
+def save_checkpoint(
+    run_folder: Path, step: int, learner: Learner, open_groups: OpenGroups | None = None, *, keep_first: bool = False
+) -> Checkpoint:
+    """Write the checkpoint of a finished step and drop all but the newest ``KEPT``.
+
+    Args:
+        run_folder: The run.
+        step: The finished step; 0 is the start of reinforcement.
+        learner: What is saved.
+        open_groups: What was collected ahead of training, where anything was.
+        keep_first: Keep that of step 0 too, which the reference policy of ``kl_coef`` is read from.
+    """
 
     def fill(target: Path) -> None:
         learner.save(target)
+        if open_groups is not None:
+            (target / OPEN_STATE).write_text(json.dumps(open_groups.state) + "\n")
+            write_trajectories(target / OPEN_TABLE, open_groups.trajectories)
         files = {path.name: digest_file(path) for path in sorted(target.iterdir())}
         (target / STATE).write_text(json.dumps({"step": step, "files": files}) + "\n")
 
     folder = run_folder / "checkpoints" / f"step-{step:06d}"
     write_folder(folder, fill)
     for old in _folders(run_folder)[:-KEPT]:
-        shutil.rmtree(old)
+        if not (keep_first and _step(old) == 0):
+            shutil.rmtree(old)
     return Checkpoint(step, folder)
 
 
@@ -55,6 +84,32 @@ def latest_checkpoint(run_folder: Path, message: Callable[[str], None]) -> Check
             return Checkpoint(_step(folder), folder)
         message(f"checkpoint {folder.name} is damaged ({problem}): going back to the one before it")
     return None
+
+
+def read_open_groups(run_folder: Path, step: int) -> OpenGroups | None:
+    """What the checkpoint of a step (already found whole) holds of groups ahead of training."""
+    folder = run_folder / "checkpoints" / f"step-{step:06d}"
+    if not (folder / OPEN_STATE).exists():
+        return None
+    state = json.loads((folder / OPEN_STATE).read_text())
+    return OpenGroups(state, read_trajectories(folder / OPEN_TABLE))
+
+
+def first_checkpoint(run_folder: Path) -> Checkpoint:
+    """That of step 0, where reinforcement started from.
+
+    Raises:
+        RunError: it is gone or damaged.
+    """
+    checkpoint = Checkpoint(0, run_folder / "checkpoints" / "step-000000")
+    problem = _problem(checkpoint.folder)
+    if problem is not None:
+        raise RunError(
+            f"the checkpoint that reinforcement started from, which kl_coef measures from, is damaged ({problem})",
+            where=str(checkpoint.folder),
+            fix="put it back from a copy, or start a new run with --run NAME",
+        )
+    return checkpoint
 
 
 def newest_step(run_folder: Path) -> int:

@@ -28,14 +28,14 @@ def run_control(pipeline: Pipeline) -> None:
     if all((run.folder / "evaluations" / f"control-{mode}.json").exists() for mode in pipeline.modes):
         return
     budget = supervised_and_reinforced_seconds(run.folder)
-    with build(recipe) as bench, console.status("control: playing the oracle's demonstrations") as status:
-        _, data, held_out = supervision(bench)
+    with build(recipe) as bench, console.status("control: gathering demonstrations") as status:
+        taught = supervision(bench, run)
         began = last = time.monotonic()
         losses: list[float] = []
         passes = imitate(
             bench.learner,
-            data,
-            held_out,
+            taught.data,
+            taught.held_out,
             epochs=MOST_PASSES,
             batch_size=recipe.warmstart_batch_size,
             learning_rate=recipe.warmstart_learning_rate,

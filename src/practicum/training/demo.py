@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ from rich.text import Text
 
 from practicum.errors import PracticumError, RunError
 from practicum.evaluation.evaluator import Evaluation, read_evaluation
-from practicum.ledger.versions import enter_version
+from practicum.evaluation.gates import require_baseline, require_foothold
+from practicum.ledger.versions import RUNS, compare_version, enter_version
 from practicum.recipe import Recipe
 from practicum.training.checkpoint import newest_step
 from practicum.training.control import run_control
+from practicum.training.gate import Passed, require_certificate
 from practicum.training.pipeline import Pipeline
 from practicum.training.run import Run, default_folder, named_folder, require_run
 from practicum.training.summary import print_evaluations, print_examples, print_next, program
 from practicum.training.workbench import Workbench, build
 
-LABELS = ("base", "foothold", "trained", "control")
+LABELS = ("base", "foothold", "trained", "control", "reference")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
@@ -34,11 +36,21 @@ def run_demo(recipe: Recipe, console: Console, *, name: str, control: bool) -> N
         _carry_out(pipeline, whole=True, control=control)
 
 
-def train_run(recipe: Recipe, console: Console, *, name: str) -> None:
+def train_run(
+    recipe: Recipe, console: Console, *, name: str, command: str = "practicum check", without_gate: str | None = None
+) -> None:
     """Foothold, reinforcement, evaluation, report; in a new run folder, or in one with a baseline or foothold.
 
+    Args:
+        recipe: What is trained.
+        console: Where progress is shown.
+        name: Of the run, or its folder.
+        command: The check that certifies this environment, named where there is no certificate.
+        without_gate: A reason to train without a certificate.
+
     Raises:
-        RunError: the folder holds a run that has begun reinforcement, or one with another recipe.
+        RunError: the folder holds a run that has begun reinforcement, or one with another recipe; or there is no
+            valid certificate of the environment and no reason to do without.
     """
     folder = named_folder(name)
     step = newest_step(folder)
@@ -47,7 +59,14 @@ def train_run(recipe: Recipe, console: Console, *, name: str) -> None:
             f"{folder} already holds a run, now at step {step}",
             fix=f"continue it with: practicum resume {folder}; or give the new run another name with --run NAME",
         )
-    with open_pipeline(folder, console, recipe) as pipeline:
+
+    def gate(bench: Workbench) -> Passed:
+        passed = require_certificate([folder.parent, RUNS], bench.target, command=command, without_gate=without_gate)
+        if passed.certificate is not None:
+            require_baseline(evaluations_of(folder), folder)
+        return passed
+
+    with open_pipeline(folder, console, recipe, gate=gate) as pipeline:
         _carry_out(pipeline, whole=False, control=False)
 
 
@@ -66,14 +85,44 @@ def evaluate_run(folder: Path, console: Console) -> None:
     if not (folder / "checkpoints").exists():
         raise RunError(f"{folder} has no checkpoint to evaluate", fix=f"practicum resume {folder}")
     with open_pipeline(folder, console) as pipeline:
+        if not any(each.label == "base" for each in evaluations_of(folder)):
+            pipeline.evaluate("base")
         pipeline.evaluate("trained" if pipeline.foothold() else "foothold")
+        pipeline.evaluate_reference()
         print_evaluations(evaluations_of(folder), console)
+        pipeline.conclude()
         console.print(f"on record in {folder}; page: {pipeline.report()}", markup=False)
+
+
+def baseline_run(recipe: Recipe, console: Console, *, name: str, given: str) -> None:
+    """Base and reference model on the test split, on record; refuses to call a base that never succeeds a start.
+
+    Args:
+        given: The recipe as the user named it, for the advice.
+
+    Raises:
+        RunError: the base model has no success.
+    """
+    folder = named_folder(name)
+    with open_pipeline(folder, console, recipe) as pipeline:
+        evaluations = pipeline.evaluate("base")
+        pipeline.evaluate_reference()
+        print_evaluations(evaluations_of(folder), console)
+        console.print(
+            f"on record in {folder}; the same recipe with --run {folder} goes on from here",
+            markup=False,
+            soft_wrap=True,
+        )
+        require_foothold(evaluations, run=str(folder), recipe=f"{given} --run {folder}")
 
 
 @contextmanager
 def open_pipeline(
-    folder: Path, console: Console, recipe: Recipe | None = None, begun_as: Mapping[str, Any] | None = None
+    folder: Path,
+    console: Console,
+    recipe: Recipe | None = None,
+    begun_as: Mapping[str, Any] | None = None,
+    gate: Callable[[Workbench], Passed] | None = None,
 ) -> Iterator[Pipeline]:
     """A pipeline in a run folder: a new run, or one begun before.
 
@@ -84,9 +133,10 @@ def open_pipeline(
         console: Where progress is shown.
         recipe: Of a new run; where a run is there, it must have been begun with the same. None: that run's own.
         begun_as: Recorded with a new run.
+        gate: Says why training may begin, or refuses; what it says is recorded.
 
     Raises:
-        RunError: the folder holds a run with another recipe, or the disk is full.
+        RunError: the folder holds a run with another recipe, or the disk is full; or what ``gate`` raises.
     """
     began = time.monotonic()
     try:
@@ -96,12 +146,18 @@ def open_pipeline(
                 run = stack.enter_context(Run.reopen(folder, began))
                 recipe = _same(run, recipe or run.recipe)
             bench = stack.enter_context(_built(recipe, console))
-            enter_version(folder.parent, bench.target.make())
+            environment = bench.target.make()
+            compare_version(folder.parent, environment)
+            passed = gate(bench) if gate is not None else None
+            enter_version(folder.parent, environment)
             if run is None:
                 run = stack.enter_context(Run.create(folder, recipe, began))
             for note in run.describe(bench, begun_as or {}):
                 console.print(f"{note}: the run goes on, but not bit for bit as before", style="yellow", markup=False)
-            yield Pipeline(run, bench, console)
+            pipeline = Pipeline(run, bench, console)
+            if passed is not None:
+                pipeline.record(passed)
+            yield pipeline
     except KeyboardInterrupt:
         console.print()
         if (folder / "recipe.yaml").exists():
@@ -150,6 +206,7 @@ def _carry_out(pipeline: Pipeline, *, whole: bool, control: bool) -> None:
         console.rule("control: the same minutes of supervised steps instead")
         run_control(pipeline)
     print_evaluations(evaluations_of(run.folder), console)
+    pipeline.conclude()
     print_examples(run.folder, console)
     print_next(run.folder, pipeline.finish(), console)
     console.print(f"[bold]{run.seconds / 60:.1f} minutes in all[/]")

@@ -1,7 +1,7 @@
 """The foothold: a few supervised steps on demonstrations, so that reinforcement finds something to reinforce.
 
-Demonstrations come from the environment's oracle, played through the tools and rendered with the same renderer as
-rollouts: the tokens trained on are the tokens a session would feed and sample.
+The oracle's demonstrations are played through the tools and rendered with the same renderer as rollouts: the tokens
+trained on are the tokens a session would feed and sample. ``training.teachers`` knows who else may demonstrate.
 """
 
 import json
@@ -20,7 +20,7 @@ from practicum.engine.protocol import AdamParams, Datum
 from practicum.environment import Call, Environment
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.rollout.agents import opening
-from practicum.rollout.session import Renderer
+from practicum.rollout.session import Renderer, Tools
 from practicum.seeds import derive
 from practicum.tasks import Task
 from practicum.trajectory import Message
@@ -110,14 +110,19 @@ def demonstrations(
     for task in tasks:
         environment = make_environment()
         messages = demonstrate(environment, task, derive(seed, "demonstration", task.id))
-        rendered = renderer.render(messages, tools=environment.schemas())
-        mask = np.asarray(rendered.sampled_mask, dtype=np.float32)
-        # Nothing after the last sampled token conditions anything.
-        length = int(np.flatnonzero(mask)[-1]) + 1
-        tokens = np.asarray(rendered.token_ids[:length], dtype=np.int64)
-        zeros = np.zeros(length, dtype=np.float32)
-        data.append(Datum(tokens, mask[:length], zeros, zeros))
+        data.append(lesson(renderer, messages, environment.schemas()))
     return data
+
+
+def lesson(renderer: Renderer, messages: Sequence[Message], tools: Tools) -> Datum:
+    """A conversation as a training sequence."""
+    rendered = renderer.render(list(messages), tools=list(tools) or None)
+    mask = np.asarray(rendered.sampled_mask, dtype=np.float32)
+    # Nothing after the last sampled token conditions anything.
+    length = int(np.flatnonzero(mask)[-1]) + 1
+    tokens = np.asarray(rendered.token_ids[:length], dtype=np.int64)
+    zeros = np.zeros(length, dtype=np.float32)
+    return Datum(tokens, mask[:length], zeros, zeros)
 
 
 def imitate(

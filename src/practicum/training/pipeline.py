@@ -11,19 +11,29 @@ from pathlib import Path
 
 from rich.console import Console
 
+from practicum.checks.defaults import TASKS_PER_SPLIT
 from practicum.checks.environment import run_checks
 from practicum.checks.findings import print_report
+from practicum.checks.judges.check import check_judges
+from practicum.checks.judges.show import print_judges
 from practicum.errors import RunError
 from practicum.evaluation.evaluator import Evaluation, EvaluationPlan, Mode, evaluate, read_evaluation
+from practicum.evaluation.record import conclude
+from practicum.evaluation.reference import LABEL as REFERENCE
+from practicum.evaluation.reference import Reference, evaluate_reference
 from practicum.files import write_folder
+from practicum.ledger.events import read_events
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics
 from practicum.monitor.progress import TrainingView
+from practicum.scoring.endpoint import Endpoint
 from practicum.seeds import derive
 from practicum.training.checkpoint import latest_checkpoint, save_checkpoint
+from practicum.training.gate import Passed, certify
 from practicum.training.run import Run
+from practicum.training.schedule import total_steps
 from practicum.training.summary import next_commands
-from practicum.training.trainer import Trainer, total_steps
+from practicum.training.trainer import Trainer
 from practicum.training.warmstart import warmstart
 from practicum.training.workbench import Workbench
 from practicum.trajectory import group_by_task
@@ -49,13 +59,24 @@ class Pipeline:
         return ("sampled", "greedy") if self.run.recipe.deploy_temperature else ("greedy",)
 
     def check(self) -> None:
-        """Certify the environment; refuse to go on with one that fails."""
+        """Certify the environment, once a run; refuse to go on with one that fails."""
+        before = [event.data for event in read_events(self.run.events.path) if event.kind == "check"]
+        if any(data.get("report", {}).get("ok") for data in before):
+            self.console.print("certified when the run was begun")
+            return
         with self.console.status("checking the environment") as status:
-            report = run_checks(self.bench.target, progress=lambda text: status.update(f"checking: {text}"))
+            target, recipe = self.bench.target, self.run.recipe
+            report = run_checks(target, progress=lambda text: status.update(f"checking: {text}"))
+            judged = check_judges(target, recipe, progress=lambda text: status.update(f"checking: {text}"))
         print_report(report, self.console)
-        self.run.events.append("check", report.to_dict())
-        if not report.ok:
-            raise RunError("the environment failed its checks", fix="mend what is named above, then run again")
+        print_judges(judged, self.console)
+        self.record(certify(self.run.folder.parent, target, report, asked=TASKS_PER_SPLIT, judges=judged))
+        if not (report.ok and judged.ok):
+            raise RunError("the checks failed", fix="mend what is named above, then run again")
+
+    def record(self, passed: Passed) -> None:
+        """Enter into the ledger why training may begin."""
+        self.run.events.append("check", passed.to_dict())
 
     def evaluate(self, label: str) -> list[Evaluation]:
         """Evaluate the present weights on the test split; what is on record of them is read back."""
@@ -87,6 +108,10 @@ class Pipeline:
         if not (run.folder / "output").exists():
             write_folder(run.folder / "output", bench.learner.export)
 
+    def conclude(self) -> None:
+        """Write ``evaluation.json``, and say how the models compare and where reward and score disagree."""
+        self.run.events.append("evaluation", {"files": conclude(self.run.folder, self.console)})
+
     def finish(self) -> Path:
         """Enter the end of the run into the ledger, and write the HTML page; returns its path."""
         files = file_digests(self.run.folder, [self.run.folder / "output"])
@@ -105,9 +130,38 @@ class Pipeline:
         found = read_evaluation(path) if path.exists() else None
         return found if found and found.version == self.bench.policy.version else None
 
-    def _evaluate(self, label: str, mode: Mode) -> Evaluation:
+    def evaluate_reference(self) -> Evaluation | None:
+        """Let the recipe's reference model play the test split; None where it names none. Done once per run."""
         recipe = self.run.recipe
-        plan = EvaluationPlan(
+        if not recipe.reference_base_url or not recipe.reference_model:
+            return None
+        path = self.run.folder / "evaluations" / f"{REFERENCE}-greedy.json"
+        if path.exists():
+            return read_evaluation(path)
+        endpoint = Endpoint(recipe.reference_base_url, recipe.reference_model, recipe.reference_api_key_env or "")
+        plan = self._plan("greedy")
+        what = f"evaluating {endpoint.model}"
+        with self.console.status(f"{what}: {len(plan.tasks)} held-out rollouts") as status:
+            work = evaluate_reference(
+                Reference(endpoint, max_tokens=recipe.val_max_tokens),
+                plan,
+                self.bench.target.make,
+                score=self.bench.score,
+                reward=self.bench.reward,
+                max_turns=recipe.max_turns,
+                on_done=_counter(status.update, what, len(plan.tasks)),
+            )
+            evaluation, trajectories = self.bench.run(work)
+        if evaluation.failed == evaluation.n_rollouts:
+            raise RunError(
+                f"the reference model gave no rollout: {trajectories[0].error}", where=recipe.reference_base_url
+            )
+        self.run.record_evaluation(evaluation, trajectories)
+        return evaluation
+
+    def _plan(self, mode: Mode) -> EvaluationPlan:
+        recipe = self.run.recipe
+        return EvaluationPlan(
             split="test",
             tasks=self.bench.splits["test"],
             rollouts_per_task=1 if mode == "greedy" else recipe.eval_group_size,
@@ -115,6 +169,9 @@ class Pipeline:
             pass_k=recipe.pass_k_values,
             seed=derive(recipe.seed, "test"),
         )
+
+    def _evaluate(self, label: str, mode: Mode) -> Evaluation:
+        recipe, plan = self.run.recipe, self._plan(mode)
         params = self.bench.held_out_params(0.0 if mode == "greedy" else recipe.deploy_temperature)
         total = len(plan.tasks) * plan.rollouts_per_task
         what = f"evaluating {label} ({mode})"

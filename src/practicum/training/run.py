@@ -29,12 +29,12 @@ from practicum.ledger.manifest import (
     write_manifest,
 )
 from practicum.ledger.verify import file_digests
+from practicum.ledger.versions import RUNS
 from practicum.monitor.tracking import Tracker
 from practicum.recipe import Recipe, load_recipe
 from practicum.training.workbench import Workbench
 from practicum.trajectory import Trajectory
 
-RUNS = Path("runs")
 TRACED_PER_STEP = 16
 """Rollouts of a step shown as MLflow traces; all of them stand in the step's Parquet file."""
 ARITHMETIC = ("numpy", "peft", "torch", "transformers")

@@ -1,20 +1,20 @@
 """The training loop: collect, judge, compare within groups, take a gradient step, look, save.
 
-Synchronous: a step's rollouts come from the newest weights, so no token is older than the step that trains on it,
-whatever ``max_steps_off_policy`` would allow (within a step, minibatches after the first are one or more updates
-behind; their ratios say so).
+With ``max_steps_off_policy: 0`` each step's rollouts come from the newest weights and nothing else happens meanwhile
+(within a step, minibatches after the first are one or more updates behind; their ratios say so). Above 0, sampling
+runs ahead of training: see ``training.overlap``.
 """
 
 import itertools
-import math
-import random
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from practicum.algorithms.advantages import compute_advantages
+from practicum.algorithms.repetition import degenerate_rollouts
 from practicum.algorithms.returns import TrajectoryRewards
 from practicum.algorithms.sequences import TrainingSequence, aggregation_weights, training_sequences
 from practicum.engine.protocol import AdamParams, Datum, StepStats
@@ -27,13 +27,14 @@ from practicum.rollout.dispatcher import RolloutRequest
 from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import Task, TaskSet
-from practicum.training.checkpoint import save_checkpoint
+from practicum.training.checkpoint import OpenGroups, first_checkpoint, save_checkpoint
+from practicum.training.overlap import fit_overlapped
 from practicum.training.run import Run
+from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
 from practicum.training.workbench import Workbench
 from practicum.trajectory import Group, Trajectory, group_by_task
 
-FAILURE_LIMIT = 0.5
-"""A step in which more rollouts than this share fail for good says the environment or agent is down."""
+CAUSES_SHOWN = 3
 
 
 @dataclass
@@ -58,25 +59,73 @@ class Trainer:
         """Train from step ``first_step + 1`` to the recipe's end."""
         recipe = self.bench.recipe
         last = total_steps(recipe, len(self.train))
+        if recipe.kl_coef:
+            self.bench.learner.keep_reference(first_checkpoint(self.run.folder).folder)
         if first_step == 0 and recipe.val_at_start:
             self.validate(0)
+        if recipe.max_steps_off_policy and first_step < last:
+            self.bench.run(fit_overlapped(self, first_step))
+            return
         for step in range(first_step + 1, last + 1):
             metrics = self.step(step)
-            due = recipe.val_every and step % recipe.val_every == 0
-            self._show(step, metrics, self.validate(step) if due else None)
-            if step % recipe.save_every == 0 or step == last:
+            self.show(step, metrics, self.validate(step) if self.validation_due(step) else None)
+            if self.checkpoint_due(step):
                 self.save(step)
+
+    def validation_due(self, step: int) -> bool:
+        """Whether a validation follows the step."""
+        every = self.bench.recipe.val_every
+        return bool(every) and step % every == 0
+
+    def checkpoint_due(self, step: int) -> bool:
+        """Whether a checkpoint follows the step."""
+        return step % self.bench.recipe.save_every == 0 or step == total_steps(self.bench.recipe, len(self.train))
 
     def step(self, step: int) -> dict[str, float]:
         """One step: rollouts, advantages, gradient, record; returns its metrics."""
-        recipe, began = self.bench.recipe, time.monotonic()
         self.view.phase("rollouts")
-        version = self.bench.sampler.version
-        tasks = batch_of(self.train, step, recipe)
-        groups = self._collect(step, tasks)
-        collected = time.monotonic()
+        began, version = time.monotonic(), self.bench.sampler.version
+        requests = [
+            request for task in batch_of(self.train, step, self.bench.recipe) for request in self.requests(step, task)
+        ]
+        dispatcher = self.bench.dispatcher(self.bench.training_params())
+        groups = group_by_task(self.bench.collect(dispatcher, requests))
+        return self.train_on(step, groups, lambda token: version - token, began=began)
+
+    def requests(self, step: int, task: Task, attempt: int = 0) -> list[RolloutRequest]:
+        """The rollouts of one group; a group collected again has other seeds."""
+        again = ("again", attempt) if attempt else ()
+        group = f"step-{step}/{task.id}" + (f"/again-{attempt}" if attempt else "")
+        return [
+            RolloutRequest(
+                id=f"{group}/{n}",
+                group_id=group,
+                task=task,
+                seed=derive(self.bench.recipe.seed, "rollout", step, task.id, n, *again),
+            )
+            for n in range(self.bench.recipe.group_size)
+        ]
+
+    def train_on(
+        self, step: int, groups: Sequence[Group], age: Callable[[int], int], *, began: float, discarded: int = 0
+    ) -> dict[str, float]:
+        """Advantages, gradient and record of one step's groups; returns the step's metrics.
+
+        Args:
+            step: Number of the step, from 1.
+            groups: What was collected for it.
+            age: Policy version of a token → its staleness in this step.
+            began: When collecting began (``time.monotonic``).
+            discarded: Rollouts thrown away as too old before this step.
+
+        Raises:
+            RunError: too many rollouts failed.
+        """
+        recipe, collected = self.bench.recipe, time.monotonic()
+        self._refuse_broken(step, groups)
         self.view.phase("gradient step")
-        advantages = group_advantages(groups, recipe)
+        repetitive = filtered(groups, recipe)
+        advantages = group_advantages(groups, recipe, without=repetitive)
         learned = self._learn(groups, advantages, step)
         trained = time.monotonic()
         trajectories = [t for group in groups for t in group.trajectories]
@@ -87,17 +136,21 @@ class Trainer:
             {key: list(value) for key, value in advantages.items()},
             step=step,
             epoch=(step - 1) * recipe.global_batch_size / len(self.train),
-            version=version,
+            age=age,
+            discarded_stale=discarded,
             planned=recipe.global_batch_size * recipe.group_size,
             learner=learned,
             timings={
                 "rollout": collected - began,
+                "wait": collected - began,
                 "training": trained - collected,
                 "step": time.monotonic() - began,
             },
         )
+        if recipe.max_repeated_tokens is not None:
+            metrics["rollout/filtered"] = float(len(repetitive))
         self.run.record_metrics("rl", step, metrics)
-        self.run.record_trajectories(trajectories, {task.id: task.prompt for task in tasks})
+        self.run.record_trajectories(trajectories, {task.id: task.prompt for task in self.train})
         names = ("rollout/reward/mean", "training/loss", "training/grad_norm")
         numbers = {name: metrics[name] for name in names if name in metrics}
         self.run.events.append("step", {"step": step, **numbers, "files": file_digests(self.run.folder, [table])})
@@ -105,6 +158,10 @@ class Trainer:
 
     def validate(self, step: int) -> float:
         """Mean success on validation tasks; recorded under ``val/``. Training never sees the number."""
+        return self.bench.run(self.validated(step))
+
+    async def validated(self, step: int) -> float:
+        """``validate``, for callers that wait."""
         self.view.phase("validation")
         recipe, began = self.bench.recipe, time.monotonic()
         tasks = validation_tasks(self.validation, step, recipe)
@@ -116,42 +173,35 @@ class Trainer:
             for n in range(recipe.val_group_size)
         ]
         dispatcher = self.bench.dispatcher(self.bench.held_out_params(recipe.val_temperature), scored=True)
-        groups = group_by_task(self.bench.collect(dispatcher, requests))
+        groups = group_by_task(await dispatcher.run(requests))
         metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates={})
         metrics["timing_s/eval"] = time.monotonic() - began
         self.run.record_metrics("validation", step, metrics)
         return metrics.get("val/score/mean", 0.0)
 
-    def save(self, step: int) -> None:
+    def save(self, step: int, open_groups: OpenGroups | None = None) -> None:
         """Write the checkpoint of a finished step and enter it in the ledger."""
         self.view.phase("checkpoint")
         began = time.monotonic()
-        checkpoint = save_checkpoint(self.run.folder, step, self.bench.learner)
+        keep_first = bool(self.bench.recipe.kl_coef)
+        checkpoint = save_checkpoint(self.run.folder, step, self.bench.learner, open_groups, keep_first=keep_first)
         self.run.record_metrics("checkpoint", step, {"timing_s/save_checkpoint": time.monotonic() - began})
         self.run.events.append("checkpoint", {"step": step, "digest": checkpoint.digest})
 
-    def _collect(self, step: int, tasks: Sequence[Task]) -> list[Group]:
-        recipe = self.bench.recipe
-        requests = [
-            RolloutRequest(
-                id=f"step-{step}/{task.id}/{n}",
-                group_id=f"step-{step}/{task.id}",
-                task=task,
-                seed=derive(recipe.seed, "rollout", step, task.id, n),
-            )
-            for task in tasks
-            for n in range(recipe.group_size)
-        ]
-        dispatcher = self.bench.dispatcher(self.bench.training_params())
-        trajectories = self.bench.collect(dispatcher, requests)
-        failed = [t for t in trajectories if t.error is not None]
-        if len(failed) > FAILURE_LIMIT * len(trajectories):
-            raise RunError(
-                f"{len(failed)} of {len(trajectories)} rollouts of step {step} failed for good; "
-                f"the first: {failed[0].error}",
-                fix=f"mend the cause, then: practicum resume {self.run.folder}",
-            )
-        return group_by_task(trajectories)
+    def _refuse_broken(self, step: int, groups: Sequence[Group]) -> None:
+        """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
+        trajectories = [t for group in groups for t in group.trajectories]
+        errors = Counter(t.error for t in trajectories if t.error is not None)
+        failed, limit = errors.total(), self.bench.recipe.max_failed_rollouts
+        if failed <= limit * len(trajectories):
+            return
+        causes = "\n".join(f"  {count} times: {error}" for error, count in errors.most_common(CAUSES_SHOWN))
+        raise RunError(
+            f"{failed} of {len(trajectories)} rollouts of step {step} failed for good, each after "
+            f"{self.bench.recipe.rollout_max_retries} retries\n{causes}",
+            allowed=f"a share of {limit:g} (max_failed_rollouts)",
+            fix=f"mend the cause, then: practicum resume {self.run.folder}",
+        )
 
     def _learn(self, groups: Sequence[Group], advantages: Mapping[str, np.ndarray], step: int) -> dict[str, float]:
         """Gradient steps on the groups that say something; empty where none does."""
@@ -170,7 +220,8 @@ class Trainer:
             return {"learning_rate": rate}
         return {**_averaged(stats), "grad_norm": sum(norms) / len(norms), "learning_rate": rate}
 
-    def _show(self, step: int, metrics: Mapping[str, float], held_out: float | None) -> None:
+    def show(self, step: int, metrics: Mapping[str, float], held_out: float | None) -> None:
+        """Tell the terminal about a finished step."""
         tokens = sum(metrics.get(f"rollout/tokens/{part}_mean", 0.0) for part in ("prompt", "response"))
         n = self.bench.recipe.global_batch_size * self.bench.recipe.group_size
         self.view.step(
@@ -183,36 +234,30 @@ class Trainer:
         )
 
 
-def total_steps(recipe: Recipe, n_tasks: int) -> int:
-    """Steps until max_steps or max_epochs, whichever comes first."""
-    return min(recipe.max_steps, recipe.max_epochs * n_tasks // recipe.global_batch_size)
-
-
-def batch_of(tasks: TaskSet, step: int, recipe: Recipe) -> list[Task]:
-    """The tasks of a step (from 1): every epoch in its own seeded order, an epoch's remainder left out."""
-    per_epoch = len(tasks) // recipe.global_batch_size
-    epoch, place = divmod(step - 1, per_epoch)
-    order = list(tasks)
-    random.Random(derive(recipe.seed, "order", epoch)).shuffle(order)
-    return order[place * recipe.global_batch_size : (place + 1) * recipe.global_batch_size]
-
-
-def validation_tasks(tasks: TaskSet, step: int, recipe: Recipe) -> list[Task]:
-    """The tasks of one validation: the first ``val_batch_size``, or as many drawn anew each time."""
-    n = min(recipe.val_batch_size or len(tasks), len(tasks))
-    if recipe.val_random_sample:
-        return random.Random(derive(recipe.seed, "validation", step)).sample(list(tasks), n)
-    return list(tasks[:n])
-
-
 def survivors(group: Group) -> list[Trajectory]:
     """Members that did not fail and sampled something."""
     return [t for t in group.trajectories if t.error is None and t.n_action_tokens]
 
 
-def group_advantages(groups: Sequence[Group], recipe: Recipe) -> dict[str, np.ndarray]:
-    """Trajectory id → one advantage per turn; groups with too few survivors are left out."""
-    usable = [members for group in groups if len(members := survivors(group)) >= recipe.min_group_survivors]
+def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:
+    """Ids of the rollouts that the recipe's repetition filter leaves out."""
+    if recipe.max_repeated_tokens is None:
+        return []
+    return degenerate_rollouts(
+        [t for group in groups for t in group.trajectories],
+        max_repeated_tokens=recipe.max_repeated_tokens,
+        max_ngram_size=recipe.max_ngram_size,
+        max_filter_rate=recipe.max_filter_rate,
+    )
+
+
+def group_advantages(groups: Sequence[Group], recipe: Recipe, without: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """Trajectory id → one advantage per turn; groups with too few survivors are left out.
+
+    Trajectories named in ``without`` are no members of their group, as if they had failed.
+    """
+    members_of = ([t for t in survivors(group) if t.id not in without] for group in groups)
+    usable = [members for members in members_of if len(members) >= recipe.min_group_survivors]
     computed = compute_advantages(
         recipe.advantage_method,
         [[TrajectoryRewards.of(t) for t in members] for members in usable],
@@ -249,23 +294,14 @@ def training_data(groups: Sequence[Group], advantages: Mapping[str, np.ndarray],
 
 
 def loss_config(recipe: Recipe) -> dict[str, float]:
-    """The recipe's bounds as the losses take them."""
+    """The recipe's bounds and penalties as the losses take them."""
     return {
         "clip_low_threshold": recipe.clip_low_threshold,
         "clip_high_threshold": recipe.clip_high_threshold,
         "importance_cap": recipe.importance_cap or 0.0,
+        "kl_coef": recipe.kl_coef,
+        "entropy_coef": recipe.entropy_coef,
     }
-
-
-def learning_rate(recipe: Recipe, step: int, last: int) -> float:
-    """The rate of a step (from 1): linear warmup, then constant, or linear or cosine down to 0 after the last."""
-    if step <= recipe.warmup_steps:
-        return recipe.learning_rate * step / recipe.warmup_steps
-    if recipe.lr_schedule == "constant":
-        return recipe.learning_rate
-    done = (step - 1 - recipe.warmup_steps) / max(last - recipe.warmup_steps, 1)
-    share = 1 - done if recipe.lr_schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-    return recipe.learning_rate * share
 
 
 def split_evenly(groups: Sequence[Group], parts: int) -> list[Sequence[Group]]:

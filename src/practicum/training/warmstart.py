@@ -1,32 +1,29 @@
 """The foothold as a stage of a run: demonstrations, supervised passes, a checkpoint to start reinforcement from."""
 
-import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 
-from practicum.engine.protocol import Datum
-from practicum.recipe import Recipe
-from practicum.seeds import derive
-from practicum.tasks import Task, TaskSet
+from practicum.ledger.verify import file_digests
 from practicum.training.checkpoint import save_checkpoint
-from practicum.training.foothold import Pass, demonstrations, imitate
+from practicum.training.foothold import Pass, imitate
 from practicum.training.run import Run
+from practicum.training.teachers import Lessons, lessons
 from practicum.training.workbench import Workbench
-
-VALIDATION_DEMONSTRATIONS = 16
 
 
 def warmstart(bench: Workbench, run: Run, console: Console) -> None:
     """Supervised passes over demonstrations of training tasks; ends with checkpoint 0."""
     recipe = bench.recipe
-    with console.status("foothold: playing the oracle's demonstrations"):
-        chosen, data, held_out = supervision(bench)
+    with console.status("foothold: gathering demonstrations"):
+        taught = supervision(bench, run, lambda text: console.print(text, highlight=False, markup=False))
+    data = taught.data
     passes = imitate(
         bench.learner,
         data,
-        held_out,
+        taught.held_out,
         epochs=recipe.warmstart_epochs,
         batch_size=recipe.warmstart_batch_size,
         learning_rate=recipe.warmstart_learning_rate,
@@ -47,22 +44,24 @@ def warmstart(bench: Workbench, run: Run, console: Console) -> None:
     checkpoint = save_checkpoint(run.folder, 0, bench.learner)
     run.events.append(
         "warmstart",
-        {"demonstrations": [task.id for task in chosen], "losses": losses, "checkpoint": checkpoint.digest},
+        {
+            "source": recipe.warmstart_source,
+            "demonstrations": list(taught.tasks),
+            "losses": losses,
+            "checkpoint": checkpoint.digest,
+            "files": file_digests(run.folder, [path for path in [played_by_a_model(run)] if path.is_file()]),
+        },
     )
 
 
-def supervision(bench: Workbench) -> tuple[Sequence[Task], list[Datum], list[Datum]]:
-    """The tasks that are demonstrated, their demonstrations, and held-out ones of validation tasks."""
-    seed, make, renderer = bench.recipe.seed, bench.target.make, bench.renderer
-    chosen = chosen_demonstrations(bench.recipe, bench.splits["train"])
-    held_out = bench.splits["validation"][:VALIDATION_DEMONSTRATIONS]
-    return chosen, demonstrations(make, renderer, chosen, seed), demonstrations(make, renderer, held_out, seed)
+def supervision(bench: Workbench, run: Run, say: Callable[[str], None] = lambda text: None) -> Lessons:
+    """The recipe's demonstrations, and held-out ones to measure on."""
+    return lessons(bench, played_by_a_model(run), say)
 
 
-def chosen_demonstrations(recipe: Recipe, train: TaskSet) -> Sequence[Task]:
-    """The training tasks that are demonstrated, drawn by the recipe's seed."""
-    n = min(recipe.warmstart_demonstrations, len(train))
-    return random.Random(derive(recipe.seed, "demonstrations")).sample(list(train), n)
+def played_by_a_model(run: Run) -> Path:
+    """Where rollouts of the model that demonstrates are kept, if one does."""
+    return run.folder / "trajectories" / "demonstrations.parquet"
 
 
 def record_pass(run: Run, phase: str, done: Pass, seconds: float) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,13 +37,6 @@ T = TypeVar("T")
 
 REPORTING_S = 5.0
 """How much longer than ``rollout_timeout`` the dispatcher waits for a remote agent, whose own error says more."""
-
-NOT_YET: dict[str, object] = {
-    "kl_coef": 0.0,
-    "entropy_coef": 0.0,
-    "max_repeated_tokens": None,
-}
-"""Recipe keys that the trainer does not act on yet, with the only value it accepts for each."""
 
 
 @dataclass
@@ -113,6 +107,15 @@ class Workbench:
             on_done=on_done,
         )
 
+    def free_dispatcher(self) -> Dispatcher:
+        """A dispatcher for training rollouts that go on while weights change: no rollout waits for another."""
+        dispatcher = self.dispatcher(self.training_params())
+        if isinstance(self.agent, BuiltinAgent):
+            threads = ThreadPoolExecutor(self.recipe.rollout_max_concurrency, "practicum-tools")
+            self.closing.callback(threads.shutdown, wait=False, cancel_futures=True)
+            dispatcher.agent = replace(self.agent, aside=threads)
+        return dispatcher
+
     def training_params(self) -> SamplingParams:
         """How training rollouts sample."""
         recipe = self.recipe
@@ -153,10 +156,9 @@ def build(recipe: Recipe) -> Workbench:
     """Load what the recipe names.
 
     Raises:
-        RecipeError: a needed key is missing, or one is set that this version does not act on.
+        RecipeError: a needed key is missing.
         PracticumError: the environment, its tasks or the model cannot be loaded.
     """
-    refuse_unsupported(recipe)
     model_name = _required(recipe, "model_name")
     _required(recipe, "environment")
     target = target_of(recipe)
@@ -182,22 +184,6 @@ def build(recipe: Recipe) -> Workbench:
         renderer=make_renderer(policy.tokenizer, model_name),
         agent=BuiltinAgent(target.make, recipe.max_turns),
     )
-
-
-def refuse_unsupported(recipe: Recipe) -> None:
-    """Refuse settings that would be silently ignored.
-
-    Raises:
-        RecipeError: naming the key.
-    """
-    for key, neutral in NOT_YET.items():
-        value = getattr(recipe, key)
-        if value != neutral:
-            raise RecipeError(
-                f"{key} = {value!r} is not supported by this version's trainer",
-                allowed=f"{key}: {'null' if neutral is None else neutral}",
-                fix="remove the key from the recipe",
-            )
 
 
 def _learner(policy: Policy, recipe: Recipe) -> LocalLearner:

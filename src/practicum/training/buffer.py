@@ -1,0 +1,170 @@
+"""Which groups are under way, which are ready, and which may still be trained on: the hard bound on staleness.
+
+Every token carries the policy version that sampled it. ``StepClock`` says at which training step a version was the
+newest, so that staleness is counted in steps: a trajectory may be trained on in step k only while k − (step of its
+oldest token) ≤ ``max_steps_off_policy``. What is older is collected again, and counted; no task is lost or trained
+on twice. The buffer decides and never waits: ``training.overlap`` moves the rollouts.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from practicum.tasks import Task
+from practicum.trajectory import Group
+
+
+@dataclass
+class StepClock:
+    """Training steps (from 1) by the policy version they began with; a step without signal leaves the version."""
+
+    first_step: int
+    versions: list[int]
+    """Version at the beginning of ``first_step``, of the step after it, …: never falling."""
+
+    @property
+    def step(self) -> int:
+        """The step under way."""
+        return self.first_step + len(self.versions) - 1
+
+    def advance(self, version: int) -> None:
+        """The next step begins, with this version."""
+        self.versions.append(version)
+
+    def age(self, version: int) -> int:
+        """Steps between the last one that began with this version or an older one, and the step under way."""
+        newest = bisect_right(self.versions, version) - 1
+        # Older than all that is known: at least one step before the first.
+        return self.step - self.first_step - newest if newest >= 0 else self.step - self.first_step + 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """One group to collect: its place in the order of all epochs' tasks, from 0."""
+
+    position: int
+    attempt: int = 0
+    """How often it was collected before and became too old."""
+
+
+@dataclass
+class GroupBuffer:
+    """Groups ahead of the trainer.
+
+    Args:
+        task_at: The task of a position.
+        total: Positions that the whole training has.
+        batch: Groups per step.
+        ahead: ``max_steps_off_policy``: steps that sampling may be ahead of training.
+        clock: Tells ages.
+    """
+
+    task_at: Callable[[int], Task]
+    total: int
+    batch: int
+    ahead: int
+    clock: StepClock
+    next_position: int = 0
+    waiting: list[Place] = field(default_factory=list)
+    """To be started before new positions, in their order."""
+    running: set[Place] = field(default_factory=set)
+    ready: dict[Place, Group] = field(default_factory=dict)
+    in_training: int = 0
+    """Groups taken for the step under way."""
+    discarded: int = 0
+    """Rollouts thrown away as too old; whoever reports them sets it back."""
+
+    def start(self) -> list[Place]:
+        """Places to start now: one batch for each step ahead and one for the present step may be under way, so that
+        in their order none becomes too old."""
+        places = list[Place]()
+        while len(self.running) + len(self.ready) + self.in_training < (self.ahead + 1) * self.batch:
+            if self.waiting:
+                place = self.waiting.pop(0)
+            elif self.next_position < self.total:
+                place = Place(self.next_position)
+                self.next_position += 1
+            else:
+                break
+            self.running.add(place)
+            places.append(place)
+        return places
+
+    def finish(self, place: Place, group: Group) -> None:
+        """A group has come to its end."""
+        self.running.discard(place)
+        self.ready[place] = group
+
+    def again(self, place: Place, trajectories: int) -> None:
+        """A group is too old to be trained on: collect it anew.
+
+        Args:
+            place: Where it stood.
+            trajectories: How many rollouts are thrown away.
+        """
+        self.running.discard(place)
+        self.ready.pop(place, None)
+        self.discarded += trajectories
+        self.waiting.append(replace(place, attempt=place.attempt + 1))
+        self.waiting.sort(key=lambda waiting: waiting.position)
+
+    def drop_stale(self) -> None:
+        """Send back what is ready and too old for the step under way."""
+        for place, group in list(self.ready.items()):
+            if self.clock.age(oldest_version(group, self.clock)) > self.ahead:
+                self.again(place, len(group.trajectories))
+
+    def can_take(self) -> bool:
+        """Whether the step under way has its groups."""
+        self.drop_stale()
+        return len(self.ready) >= self.batch
+
+    def take(self) -> list[tuple[Place, Group]]:
+        """The groups of the step under way: the oldest first, then in the order of their places."""
+        self.drop_stale()
+
+        def urgency(place: Place) -> tuple[int, int]:
+            return oldest_version(self.ready[place], self.clock), place.position
+
+        chosen = sorted(self.ready, key=urgency)[: self.batch]
+        self.in_training = len(chosen)
+        return [(place, self.ready.pop(place)) for place in chosen]
+
+    def begin(self, version: int) -> None:
+        """The step under way is done; the next one begins, with this policy version."""
+        self.in_training = 0
+        self.clock.advance(version)
+
+    def last_chance(self, version: int) -> bool:
+        """Whether what was begun with this version is too old for every step after the one under way."""
+        return self.clock.age(version) >= self.ahead
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the ready groups; rollouts under way are collected anew."""
+        pending = sorted([*self.waiting, *self.running], key=lambda place: place.position)
+        return {
+            "first_step": self.clock.first_step,
+            "versions": list(self.clock.versions),
+            "next_position": self.next_position,
+            "waiting": [[place.position, place.attempt] for place in pending],
+            "ready": [[place.position, place.attempt, group.id] for place, group in self.ready.items()],
+        }
+
+    def restore(self, state: Mapping[str, Any], groups: Iterable[Group]) -> None:
+        """Go on from what ``state`` said and the ready groups written beside it."""
+        by_id = {group.id: group for group in groups}
+        self.next_position = state["next_position"]
+        self.waiting = [Place(*pair) for pair in state["waiting"]]
+        self.ready = {Place(position, attempt): by_id[id] for position, attempt, id in state["ready"]}
+
+
+def oldest_version(group: Group, clock: StepClock) -> int:
+    """Version of the oldest token that could be trained on; a group without any is as new as can be."""
+    sampled = [t.oldest_version for t in group.trajectories if t.error is None and t.n_action_tokens]
+    return min(sampled, default=clock.versions[-1])
+
+
+def survivors_suffice(group: Sequence[Any], least: int) -> bool:
+    """Whether enough rollouts of a group have ended well for it to go on without the others."""
+    return sum(t is not None and t.error is None and t.n_action_tokens > 0 for t in group) >= least

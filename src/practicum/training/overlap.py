@@ -1,0 +1,265 @@
+"""Asynchronous training: rollouts go on while gradients are computed, and none is trained on that is too old.
+
+A batch of groups for each of the next ``max_steps_off_policy`` steps is under way besides the present step's.
+Gradients are computed in a thread of their own; new weights appear between two sampled tokens, so a trajectory may
+hold tokens of several versions, and each token says which. What a step trains on is decided by ``GroupBuffer``:
+
+* A group whose oldest token exceeds the bound is collected again, and counted (``rollout/discarded_stale``).
+* A step that waits goes on without stragglers, rollouts that take ``STRAGGLER`` times as long as the slowest finished
+  one of their group, where ``min_group_survivors`` have finished. So it does with a group's unfinished rollouts when
+  the group would otherwise be too old for the next step.
+
+Which rollout meets which weights depends on how long everything takes: two runs with one seed are not the same bit
+for bit. ``max_steps_off_policy: 0`` is.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from practicum.recipe import Recipe
+from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
+from practicum.tasks import Task
+from practicum.training.buffer import GroupBuffer, Place, StepClock, survivors_suffice
+from practicum.training.checkpoint import OpenGroups, read_open_groups
+from practicum.training.schedule import batch_of, total_steps
+from practicum.trajectory import Group, Trajectory, group_by_task
+
+if TYPE_CHECKING:
+    from practicum.training.trainer import Trainer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+STRAGGLER = 3.0
+"""A rollout that takes so many times as long as the slowest finished one of its group is not waited for."""
+STRAGGLER_FLOOR_S = 1.0
+"""No rollout is a straggler before this time."""
+LOOK_S = 0.25
+"""How often a waiting step looks for stragglers, in seconds."""
+
+
+async def fit_overlapped(trainer: "Trainer", first_step: int) -> None:
+    """Train from ``first_step + 1`` to the recipe's end, sampling ahead."""
+    bench, recipe = trainer.bench, trainer.bench.recipe
+    last = total_steps(recipe, len(trainer.train))
+    clock = StepClock(first_step + 1, [bench.policy.version])
+    buffer = GroupBuffer(
+        lambda position: _task_at(trainer, position),
+        total=last * recipe.global_batch_size,
+        batch=recipe.global_batch_size,
+        ahead=recipe.max_steps_off_policy,
+        clock=clock,
+        next_position=first_step * recipe.global_batch_size,
+    )
+    _restore(buffer, trainer, first_step)
+    trainer.view.message(
+        f"asynchronous: rollouts go on while weights change, none more than {_steps(buffer.ahead)} behind. Two such "
+        "runs are not the same bit for bit; with max_steps_off_policy=0 they are"
+    )
+    async with Ahead(buffer, bench.free_dispatcher(), trainer.requests, recipe, lambda: bench.policy.version) as ahead:
+        for step in range(first_step + 1, last + 1):
+            trainer.view.phase("rollouts")
+            began = time.monotonic()
+            groups = await ahead.batch()
+            discarded, buffer.discarded = buffer.discarded, 0
+            metrics = await _aside(trainer.train_on, step, groups, clock.age, began=began, discarded=discarded)
+            ahead.advance(bench.policy.version)
+            held_out = await trainer.validated(step) if trainer.validation_due(step) else None
+            trainer.show(step, metrics, held_out)
+            if trainer.checkpoint_due(step):
+                await _aside(trainer.save, step, ahead.open_groups())
+
+
+@dataclass
+class _Live:
+    """One group under way."""
+
+    place: Place
+    requests: Sequence[RolloutRequest]
+    members: list["asyncio.Task[Trajectory]"] = field(default_factory=list)
+    version: int | None = None
+    """Newest policy version when its first rollout began; None before."""
+    begun: dict[int, float] = field(default_factory=dict)
+    """When each member began."""
+    took: dict[int, float] = field(default_factory=dict)
+    """Seconds each finished member took."""
+
+    def finished(self) -> list[Trajectory]:
+        return [task.result() for task in self.members if task.done() and not task.cancelled() and not task.exception()]
+
+
+class Ahead:
+    """Keeps as many groups under way as the buffer asks for. Use it with ``async with``.
+
+    Args:
+        buffer: Decides.
+        dispatcher: Runs one rollout.
+        requests: (step, task, attempt) → a group's rollouts.
+        recipe: For its limits.
+        version: The policy's newest version.
+    """
+
+    def __init__(
+        self,
+        buffer: GroupBuffer,
+        dispatcher: Dispatcher,
+        requests: Callable[[int, Task, int], Sequence[RolloutRequest]],
+        recipe: Recipe,
+        version: Callable[[], int],
+    ) -> None:
+        self._buffer, self._dispatcher, self._requests, self._version = buffer, dispatcher, requests, version
+        self._survivors = recipe.min_group_survivors
+        self._places = asyncio.Semaphore(recipe.rollout_max_concurrency)
+        self._live: dict[Place, _Live] = {}
+        self._changed = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._watchers = set[asyncio.Task[None]]()
+
+    async def __aenter__(self) -> "Ahead":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for live in list(self._live.values()):
+            self._cancel(live)
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+
+    async def batch(self) -> list[Group]:
+        """The groups of the step under way, as soon as there are enough.
+
+        Raises:
+            EnvironmentFault: the environment is broken for every rollout alike.
+        """
+        while True:
+            self._start()
+            if self._failure is not None:
+                raise self._failure
+            taken = self._take()
+            if taken is not None:
+                return [group for _, group in taken]
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), LOOK_S)
+            self._cut(self._stragglers)
+
+    def advance(self, version: int) -> None:
+        """The next step begins with this version: what can no longer be trained on in time is begun anew."""
+        self._buffer.begin(version)
+        for live in list(self._live.values()):
+            if live.version is not None and self._buffer.clock.age(live.version) > self._buffer.ahead:
+                self._cancel(live)
+                self._buffer.again(live.place, len(live.requests))
+        self._start()
+
+    def open_groups(self) -> OpenGroups:
+        """What a checkpoint keeps."""
+        ready = self._buffer.ready.values()
+        return OpenGroups(self._buffer.state(), [t for group in ready for t in group.trajectories])
+
+    def _take(self) -> list[tuple[Place, Group]] | None:
+        if not self._buffer.can_take():
+            return None
+        # Whoever is not taken along now, although enough of the group have finished, would be lost.
+        self._cut(lambda live: self._unfinished(live) if self._last_chance(live) else ())
+        return self._buffer.take()
+
+    def _last_chance(self, live: _Live) -> bool:
+        return live.version is not None and self._buffer.last_chance(live.version)
+
+    def _start(self) -> None:
+        for place in self._buffer.start():
+            step = place.position // self._buffer.batch + 1
+            live = _Live(place, self._requests(step, self._buffer.task_at(place.position), place.attempt))
+            self._live[place] = live
+            live.members = [asyncio.create_task(self._one(live, n)) for n in range(len(live.requests))]
+            self._watch(self._whole(live))
+
+    def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+        watcher = asyncio.create_task(work)
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+
+    async def _one(self, live: _Live, n: int) -> Trajectory:
+        async with self._places:
+            if live.version is None:
+                live.version = self._version()
+            live.begun[n] = time.monotonic()
+            trajectory = await self._dispatcher.one(live.requests[n])
+            live.took[n] = time.monotonic() - live.begun[n]
+            return trajectory
+
+    async def _whole(self, live: _Live) -> None:
+        """Hand a group over when all its rollouts have ended, or when the rest of them was cut off."""
+        results = await asyncio.gather(*live.members, return_exceptions=True)
+        if self._live.get(live.place) is not live:
+            return
+        del self._live[live.place]
+        broken = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
+        if broken:
+            self._failure = self._failure or broken[0]
+        else:
+            self._hand_over(live)
+        self._changed.set()
+
+    def _hand_over(self, live: _Live) -> None:
+        for group in group_by_task(live.finished()):
+            self._buffer.finish(live.place, group)
+        self._start()
+
+    def _cut(self, whom: Callable[[_Live], Sequence[int]]) -> None:
+        """Let groups with enough survivors go on without the rollouts named, if those are all that is missing."""
+        for live in list(self._live.values()):
+            late = whom(live)
+            if not late or set(late) != set(self._unfinished(live)):
+                continue
+            if survivors_suffice(live.finished(), self._survivors):
+                self._cancel(live)
+                self._hand_over(live)
+
+    def _stragglers(self, live: _Live) -> list[int]:
+        if not live.took:
+            return []
+        patience = max(STRAGGLER * max(live.took.values()), STRAGGLER_FLOOR_S)
+        now = time.monotonic()
+        return [n for n in self._unfinished(live) if n in live.begun and now - live.begun[n] > patience]
+
+    def _unfinished(self, live: _Live) -> list[int]:
+        return [n for n, task in enumerate(live.members) if not task.done()]
+
+    def _cancel(self, live: _Live) -> None:
+        self._live.pop(live.place, None)
+        for task in live.members:
+            task.cancel()
+
+
+async def _aside(function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """What it returns, from a thread of its own. Interrupted, it is still waited for: it writes to the run."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **named))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
+def _steps(n: int) -> str:
+    return "1 step" if n == 1 else f"{n} steps"
+
+
+def _task_at(trainer: "Trainer", position: int) -> Task:
+    step, place = divmod(position, trainer.bench.recipe.global_batch_size)
+    return batch_of(trainer.train, step + 1, trainer.bench.recipe)[place]
+
+
+def _restore(buffer: GroupBuffer, trainer: "Trainer", first_step: int) -> None:
+    """Go on with what was ready when the checkpoint was written."""
+    kept = read_open_groups(trainer.run.folder, first_step)
+    if kept is None:
+        return
+    buffer.clock.first_step, buffer.clock.versions = kept.state["first_step"], list(kept.state["versions"])
+    buffer.restore(kept.state, group_by_task(kept.trajectories))

@@ -1,0 +1,52 @@
+"""``practicum promote``: a model or a reward is accepted with an evaluation on record, and the ledger says so."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from practicum.digests import digest_folder
+from practicum.errors import RunError
+from practicum.evaluation.gates import PromotionGate, promote
+from practicum.evaluation.record import recorded_evaluations
+from practicum.ledger.events import EventLog
+from practicum.ledger.manifest import read_manifest
+from practicum.ledger.verify import verify
+from practicum.recipe import load_recipe
+from practicum.training.run import require_run
+
+KINDS = ("model", "reward")
+
+
+def promote_run(run: Path, what: str, console: Console) -> None:
+    """Hold a run's evaluations against its recipe's gate, and enter the promotion into its ledger.
+
+    Raises:
+        RunError: nothing is on record of it, the record was altered, or the gate is missed; naming each number.
+    """
+    if what not in KINDS:
+        raise RunError(f"cannot promote {what!r}", allowed=" or ".join(KINDS))
+    require_run(run)
+    altered = [finding for finding in verify(run) if not finding.ok]
+    if altered:
+        raise RunError(f"the record was altered: {altered[0].subject} {altered[0].detail}", where=str(run))
+    recipe = load_recipe(run / "recipe.yaml")
+    better_than = "" if recipe.promote_better_than == "none" else recipe.promote_better_than
+    gate = PromotionGate(recipe.promote_min_success, better_than, recipe.promote_max_unearned)
+    if what == "model" and not (run / "output").is_dir():
+        raise RunError(f"{run} has no model yet", fix=f"let it come to its end: practicum resume {run}")
+    digest = digest_folder(run / "output") if what == "model" else read_manifest(run).reward
+    accepted = promote(what, digest, recorded_evaluations(run), gate)
+    events = EventLog(run / "events.jsonl")
+    try:
+        events.append("promote", accepted.to_dict())
+    finally:
+        events.close()
+    low, high = accepted.bootstrap
+    console.print(
+        f"promoted: {what} {digest[:12]}, {accepted.success_rate:.1%} ({low:.1%} to {high:.1%}) in {accepted.evaluation}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for note in accepted.notes:
+        console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)

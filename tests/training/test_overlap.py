@@ -1,0 +1,201 @@
+"""Rollouts go on while a step is trained; slow, hung and dead ones hold nothing up."""
+
+import asyncio
+import json
+import signal
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from kills import killed_at
+from practicum.errors import EnvironmentFault
+from practicum.recipe import build_recipe
+from practicum.rollout.dispatcher import RolloutRequest
+from practicum.store import read_trajectories
+from practicum.tasks import Task
+from practicum.training import overlap
+from practicum.training.buffer import GroupBuffer, StepClock
+from practicum.training.overlap import Ahead
+from practicum.trajectory import EnvironmentRef, Trajectory, Turn
+
+
+class World:
+    """A policy whose version the test sets, and rollouts that take the time it says."""
+
+    def __init__(self, seconds: Any = lambda request: 0.0, *, steps: int = 6, **recipe: Any) -> None:
+        values = {"global_batch_size": 2, "group_size": 3, "max_steps_off_policy": 1, **recipe}
+        self.recipe = build_recipe(values)
+        self.version, self.seconds = 0, seconds
+        self.begun, self.cancelled = Counter[str](), list[str]()
+        batch, ahead = self.recipe.global_batch_size, self.recipe.max_steps_off_policy
+        tasks = [Task(str(n), "") for n in range(steps * batch)]
+        self.buffer = GroupBuffer(tasks.__getitem__, len(tasks), batch, ahead, StepClock(1, [0]))
+
+    def requests(self, step: int, task: Task, attempt: int) -> list[RolloutRequest]:
+        return [
+            RolloutRequest(f"{task.id}.{attempt}/{n}", f"{task.id}.{attempt}", task, n)
+            for n in range(self.recipe.group_size)
+        ]
+
+    async def one(self, request: RolloutRequest) -> Trajectory:
+        """In the dispatcher's place."""
+        self.begun[request.id] += 1
+        version = self.version
+        try:
+            result = self.seconds(request)
+            if isinstance(result, Exception):
+                raise result
+            await asyncio.sleep(result)
+        except asyncio.CancelledError:
+            self.cancelled.append(request.id)
+            raise
+        turn = Turn((), {"role": "assistant"}, (1,), (2,), (-1.0,), (version,), "stop")
+        ref = EnvironmentRef("e", "1", "d")
+        return Trajectory(request.id, request.task.id, request.group_id, 0, ref, (turn,), (), "final", rewards=(1.0,))
+
+    def ahead(self) -> Ahead:
+        return Ahead(self.buffer, self, self.requests, self.recipe, lambda: self.version)
+
+    async def trained(self, steps: int, ahead: Ahead, seconds: float = 0.0) -> list[list[Any]]:
+        """Train, each gradient taking some time."""
+        batches = []
+        for _ in range(steps):
+            groups = await asyncio.wait_for(ahead.batch(), 10)
+            batches.append(groups)
+            for group in groups:
+                for t in group.trajectories:
+                    assert self.buffer.clock.age(t.oldest_version) <= self.buffer.ahead
+            await asyncio.sleep(seconds)
+            self.version += 1
+            ahead.advance(self.version)
+        return batches
+
+
+def run(world: World, steps: int, seconds: float = 0.0) -> list[list[Any]]:
+    async def work() -> list[list[Any]]:
+        async with world.ahead() as ahead:
+            return await world.trained(steps, ahead, seconds)
+
+    return asyncio.run(work())
+
+
+def test_every_task_is_trained_on_once_in_whole_groups() -> None:
+    batches = run(World(), 6)
+
+    tasks = Counter(group.task_id for groups in batches for group in groups)
+    assert tasks == {str(n): 1 for n in range(12)}
+    assert all(len(group.trajectories) == 3 for groups in batches for group in groups)
+
+
+def test_rollouts_of_the_next_step_begin_before_this_one_is_trained() -> None:
+    world = World(lambda request: 0.01)
+    versions = [t.oldest_version for groups in run(world, 6, 0.05)[1:] for g in groups for t in g.trajectories]
+
+    # Sampled while the step before was being trained: one version behind.
+    assert versions == [step - 1 for step in range(1, 6) for _ in range(6)]
+
+
+def test_a_hung_rollout_is_left_behind_where_enough_of_its_group_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "STRAGGLER_FLOOR_S", 0.1)
+    monkeypatch.setattr(overlap, "LOOK_S", 0.02)
+    world = World(lambda request: 3600.0 if request.id.endswith("/2") else 0.0)
+
+    batches = run(world, 6)
+
+    assert all(len(group.trajectories) == 2 for groups in batches for group in groups)
+    assert set(world.cancelled) == {f"{n}.0/2" for n in range(12)}
+
+
+def test_a_group_that_hangs_whole_is_begun_anew_when_it_can_no_longer_be_trained_on() -> None:
+    # Task 0 hangs the first time; all others are quick.
+    world = World(lambda request: 3600.0 if request.id.startswith("0.0/") else 0.01, max_steps_off_policy=2)
+
+    async def work() -> list[list[Any]]:
+        async with world.ahead() as ahead:
+            return await world.trained(6, ahead, 0.02)
+
+    batches = asyncio.run(work())
+
+    tasks = Counter(group.task_id for groups in batches for group in groups)
+    assert tasks == {str(n): 1 for n in range(12)}
+    assert {f"0.0/{n}" for n in range(3)} <= set(world.cancelled)
+    assert world.begun["0.1/0"] == 1
+    assert world.buffer.discarded == 3
+
+
+def test_no_more_rollouts_are_under_way_than_allowed() -> None:
+    most, now = 0, 0
+
+    class Counted(World):
+        async def one(self, request: RolloutRequest) -> Trajectory:
+            nonlocal most, now
+            now += 1
+            most = max(most, now)
+            try:
+                return await super().one(request)
+            finally:
+                now -= 1
+
+    run(Counted(lambda request: 0.01, rollout_max_concurrency=4), 6)
+
+    assert most == 4
+
+
+def test_a_broken_environment_ends_the_training() -> None:
+    world = World(lambda request: EnvironmentFault("it is broken") if request.task.id == "3" else 0.0)
+
+    with pytest.raises(EnvironmentFault, match="it is broken"):
+        run(world, 6)
+
+
+def test_at_the_end_nothing_is_left_running() -> None:
+    world = World(lambda request: 3600.0)
+
+    async def work() -> set[Any]:
+        async with world.ahead() as ahead:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(ahead.batch(), 0.1)
+        await asyncio.sleep(0)
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(work()) == set()
+    assert len(world.cancelled) == 12
+
+
+def test_a_checkpoint_holds_what_is_ready_and_says_what_was_under_way() -> None:
+    world = World(lambda request: 3600.0 if request.task.id == "1" else 0.0)
+
+    async def work() -> Any:
+        async with world.ahead() as ahead:
+            await world.trained(1, ahead)
+            await asyncio.sleep(0.05)
+            return ahead.open_groups()
+
+    kept = asyncio.run(work())
+
+    ready = {position for position, _, _ in kept.state["ready"]}
+    waiting = {position for position, _ in kept.state["waiting"]}
+    assert waiting == {1}
+    assert ready | waiting | {0, 2} == set(range(kept.state["next_position"]))
+    assert {t.task_id for t in kept.trajectories} == {str(n) for n in ready}
+
+
+def test_a_whole_asynchronous_run_survives_a_kill_and_keeps_the_bound(commands: Any) -> None:
+    recipe = ("desk.yaml", "max_steps_off_policy=2", "max_steps=5", "--run", "a")
+    killed = killed_at("practicum.engine.local.learner", "LocalLearner", "forward_backward", 3)
+
+    torn = commands("train", *recipe, first=killed)
+    assert torn.code == -signal.SIGKILL, torn.err
+    last = commands("resume", "runs/a")
+
+    assert last.code == 0, last.err
+    assert "asynchronous: rollouts go on while weights change, none more than 2 steps behind" in last.out
+    run = commands.folder / "runs/a"
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["phase"] == "rl"]
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5]
+    assert max(line["metrics"].get("training/staleness_max", 0) for line in steps) <= 2
+    trained = [t.task_id for n in range(1, 6) for t in read_trajectories(run / f"trajectories/step-{n:06d}.parquet")]
+    assert set(Counter(trained).values()) == {2}  # each task's group once
+    assert commands("verify", "runs/a").code == 0

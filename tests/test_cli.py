@@ -60,9 +60,10 @@ def test_python_m_lists_every_command() -> None:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize(
-    "name", ["demo", "check", "baseline", "warmstart", "train", "eval", "resume", "report", "serve", "verify", "replay"]
-)
+COMMANDS = ("demo", "check", "check-changed", "baseline", "warmstart", "train", "eval", "resume", "report", "serve")
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "verify", "replay", "record", "tools"])
 def test_every_command_has_help_with_an_example(name: str) -> None:
     help = CliRunner().invoke(app, [name, "--help"])
 
@@ -73,7 +74,8 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 def test_a_demo_leaves_evaluations_a_report_a_store_and_a_provable_record(commands: Any, tiny_model: Path) -> None:
     (commands.folder / "support.yaml").write_text(SUPPORT_DESK.format(model=tiny_model))
 
-    demo = commands("demo", "--recipe", "support.yaml", "--control", environment={"MLFLOW_TRACKING_URI": ""})
+    demo = commands.start("demo", "--recipe", "support.yaml", "--control", environment={"MLFLOW_TRACKING_URI": ""})
+    demo.wait(240)  # checks the environment, and trains twice
 
     assert demo.code == 0, demo.err
     run = commands.folder / "runs/demo"
@@ -94,7 +96,7 @@ def test_a_demo_leaves_evaluations_a_report_a_store_and_a_provable_record(comman
 
 
 def test_an_altered_file_is_found(commands: Any) -> None:
-    assert commands("baseline", "desk.yaml", "--run", "a").code == 0
+    assert commands("baseline", "desk.yaml", "--run", "a").code == 1  # it never succeeds
     record = commands.folder / "runs/a/evaluations/base-greedy.json"
     record.write_text(record.read_text().replace('"successes": 0', '"successes": 3'))
 
@@ -107,7 +109,11 @@ def test_an_altered_file_is_found(commands: Any) -> None:
 def test_single_stages_share_a_run_that_train_then_finishes(commands: Any) -> None:
     stages = ("desk.yaml", "warmstart_demonstrations=2", "--run", "a")
 
-    for name, label in (("baseline", "base"), ("warmstart", "foothold"), ("train", "trained")):
+    base = commands("baseline", *stages)
+    assert base.code == 1
+    assert "the base model succeeds in none of 6 held-out rollouts" in base.err
+    assert "practicum warmstart desk.yaml --run runs/a" in base.err
+    for name, label in (("warmstart", "foothold"), ("train", "trained")):
         done = commands(name, *stages)
         assert done.code == 0, done.err
         assert label in done.out
@@ -137,7 +143,49 @@ def test_check_fails_on_an_environment_that_is_not_repeatable(commands: Any) -> 
     checked = commands("check", "desk.py", "--json", "--tasks", "1")
 
     assert checked.code == 1
-    assert "ENV-REPEAT" in {finding["code"] for finding in json.loads(checked.out)["findings"]}
+    assert "ENV-HERMETIC" in {finding["code"] for finding in json.loads(checked.out)["findings"]}
+
+
+def test_check_writes_a_page_and_names_its_certificate(commands: Any) -> None:
+    checked = commands(
+        "check", "desk.py", "--json", "--tasks", "1", "--html", "page.html", "--allow", "clock: shown only"
+    )
+
+    assert checked.code == 0, checked.err
+    said = json.loads(checked.out)
+    assert said["allowed"] == [{"kind": "clock", "reason": "shown only", "seen": []}]
+    assert said["repetitions"] >= 1
+    (path,) = (commands.folder / "runs/.environments/certificates").rglob("*.json")
+    assert json.loads(path.read_text())["digest"] == said["certificate"]
+    page = (commands.folder / "page.html").read_text()
+    assert said["certificate"] in page
+    assert "shown only" in page
+
+
+def test_a_check_where_nothing_can_be_written_still_gives_its_verdict(commands: Any) -> None:
+    (commands.folder / "runs").touch()
+
+    checked = commands("check", "desk.py", "--tasks", "1", "--repetitions", "1")
+
+    assert checked.code == 0
+    assert "no certificate: the certificate cannot be written" in checked.err
+
+
+def test_check_changed_checks_what_files_belong_to_and_is_silent_about_the_rest(commands: Any) -> None:
+    (commands.folder / "notes.md").write_text("nothing")
+    quick = ("--tasks", "1", "--repetitions", "1")
+    silent = commands("check-changed", "notes.md", *quick)
+    passed = commands("check-changed", "notes.md", "desk.py", *quick)
+    desk = commands.folder / "desk.py"
+    desk.write_text(desk.read_text().replace("COLOURS[box % 3]}", "__import__('random').choice(COLOURS)}"))
+    failed = commands("check-changed", "notes.md", "desk.py", *quick)
+
+    assert (silent.code, silent.out, silent.err) == (0, "", "")
+    assert passed.code == 0, passed.out
+    assert "test-desk 1.0.0  desk.py:Desk" in passed.out
+    assert not (commands.folder / "runs").exists()
+    assert failed.code == 1
+    assert "ENV-HERMETIC" in failed.out
 
 
 FAULTS = [
@@ -158,7 +206,6 @@ FAULTS = [
         "1 prompts stand both in t.jsonl and in test-desk test",
         "Box 201?",
     ),
-    ("train desk.yaml kl_coef=0.1", "", "kl_coef = 0.1 is not supported", "kl_coef: 0.0"),
     ("train desk.yaml device=cuda", "", "PyTorch finds no GPU", "device: cpu"),
     ("train desk.yaml agent=http://127.0.0.1:9", "", "the agent does not answer", "http://127.0.0.1:9/health"),
     ("train desk.yaml max_steps=0", "", "max_steps may not be 0", "at least 1"),
@@ -167,6 +214,11 @@ FAULTS = [
     ("verify runs/none", "", "no run in runs/none", "runs/demo"),
     ("serve nothing", "", "no model at 'nothing'", "smollm2-135m"),
     ("check nothing", "", "no environment is called 'nothing'", "support_desk"),
+    ("check desk.py max_turns=3", "", "desk.py is no recipe", "environment_args"),
+    ("check desk.py --allow clock", "", "clock", "reason"),
+    ("check desk.py --allow weather:fine", "", "weather", "network"),
+    ("check desk.py --production none.json --tasks 1", "", "no such file", "none.json"),
+    ("check desk.py --recorded runs/none --tasks 1", "", "no recorded trajectories", "runs/none"),
 ]
 
 

@@ -1,7 +1,19 @@
 """Practicum: open, self-hosted multi-turn reinforcement learning for tool-using language-model agents."""
 
 from practicum.environment import Call, Environment, ToolError, Transform, persist, read_only, reset, tool
-from practicum.scoring import score_fields, score_rows, score_state, score_tests
+from practicum.scoring import (
+    called,
+    hierarchical,
+    judge_model,
+    score_fields,
+    score_format,
+    score_rows,
+    score_state,
+    score_tests,
+    tiers,
+    weighted,
+    with_format,
+)
 from practicum.tasks import Task, TaskSet
 from practicum.trajectory import Rollout
 
@@ -15,12 +27,19 @@ __all__ = [
     "TaskSet",
     "ToolError",
     "Transform",
+    "called",
+    "hierarchical",
+    "judge_model",
     "persist",
     "read_only",
     "reset",
     "score_fields",
+    "score_format",
     "score_rows",
     "score_state",
     "score_tests",
+    "tiers",
     "tool",
+    "weighted",
+    "with_format",
 ]

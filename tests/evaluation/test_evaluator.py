@@ -112,6 +112,25 @@ def test_every_ending_and_tool_call_is_counted() -> None:
     assert evaluation.tool_calls == {"look": 4}
 
 
+def test_completion_and_correctness_are_two_numbers() -> None:
+    ends = [says(1.0, "final"), says(0, "final"), says(1.0, "max_turns"), says(0, "length")]
+
+    evaluation, _ = run(Scripted(lambda task, n: ends[n]), n_tasks=1, rollouts=4)
+
+    assert (evaluation.completion_rate, evaluation.correctness) == (0.5, 0.5)
+    assert evaluation.success_rate == 0.5
+    assert evaluation.scores == {"t0": [1.0, 0.0, 1.0, 0.0]}
+    assert evaluation.rewards == {"t0": [0.5] * 4}
+
+
+def test_scores_per_task_hold_a_failed_rollout_as_0() -> None:
+    evaluation, _ = run(Scripted(lambda task, n: RolloutError("gone") if n else says(1.0)), n_tasks=2)
+
+    assert evaluation.scores == {"t0": [1.0, 0.0], "t1": [1.0, 0.0]}
+    assert evaluation.succeeded("t0") == [True, False]
+    assert evaluation.bootstrap == (0.5, 0.5)
+
+
 def test_two_models_are_compared_on_equal_draws_and_modes_differ() -> None:
     agents = [Scripted(lambda task, n: says(1.0)) for _ in range(3)]
 

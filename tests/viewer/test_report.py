@@ -283,7 +283,7 @@ def test_plotly_accepts_every_figure(run):
     for code in codes:
         figure = json.loads(re.sub(r"var\(--\w+\)", "#123456", code))
         go.Figure(figure["data"], figure["layout"])
-    assert len(codes) == 8
+    assert len(codes) == 9
 
 
 def test_colours_are_defined_for_light_and_for_dark(run):
@@ -408,7 +408,7 @@ def test_odd_numbers_are_dashes_not_crashes(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     made = page(tmp_path)
     assert made.rows[1][2:4] == ["–", "–"]
-    assert [name for name in made.scripts if name.startswith("figure-")] == ["figure-0"]
+    assert [name for name in made.scripts if name.startswith("figure-")] == ["figure-0", "figure-1"]
 
 
 def test_without_evaluations_the_first_and_last_step_are_shown(tmp_path):

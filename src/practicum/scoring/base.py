@@ -16,6 +16,11 @@ from practicum.errors import RolloutError
 from practicum.trajectory import Rollout
 
 Judge = Callable[[Rollout], Any | Awaitable[Any]]
+"""A score or a reward. An attribute ``signed = True`` declares the range [−1, 1]; ``excuses`` says why a check of it
+need not pass, by the check's or the attack's name."""
+
+ABOVE_SCORE = "above-score"
+"""The excuse of a reward that is above the score of some rollouts."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,18 @@ async def judge(function: Judge, rollout: Rollout) -> Judgement:
     Raises:
         RolloutError: the function raised, or returned something that is not a number in range.
     """
-    name = getattr(function, "__name__", type(function).__name__)
+    name = name_of(function)
     try:
         result = function(rollout)
         if inspect.isawaitable(result):
             result = await result
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RolloutError(f"{name} raised {type(error).__name__}: {error}", where=f"task {rollout.task.id}") from error
     components: Mapping[str, float] = {}
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
         result, components = result
     values = tuple(result) if isinstance(result, Sequence) and not isinstance(result, str) else (result,)
-    low = -1.0 if getattr(function, "signed", False) else 0.0
+    low, _ = range_of(function)
     total = sum(map(_float, values)) if values else math.nan
     where = f"task {rollout.task.id}"
     if not low <= total <= 1.0:
@@ -61,14 +66,45 @@ async def judge(function: Judge, rollout: Rollout) -> Judgement:
             fix="mend the function; for negative rewards set its attribute signed = True",
         )
     for key, value in components.items():
-        if not math.isfinite(_float(value)):
+        if not isinstance(key, str) or not math.isfinite(_float(value)):
             raise RolloutError(
                 f"{name} gave component {key!r} {value!r}",
                 where=where,
-                allowed="a finite number",
+                allowed="a name and a finite number",
                 fix="mend the function",
             )
     return Judgement(tuple(map(float, values)), {key: float(value) for key, value in components.items()})
+
+
+def name_of(function: Judge) -> str:
+    """What people call it: the function's name, or its class's."""
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def range_of(function: Judge) -> tuple[float, float]:
+    """The range it declares: [0, 1], or [−1, 1] where it has ``signed = True``."""
+    return (-1.0 if getattr(function, "signed", False) else 0.0), 1.0
+
+
+def excuses_of(function: Judge) -> dict[str, str]:
+    """Documented reasons by the name of what they excuse: ``reward.excuses = {"above-score": "why"}``.
+
+    Raises:
+        ValueError: a reason is missing or blank.
+    """
+    given = getattr(function, "excuses", None) or {}
+    for name, reason in given.items():
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValueError(f"{name_of(function)} excuses {name!r} without a reason; write down why it is right")
+    return dict(given)
+
+
+def is_out_of_range(error: RolloutError) -> bool:
+    """Of an error of ``judge``: whether the function gave what is no number in range; else it raised."""
+    cause: BaseException = error
+    while isinstance(cause.__cause__, RolloutError):
+        cause = cause.__cause__
+    return cause.__cause__ is None
 
 
 def _float(value: Any) -> float:

@@ -32,6 +32,7 @@ from typing import Any, Literal
 
 from practicum.digests import digest
 from practicum.sandbox import PythonLimits, arun_python
+from practicum.scoring.fields import dense
 from practicum.trajectory import Rollout
 
 TOLERANCE = 1e-9
@@ -105,6 +106,11 @@ class ExecutedScore:
             return components["exact"], components
         credit = components["repaired"] * components["kept"]
         return self.exact_weight * components["exact"] + (1.0 - self.exact_weight) * credit, components
+
+    @property
+    def excuses(self) -> dict[str, str]:
+        """Partial credit is above an exact score by design; how far is bounded."""
+        return dense(self.partial, 1.0 - self.exact_weight)
 
     @property
     def digest(self) -> str:

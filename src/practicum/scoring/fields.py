@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from practicum.digests import digest
+from practicum.scoring.base import ABOVE_SCORE
 from practicum.trajectory import Rollout
 
 
@@ -46,6 +47,11 @@ class FieldScore:
         return self.format_weight * well_formed + self.exact_weight * exact + rest * share, components
 
     @property
+    def excuses(self) -> dict[str, str]:
+        """Partial credit is above an exact score by design; how far is bounded."""
+        return dense(self.partial, 1.0 - self.exact_weight)
+
+    @property
     def digest(self) -> str:
         """SHA-256 over the rule's settings."""
         return digest(["score_fields", 1, self.tag, self.partial, self.format_weight, self.exact_weight])
@@ -62,6 +68,11 @@ def score_fields(tag: str, *, exact: bool = False, partial: bool = False) -> Fie
     if not re.fullmatch(r"[A-Za-z_]\w*", tag):
         raise ValueError(f"the tag must be a name such as 'final_output', not {tag!r}")
     return FieldScore(tag, partial)
+
+
+def dense(partial: bool, most: float) -> dict[str, str]:
+    """The excuse of a form that pays for parts: ``most`` is what a rollout without success can earn."""
+    return {ABOVE_SCORE: f"credit for parts, at most {most:g} without full success"} if partial else {}
 
 
 def tagged_object(text: str, tag: str) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from practicum.digests import digest
 from practicum.sandbox import sql
+from practicum.scoring.fields import dense
 from practicum.tasks import Task
 from practicum.trajectory import Rollout
 
@@ -90,6 +91,11 @@ class RowScore:
             except sql.SqlError:
                 return None
         return None if result.truncated else list(result.rows)
+
+    @property
+    def excuses(self) -> dict[str, str]:
+        """Partial credit is above an exact score by design; how far is bounded."""
+        return dense(self.partial, 1.0 - self.exact_weight)
 
     @property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from practicum.digests import digest
-from practicum.scoring.fields import same
+from practicum.scoring.fields import dense, same
 from practicum.trajectory import Rollout
 
 Path = tuple[str, ...]
@@ -64,6 +64,11 @@ class StateScore:
             return float(exact), components
         credit = max(0.0, share - collateral / len(right))
         return self.exact_weight * exact + (1.0 - self.exact_weight) * credit, components
+
+    @property
+    def excuses(self) -> dict[str, str]:
+        """Partial credit is above an exact score by design; how far is bounded."""
+        return dense(self.partial, 1.0 - self.exact_weight)
 
     @property
     def digest(self) -> str:

@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 from practicum.files import write_text
 from practicum.viewer.charts import Chart, curve_charts, success_chart
 from practicum.viewer.conversation import conversations
+from practicum.viewer.evaluation_sections import comparison_table, disagreement_list, gap_chart, tool_chart
 from practicum.viewer.run_files import RunData, read_run
 from practicum.viewer.sections import (
     chart,
@@ -25,6 +26,8 @@ from practicum.viewer.sections import (
     verdict,
 )
 
+PAIRED = "Paired on the same tasks; intervals by resampling tasks, p by the exact McNemar test on first rollouts."
+DISAGREE = "Paid without success first: what a hacked reward pays for shows here before it shows in any mean."
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:"
@@ -47,14 +50,19 @@ def write_report(run_folder: Path, next_commands: Sequence[tuple[str, str]] = ()
 
 def _page(run: RunData, next_commands: Sequence[tuple[str, str]]) -> str:
     headline, curves = success_chart(run.evaluations), curve_charts(run.metrics)
-    charts = [*([headline] if headline else []), *curves]
+    held_out = [found for found in (tool_chart(run.evaluations), gap_chart(run.disagreements)) if found]
+    charts = [*([headline] if headline else []), *held_out, *curves]
     places = [chart(n, each, each.figure["layout"]["height"]) for n, each in enumerate(charts)]
-    first = len(charts) - len(curves)
-    grid = f"<div class='grid'>{''.join(places[first:])}</div>" if curves else ""
+    first, after = len([each for each in (headline,) if each]), len(charts) - len(curves)
     top = f"<div class='headline'>{''.join(places[:first])}</div>" if headline else ""
+    beside = f"<div class='grid'>{''.join(places[first:after])}</div>" if held_out else ""
+    grid = f"<div class='grid'>{''.join(places[after:])}</div>" if curves else ""
     sections = (
         _header(run),
         section("Held-out tasks", evaluation_table(run.evaluations) + top),
+        section("Is the difference luck?", comparison_table(run.comparisons), PAIRED),
+        section("What the models did", beside),
+        section("Where reward and score disagree", disagreement_list(run.disagreements), DISAGREE),
         section("Course of training", grid),
         section("One task, before and after", conversations(run.examples)),
         section("Where it comes from", provenance(run), "SHA-256 digests of what decided the outcome."),

@@ -12,6 +12,7 @@ from practicum.ledger.events import Event, read_events
 from practicum.ledger.manifest import FILE as MANIFEST
 from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory
+from practicum.viewer.disagreements import Disagreement, last_evaluated, recorded_disagreements
 
 LABELS = ("base", "foothold", "trained")
 """Evaluations in the order of a run's life; others follow by name."""
@@ -40,6 +41,10 @@ class RunData:
     """Two rollouts of one task, before and after training; one or none where there are no more."""
     notes: Sequence[str]
     """What could not be read."""
+    comparisons: Sequence[Mapping[str, Any]] = ()
+    """Of evaluation.json: each pair of models."""
+    disagreements: Sequence[Disagreement] = ()
+    """Rollouts of the last evaluated model on which reward and score differ, worst first."""
 
 
 def read_run(folder: Path) -> RunData:
@@ -53,6 +58,8 @@ def read_run(folder: Path) -> RunData:
         events=_events(folder / EVENTS, notes),
         examples=_examples(folder / "trajectories", notes),
         notes=notes,
+        comparisons=_comparisons(folder / "evaluation.json", notes),
+        disagreements=_disagreements(folder, notes),
     )
 
 
@@ -76,6 +83,23 @@ def _evaluations(folder: Path, notes: list[str]) -> list[Mapping[str, Any]]:
     found = [_object(path, notes) for path in sorted(folder.glob("*.json"))]
     whole = [evaluation for evaluation in found if {"label", "mode"} <= evaluation.keys()]
     return sorted(whole, key=lambda e: (_rank(e["label"], LABELS), e["label"], _rank(e["mode"], MODES)))
+
+
+def _comparisons(path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
+    found = _object(path, notes).get("comparisons")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _disagreements(folder: Path, notes: list[str]) -> list[Disagreement]:
+    if not last_evaluated(folder):
+        return []
+    try:
+        return recorded_disagreements(folder)
+    except RunError as error:
+        note = f"{Path(error.where).name}: {error.what}"
+        if note not in notes:
+            notes.append(note)
+        return []
 
 
 def _rank(name: str, order: Sequence[str]) -> int:

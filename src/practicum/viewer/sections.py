@@ -9,10 +9,13 @@ from practicum.viewer.run_files import RunData
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("completion_rate", "completed", "percent"),
+    ("correctness", "right where completed", "percent"),
+    ("format_rate", "well-formed", "percent"),
     ("reward_mean", "mean reward", "number"),
     ("tokens_per_rollout", "tokens / rollout", "count"),
     ("max_turns_frac", "out of turns", "percent"),
     ("at_cap_frac", "cut off", "percent"),
+    ("seconds_per_rollout", "seconds / rollout", "number"),
     ("seconds", "seconds", "count"),
 )
 PACKAGES = ("practicum", "torch", "transformers", "peft", "tokenizers", "numpy")
@@ -80,7 +83,7 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
     for e in evaluations:
         interval = interval_of(e)
         cells = [
-            f"<th scope='row'>{esc(e['label'])}</th>",
+            f"<th scope='row'>{esc(e['label'])}{', judged by itself' if e.get('independent') is False else ''}</th>",
             f"<td>{esc(e['mode'])}</td>",
             f"<td class='strong'>{form(e.get('success_rate'), 'percent')}</td>",
             f"<td>{' – '.join(form(end, 'percent') for end in interval) if interval else '–'}</td>",

@@ -1,0 +1,82 @@
+"""Two models on the same tasks: is one better, or is it luck?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from practicum.errors import RunError
+from practicum.evaluation.statistics import bootstrap_interval, mcnemar_exact
+from practicum.evaluation.summary import Evaluation, Interval
+from practicum.seeds import derive
+
+SURPRISING = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``second`` less ``first``.
+
+    Attributes:
+        difference: Of the success rates.
+        interval: 95%, by resampling tasks; all rollouts of both count.
+        only_first, only_second: Tasks whose first rollout only one of the two got right.
+        p_value: Exact McNemar test on these.
+    """
+
+    first: str
+    second: str
+    mode: str
+    n_tasks: int
+    difference: float
+    interval: Interval
+    only_first: int
+    only_second: int
+    p_value: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether chance alone would make this difference in less than one of twenty cases."""
+        return self.p_value < SURPRISING
+
+
+def compare(first: Evaluation, second: Evaluation) -> Comparison:
+    """A paired comparison.
+
+    Raises:
+        RunError: the two were not evaluated on the same tasks in the same environment, or hold no scores per task.
+    """
+    same = all(getattr(first, key) == getattr(second, key) for key in ("split_digest", "environment", "mode"))
+    if not same or first.scores.keys() != second.scores.keys():
+        raise RunError(
+            f"{first.name} and {second.name} cannot be compared: tasks, environment or way of sampling differ",
+            fix="evaluate both on the same split, with the same environment",
+        )
+    if not first.scores:
+        raise RunError(f"{first.name} holds no scores per task", fix="evaluate again with this version")
+    tasks = list(first.scores)
+    test = mcnemar_exact([first.succeeded(task)[0] for task in tasks], [second.succeeded(task)[0] for task in tasks])
+    gains = [fmean(second.succeeded(task)) - fmean(first.succeeded(task)) for task in tasks]
+    seed = derive(first.seed, "comparison", first.label, second.label, first.mode)
+    return Comparison(
+        first=first.label,
+        second=second.label,
+        mode=first.mode,
+        n_tasks=len(tasks),
+        difference=fmean(gains),
+        interval=bootstrap_interval([[gain] for gain in gains], seed=seed),
+        only_first=test.only_first,
+        only_second=test.only_second,
+        p_value=test.p_value,
+    )
+
+
+def comparisons(evaluations: Sequence[Evaluation]) -> list[Comparison]:
+    """Every pair of models that can be compared, in the order given."""
+    found = []
+    for at, first in enumerate(evaluations):
+        for second in evaluations[at + 1 :]:
+            try:
+                found.append(compare(first, second))
+            except RunError:
+                continue  # another split, or an older evaluation: nothing to compare
+    return found

@@ -1,0 +1,210 @@
+"""What a set of judged rollouts comes to: the numbers of one evaluation."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, Literal
+
+from practicum.evaluation.statistics import bootstrap_interval, pass_at_k, pass_power_k, wilson_interval
+from practicum.seeds import derive
+from practicum.trajectory import Trajectory, group_by_task
+
+Mode = Literal["sampled", "greedy"]
+Interval = tuple[float, float]
+
+FORMAT = ("format", "score/format", "task/format")
+"""Components, of score or reward, that say whether an answer keeps to its form."""
+HIDDEN = ("tier/", "milestone/")
+"""Families of components that are no fields."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one split under one sampling setting. Rates are shares of rollouts."""
+
+    label: str
+    mode: Mode
+    split: str
+    split_digest: str
+    n_tasks: int
+    n_rollouts: int
+    successes: int
+    success_rate: float
+    interval: Interval
+    """95% Wilson interval of ``success_rate``; it holds for one rollout per task."""
+    field_accuracy: Mapping[str, float]
+    """Means of the score's components with a ``/`` in their name; ``field/`` is left out."""
+    completion_rate: float
+    """Share that ended by itself with an answer."""
+    pass_at: Mapping[str, float]
+    pass_power: Mapping[str, float]
+    reward_mean: float
+    failed: int
+    max_turns_frac: float
+    at_cap_frac: float
+    tool_calls: Mapping[str, int]
+    tokens_per_rollout: float
+    temperature: float
+    seed: int
+    version: int
+    seconds: float
+    environment: Mapping[str, str]
+    bootstrap: Interval = (0.0, 1.0)
+    """95% interval of ``success_rate`` by resampling tasks; it holds for any number of rollouts per task."""
+    correctness: float = 0.0
+    """Share of successes among the rollouts that ended by themselves with an answer."""
+    format_rate: float | None = None
+    """Share of well-formed answers; None where neither score nor reward says."""
+    score_mean: float = 0.0
+    turns_per_rollout: float = 0.0
+    tool_error_frac: float = 0.0
+    """Share of tool calls that failed."""
+    calls_by_count: Mapping[str, int] = field(default_factory=dict)
+    """Number of tool calls → rollouts that made so many."""
+    seconds_per_rollout: float = 0.0
+    """Sum over turns of waiting for the model, and over calls of waiting for tools."""
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Task → score of each of its rollouts, in order; 0 for one that failed."""
+    rewards: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    success_threshold: float = 1.0
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Of a reference model: where it was asked, and how."""
+    judge_models: Sequence[str] = ()
+    """Models whose opinion the score is made of."""
+    independent: bool = True
+    """Whether none of them is the evaluated model itself."""
+
+    @property
+    def name(self) -> str:
+        """``label-mode``, as files are called."""
+        return f"{self.label}-{self.mode}"
+
+    @property
+    def estimates(self) -> dict[str, float]:
+        """The statistics under their metric names (below ``eval/``)."""
+        low, high = self.interval
+        return {
+            "score/interval_low": low,
+            "score/interval_high": high,
+            **{f"field_accuracy/{name}": value for name, value in self.field_accuracy.items()},
+            **{f"reward/pass_at_{k}": value for k, value in self.pass_at.items()},
+            **{f"reward/pass_power_{k}": value for k, value in self.pass_power.items()},
+        }
+
+    def succeeded(self, task: str) -> list[bool]:
+        """Whether each rollout of a task was a success."""
+        return [score >= self.success_threshold for score in self.scores[task]]
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What an evaluation's rollouts do not say themselves."""
+
+    label: str
+    mode: Mode
+    split: str
+    split_digest: str
+    n_tasks: int
+    rollouts_per_task: int
+    success_threshold: float
+    pass_k: Sequence[int]
+    seed: int
+    temperature: float
+    version: int
+    environment: Mapping[str, str]
+    seconds: float
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    """Rollout → tokens its model wrote, where the trajectory does not hold them."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    judge_models: Sequence[str] = ()
+    independent: bool = True
+
+
+def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluation:
+    """The numbers of one evaluation. Every rollout counts: one that failed is one without success.
+
+    Raises:
+        ValueError: there are no rollouts.
+    """
+    if not trajectories:
+        raise ValueError("an evaluation needs at least one rollout")
+    n = len(trajectories)
+    right = [_score(t) is not None and (_score(t) or 0.0) >= how.success_threshold for t in trajectories]
+    groups = group_by_task(trajectories)
+    scores = {group.task_id: [_score(t) or 0.0 for t in group.trajectories] for group in groups}
+    wins = [
+        sum((_score(t) or 0.0) >= how.success_threshold and t.ending != "error" for t in g.trajectories) for g in groups
+    ]
+    by_task = [[float(score >= how.success_threshold) for score in each] for each in scores.values()]
+    finished = [t.ending == "final" for t in trajectories]
+    ks = [k for k in how.pass_k if k <= how.rollouts_per_task]
+    calls = [call for t in trajectories for call in t.tool_calls]
+    return Evaluation(
+        label=how.label,
+        mode=how.mode,
+        split=how.split,
+        split_digest=how.split_digest,
+        n_tasks=how.n_tasks,
+        n_rollouts=n,
+        successes=sum(right),
+        success_rate=sum(right) / n,
+        interval=wilson_interval(sum(right), n),
+        bootstrap=bootstrap_interval(by_task, seed=derive(how.seed, "bootstrap", how.label, how.mode)),
+        field_accuracy=_fields(trajectories),
+        completion_rate=_mean(finished),
+        correctness=_mean(good for good, done in zip(right, finished, strict=True) if done),
+        format_rate=_format(trajectories),
+        pass_at={str(k): _mean(pass_at_k(how.rollouts_per_task, c, k) for c in wins) for k in ks},
+        pass_power={str(k): _mean(pass_power_k(how.rollouts_per_task, c, k) for c in wins) for k in ks},
+        score_mean=_mean(_score(t) or 0.0 for t in trajectories),
+        reward_mean=_mean(t.reward for t in trajectories),
+        failed=sum(t.ending == "error" for t in trajectories),
+        max_turns_frac=_mean(t.ending == "max_turns" for t in trajectories),
+        at_cap_frac=_mean(any(turn.finish_reason == "length" for turn in t.turns) for t in trajectories),
+        tool_calls=dict(sorted(Counter(call.name for call in calls).items())),
+        tool_error_frac=_mean(call.is_error for call in calls),
+        calls_by_count={str(k): v for k, v in sorted(Counter(len(t.tool_calls) for t in trajectories).items())},
+        turns_per_rollout=_mean(len(t.turns) for t in trajectories),
+        tokens_per_rollout=_mean(how.tokens.get(t.id, t.n_action_tokens) for t in trajectories),
+        seconds_per_rollout=_mean(_waited(t) for t in trajectories),
+        temperature=how.temperature,
+        seed=how.seed,
+        version=how.version,
+        seconds=how.seconds,
+        environment=how.environment,
+        scores=scores,
+        rewards={group.task_id: [t.reward for t in group.trajectories] for group in groups},
+        success_threshold=how.success_threshold,
+        model=how.model,
+        judge_models=list(how.judge_models),
+        independent=how.independent,
+    )
+
+
+def _score(trajectory: Trajectory) -> float | None:
+    return None if trajectory.ending == "error" else trajectory.score
+
+
+def _fields(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    names = sorted({key for t in trajectories for key in t.score_metrics if "/" in key and not key.startswith(HIDDEN)})
+    return {name.removeprefix("field/"): _mean(t.score_metrics.get(name, 0.0) for t in trajectories) for name in names}
+
+
+def _format(trajectories: Sequence[Trajectory]) -> float | None:
+    """From the score's components, else from the reward's. A rollout without the component has no form."""
+    for metrics in ("score_metrics", "metrics"):
+        known: list[Mapping[str, float]] = [getattr(t, metrics) for t in trajectories]
+        name = next((name for name in FORMAT if any(name in each for each in known)), None)
+        if name is not None:
+            return _mean(each.get(name, 0.0) for each in known)
+    return None
+
+
+def _waited(trajectory: Trajectory) -> float:
+    return sum(turn.latency_s for turn in trajectory.turns) + sum(call.latency_s for call in trajectory.tool_calls)
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return float(fmean(numbers)) if numbers else 0.0

@@ -30,8 +30,9 @@ def main() -> None:
         run = folder / f"reward-{name}"
         keys = [f"environment={MODULE}:SupportDesk", f"reward={name}"]
         reason = f"to show what becomes of a {name} reward"
-        command = [sys.executable, "-m", "practicum.cli", "train", "support_desk", *keys, "--run", str(run)]
-        subprocess.run([*command, "--without-gate", reason], check=True, stdout=subprocess.DEVNULL)
+        for stage, more in (("warmstart", []), ("train", ["--without-gate", reason])):
+            command = [sys.executable, "-m", "practicum.cli", stage, "support_desk", *keys, "--run", str(run), *more]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         show(name, run)
 
 

@@ -132,11 +132,12 @@ class Arrays(Counting):
 
     def start(self, task: Task) -> None:
         self.dice = np.random.default_rng(self.random.getrandbits(64))
+        self.older = np.random.RandomState(self.random.getrandbits(32))
         self.grid = np.zeros((4, 4))
 
     @tool
     def more(self) -> list[float]:
-        self.grid += self.dice.normal(size=(4, 4))
+        self.grid += self.dice.normal(size=(4, 4)) + self.older.rand(4, 4)
         self.grid[0] = np.sort(self.grid[0])
         return self.grid.sum(axis=0).round(6).tolist()
 

@@ -62,11 +62,12 @@ class Few:
         self._known: collections.OrderedDict[int, int] = collections.OrderedDict()
 
     def __call__(self, number: int) -> int:
-        if number not in self._known:
-            self._known[number] = self._make(number)
+        found = self._known.get(number)
+        if found is None:
+            found = self._known[number] = self._make(number)
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
-        return self._known[number]
+        return found  # by now another thread may have let it be forgotten
 
 
 CUBES = Few(lambda number: number**3, 4)

@@ -16,7 +16,7 @@ from practicum.errors import LedgerError
 from practicum.trajectory import EnvironmentRef
 
 REF = EnvironmentRef("desk", "1.0.0", "d" * 64)
-SUBJECT = Subject("s" * 64, "r" * 64, {"train": "a" * 64}, "p" * 64)
+SUBJECT = Subject("s" * 64, "r" * 64, "l" * 64, {"train": "a" * 64}, "p" * 64)
 JUDGED = {"ok": True, "findings": []}
 
 
@@ -104,6 +104,7 @@ def test_a_check_that_looked_less_closely_does_not_count(asked: int, repetitions
     [
         (replace(SUBJECT, score="x"), "another score"),
         (replace(SUBJECT, reward="x"), "another reward"),
+        (replace(SUBJECT, limits="x"), "another success_threshold, batch, turns or token limit"),
         (replace(SUBJECT, datasets={}), "another dataset"),
         (replace(SUBJECT, production="x"), "schema file beside the environment has changed"),
         (replace(SUBJECT, production=""), "schema file beside the environment has changed"),

@@ -111,3 +111,32 @@ def test_nothing_is_written_over_what_is_there(tiny_model: Path, tmp_path: Path)
 
     with pytest.raises(ModelError, match="is there already"):
         export_merged(tiny_model, tmp_path / "taken")
+
+
+def test_an_adapter_trained_on_an_adapter_is_both(adapter: Path, tmp_path: Path) -> None:
+    policy = Policy.load(adapter, dtype=torch.float32, device=torch.device("cpu"))
+    learner = LocalLearner(policy, lora_rank=2, lora_alpha=4)
+    torch.manual_seed(2)
+    learner.restore({name: torch.randn_like(value) * 0.1 for name, value in learner.snapshot().items()})
+    second = tmp_path / "second"
+    second.mkdir()
+    learner.export(second)
+    policy.model.set_attn_implementation("sdpa")
+    expected = logits(policy.model)
+
+    loaded = load_weights(second, torch.float32, torch.device("cpu"))
+    loaded.set_attn_implementation("sdpa")
+    export_merged(second, tmp_path / "merged")
+
+    torch.testing.assert_close(logits(loaded), expected, rtol=1e-4, atol=1e-4)
+    exported = tf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    torch.testing.assert_close(logits(exported), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_that_is_its_own_base_is_refused(adapter: Path) -> None:
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = str(adapter)
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+
+    with pytest.raises(ModelError, match="its own base"):
+        load_weights(adapter, torch.float32, torch.device("cpu"))

@@ -34,7 +34,7 @@ def test_a_check_then_training_and_every_change_in_between_closes_the_gate(comma
     assert commands("check", "desk.py").code == 0
     bare = commands("train", *FAST, "--run", "a", gate=True)
     assert bare.code == 1
-    assert "made with another reward" in bare.err
+    assert "says nothing of score, reward" in bare.err
     checked = commands("check", *RECIPE)
     assert checked.code == 0, checked.out + checked.err
     (path,) = [file for file in certificates(commands) if json.loads(file.read_text())["judges"]]
@@ -112,3 +112,63 @@ def test_a_recipe_is_checked_with_its_arguments_and_overrides(commands: Any) -> 
     assert "practicum check desk.yaml reward=score 'environment_args={size: 2}'" in small.err
     assert large.code == 0, large.err
     assert commands("check", "desk.py", args).code == 1
+
+
+def test_a_certificate_with_other_limits_does_not_count(commands: Any) -> None:
+    assert commands("check", *RECIPE).code == 0
+
+    refused = commands("train", *FAST, "max_turns=1", "--run", "a", gate=True)
+
+    assert refused.code == 1
+    assert "made with another success_threshold, batch, turns or token limit" in refused.err
+    assert "practicum check desk.yaml reward=score max_turns=1" in refused.err
+
+
+def test_a_later_look_at_the_environment_alone_closes_nothing(commands: Any) -> None:
+    assert commands("check", *RECIPE).code == 0
+    assert commands("check", "desk.py").code == 0
+    assert commands("check-changed", "desk.py").code == 0
+    commands("baseline", *FAST, "--run", "a")
+
+    assert commands("train", *FAST, "--run", "a", gate=True).code == 0
+
+
+def test_resume_is_no_way_round_the_gate(commands: Any) -> None:
+    commands("baseline", *FAST, "--run", "a")
+
+    refused = commands("resume", "runs/a")
+
+    assert refused.code == 1
+    assert "has not begun training: the gate comes first" in refused.err
+    assert not (commands.folder / "runs/a/output").exists()
+
+
+def test_a_model_that_is_not_clearly_better_is_not_promoted(commands: Any) -> None:
+    commands("baseline", *FAST, "--run", "a")
+    early = commands("promote", "runs/a")
+    assert commands("train", *FAST, "--run", "a").code == 0
+    run = commands.folder / "runs/a"
+
+    late = commands("promote", "runs/a")
+    other = commands("promote", "runs/a", "agent")
+
+    assert early.code == late.code == other.code == 1
+    assert "has no model yet" in early.err
+    assert "misses the gate" in late.err
+    assert "model or reward" in other.err
+    assert not [event for event in read_events(run / "events.jsonl") if event.kind == "promote"]
+
+
+def test_a_model_that_meets_its_recipes_gate_is_promoted_and_the_ledger_says_so(commands: Any) -> None:
+    recipe = (*FAST, "promote_better_than=none")
+    commands("baseline", *recipe, "--run", "a")
+    assert commands("train", *recipe, "--run", "a").code == 0
+
+    for what in ("model", "reward"):
+        done = commands("promote", "runs/a", what)
+        assert done.code == 0, done.err
+        assert f"promoted: {what}" in done.out
+
+    events = read_events(commands.folder / "runs/a/events.jsonl")
+    assert [event.data["what"] for event in events if event.kind == "promote"] == ["model", "reward"]
+    assert commands("verify", "runs/a").code == 0

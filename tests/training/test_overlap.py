@@ -199,3 +199,17 @@ def test_a_whole_asynchronous_run_survives_a_kill_and_keeps_the_bound(commands: 
     trained = [t.task_id for n in range(1, 6) for t in read_trajectories(run / f"trajectories/step-{n:06d}.parquet")]
     assert set(Counter(trained).values()) == {2}  # each task's group once
     assert commands("verify", "runs/a").code == 0
+
+
+def test_a_fault_of_one_rollout_ends_the_training_though_others_of_its_group_still_run() -> None:
+    def seconds(request: RolloutRequest) -> Any:
+        return EnvironmentFault("it is broken") if request.id == "0.0/0" else 3600.0
+
+    world = World(seconds)
+
+    async def work() -> None:
+        async with world.ahead() as ahead:
+            await asyncio.wait_for(ahead.batch(), 5)
+
+    with pytest.raises(EnvironmentFault, match="it is broken"):
+        asyncio.run(work())

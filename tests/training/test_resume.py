@@ -184,3 +184,19 @@ def test_a_folder_without_a_run_cannot_be_resumed(commands: Any) -> None:
 
     assert "no run in runs/empty" in commands("resume", "runs/empty").err
     assert Path(commands.folder / "runs/empty").exists()
+
+
+def test_a_course_that_is_done_again_keeps_its_own_checkpoints(commands: Any) -> None:
+    assert commands("train", "desk.yaml", "max_steps=4", "--run", "a").code == 0
+    run = commands.folder / "runs/a"
+    shutil.rmtree(run / "output")
+    for folder in (run / "checkpoints").iterdir():
+        (folder / "state.json").write_text("{}")
+    torn = killed_at(LEARNER, "LocalLearner", "forward_backward", 3)
+    assert commands("resume", "runs/a", first=torn).code == -signal.SIGKILL
+
+    assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["step-000000", "step-000001"]
+    again = commands("resume", "runs/a")
+
+    assert again.code == 0, again.err
+    assert "going on from the checkpoint of step 1" in again.out

@@ -116,3 +116,9 @@ def test_validation_takes_the_first_tasks_or_draws_them_anew() -> None:
     assert [task.id for task in validation_tasks(tasks(9), 3, fixed)] == ["t0", "t1"]
     draws = [[task.id for task in validation_tasks(tasks(9), step, drawn)] for step in (1, 2, 1)]
     assert draws[0] == draws[2] != draws[1]
+
+
+def test_no_step_goes_beyond_the_last_epoch() -> None:
+    settings = build_recipe({"global_batch_size": 4, "group_size": 2, "sampling_max_tokens": 8, "max_epochs": 2})
+
+    assert total_steps(settings, 10) == 4

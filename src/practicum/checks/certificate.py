@@ -29,6 +29,7 @@ class Subject:
     Attributes:
         score: Of the score that judged the oracle.
         reward: Of the reward that is trained with; the score's where there is no other.
+        limits: Of the recipe's limits that score and budget were checked with; empty without a recipe.
         datasets: Of the files that stand in for the environment's own splits.
         production: Of the schema file it was compared with; empty where there is none.
         named: Whether that file was named, rather than found beside the environment.
@@ -36,6 +37,7 @@ class Subject:
 
     score: str = ""
     reward: str = ""
+    limits: str = ""
     datasets: Mapping[str, str] | None = None
     production: str = ""
     named: bool = False
@@ -43,7 +45,7 @@ class Subject:
     @property
     def key(self) -> str:
         """A short digest of what a training run has to have in common with the check."""
-        return digest([self.score, self.reward, dict(self.datasets or {})])[:16]
+        return digest([self.score, self.reward, self.limits, dict(self.datasets or {})])[:16]
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,13 @@ class Certificate:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def subject_of(target: EnvironmentTarget, score: str, reward: str = "", production: Path | None = None) -> Subject:
-    """What a target is checked with beside its environment. ``score``, ``reward``: their digests."""
+def subject_of(
+    target: EnvironmentTarget, score: str, reward: str = "", limits: str = "", production: Path | None = None
+) -> Subject:
+    """What a target is checked with beside its environment. ``score``, ``reward``, ``limits``: their digests."""
     datasets = {split: digest_file(path) for split, path in target.datasets.items()}
     file = production_file(target.home, production)
-    return Subject(score, reward or score, datasets, digest_file(file) if file else "", production is not None)
+    return Subject(score, reward or score, limits, datasets, digest_file(file) if file else "", production is not None)
 
 
 def objection(certificate: Certificate, environment: str, subject: Subject) -> str:
@@ -164,8 +168,9 @@ def _objections(certificate: Certificate, environment: str, subject: Subject) ->
             f"it looked less closely than a check does by default: {certificate.asked} tasks of each split, "
             f"{report['repetitions']} repetitions, instead of {TASKS_PER_SPLIT} and {REPETITIONS}"
         )
-    if found.key != subject.key:
-        other = (name for name in ("score", "reward") if getattr(found, name) != getattr(subject, name))
+    if certificate.judges is not None and found.key != subject.key:
+        parts = {"score": "score", "reward": "reward", "limits": "success_threshold, batch, turns or token limit"}
+        other = (said for name, said in parts.items() if getattr(found, name) != getattr(subject, name))
         yield f"it was made with another {next(other, 'dataset')}"
     if certificate.judges is None:
         yield "it says nothing of score, reward, budget and data, which the check of a recipe looks at"

@@ -31,9 +31,20 @@ def check_solved(trial: Trial) -> list[Finding]:
 
 def _too_long(trial: Trial, where: str) -> list[Finding]:
     turns = trial.facts.max_turns
-    longest = max((len(sampled.plans[0].calls) + 1 for sampled in trial.samples), default=0)
+    # One that fails, for going on for ever say, shows nothing of how many turns are needed.
+    done = [each for each in trial.samples if not (each.unsolved and each.unsolved.kind == "the oracle fails")]
+    longest = max((len(sampled.plans[0].calls) + 1 for sampled in done), default=0)
     if longest <= turns:
         return []
     what = f"the oracle takes {longest} model calls, one a turn; max_turns is {turns}"
     fix = f"Set max_turns to at least {longest}; half as many again leaves room to learn."
-    return [Finding.of("ENV-UNSOLVED", what, severity="warn", where=where, fix=fix)]
+    return [
+        Finding.of(
+            "ENV-UNSOLVED",
+            what,
+            severity="warn",
+            where=where,
+            difference=f"needed     {longest}\nmax_turns  {turns}",
+            fix=fix,
+        )
+    ]

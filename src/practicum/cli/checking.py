@@ -62,7 +62,7 @@ def check(
         )
         judged = _judged(found, recipe, recorded, status) if recipe is not None or judges else None
     ok = report.ok and (judged is None or judged.ok)
-    certified = _certified(found, report, tasks, production, judged)
+    certified = _certified(found, report, tasks, production, recipe, judged)
     if html is not None:
         from practicum.viewer.check_page import write_check_page
 
@@ -85,7 +85,9 @@ def check(
 
 @app.command("check-changed", epilog="Example: practicum check-changed $(git diff --name-only)")
 def check_changed(
-    files: Annotated[list[Path], typer.Argument(help="Files that changed; those of no environment are passed over.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files that changed; those of no environment are passed over.")
+    ] = None,
     tasks: Annotated[int, typer.Option(help="Tasks per split that are played.", min=1)] = TASKS_PER_SPLIT,
     repetitions: Annotated[int, typer.Option(help="How often episodes run in threads.", min=1)] = REPETITIONS,
     allow: Allow = None,
@@ -98,14 +100,14 @@ def check_changed(
     from practicum.ledger.versions import RUNS
 
     reasons, failed = _reasons(allow or []), False
-    found = environments_of(files)
+    found = environments_of(files or [])
     if not found:
         return
     with Nursery() as nursery:
         for target in found:
             report = run_checks(target, tasks_per_split=tasks, repetitions=repetitions, allow=reasons, nursery=nursery)
             if RUNS.is_dir():  # a hook makes no folders in somebody's repository
-                _certified(target, report, tasks, None, None)
+                _certified(target, report, tasks)
             print_report(report, console())
             failed = failed or not report.ok
     raise typer.Exit(1 if failed else 0)
@@ -149,14 +151,19 @@ def _reasons(given: list[str]) -> dict[str, str]:
 
 
 def _certified(
-    target: "EnvironmentTarget", report: "Report", tasks: int, production: Path | None, judged: "JudgesReport | None"
+    target: "EnvironmentTarget",
+    report: "Report",
+    tasks: int,
+    production: Path | None = None,
+    recipe: "Recipe | None" = None,
+    judged: "JudgesReport | None" = None,
 ) -> "Passed | None":
     """The certificate, written; None where it cannot be, which is said and changes no verdict."""
     from practicum.ledger.versions import RUNS
     from practicum.training.gate import certify
 
     try:
-        return certify(RUNS, target, report, asked=tasks, judges=judged, production=production)
+        return certify(RUNS, target, report, asked=tasks, recipe=recipe, judges=judged, production=production)
     except LedgerError as error:
         Console(stderr=True).print(f"no certificate: {error}", style="yellow", markup=False, soft_wrap=True)
         return None

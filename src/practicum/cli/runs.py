@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from practicum.evaluation.evaluator import Evaluation
     from practicum.training.pipeline import Pipeline
 
-_OF_THE_ENVIRONMENT = ("environment", "score", "reward", "training_dataset", "validation_dataset")
+_DECISIVE = (
+    "environment",
+    "score",
+    "reward",
+    "training_dataset",
+    "validation_dataset",
+    "success_threshold",
+    "max_turns",
+    "sampling_max_tokens",
+    "max_sequence_length",
+    "global_batch_size",
+)
 """Keys that decide what is checked."""
 
 
@@ -46,7 +57,9 @@ def baseline(recipe: RecipeFile, overrides: Overrides = None, run: RunName = Non
 
 @app.command(epilog="Example: practicum warmstart support_desk warmstart_epochs=5 --run desk")
 def warmstart(recipe: RecipeFile, overrides: Overrides = None, run: RunName = None) -> None:
-    """Supervised steps on the oracle's demonstrations: a foothold for reinforcement."""
+    """Supervised steps on demonstrations (an oracle's, successful rollouts', or a model's): a foothold."""
+    if not loaded_recipe(recipe, overrides).warmstart_demonstrations:
+        raise RunError("the recipe asks for no foothold", fix="warmstart_demonstrations=32")
     with _pipeline(recipe, overrides, run) as pipeline:
         step = pipeline.foothold()
         if step:
@@ -81,7 +94,10 @@ def evaluate(run: RunFolder) -> None:
 
 @app.command(epilog="Example: practicum resume runs/demo")
 def resume(run: RunFolder) -> None:
-    """Go on with an interrupted run from its newest checkpoint, exactly as if it had not stopped."""
+    """Go on with an interrupted run from its newest checkpoint: exactly as if it had not stopped.
+
+    Asynchronous runs (max_steps_off_policy above 0) lose nothing, but are not the same bit for bit.
+    """
     from practicum.training.demo import resume_run
 
     resume_run(run, console())
@@ -136,7 +152,7 @@ def replay(
 
 def _check_command(recipe: str, overrides: list[str]) -> str:
     """The check that certifies what this recipe trains in."""
-    decisive = [text for text in overrides if text.startswith(_OF_THE_ENVIRONMENT)]
+    decisive = [text for text in overrides if text.startswith(_DECISIVE)]
     return shlex.join(["practicum", "check", recipe, *decisive])
 
 
@@ -155,6 +171,7 @@ def _show(evaluations: "list[Evaluation]", pipeline: "Pipeline") -> None:
     from practicum.training.summary import print_evaluations
 
     print_evaluations(evaluations, pipeline.console)
+    pipeline.conclude()
     folder = pipeline.run.folder
     pipeline.console.print(
         f"on record in {folder}; the same recipe with --run {folder} goes on from here", markup=False

@@ -91,7 +91,14 @@ async def evaluate_reference(
         return trajectory
 
     began = time.monotonic()
-    trajectories = await asyncio.gather(*map(one, requests_of(plan, f"{label}-{reference.mode}", reference.mode)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            wanted = requests_of(plan, f"{label}-{reference.mode}", reference.mode)
+            tasks = [group.create_task(one(request)) for request in wanted]
+    except ExceptionGroup as failures:
+        # The others were cancelled; the first failure says what to mend.
+        raise failures.exceptions[0] from None
+    trajectories = [task.result() for task in tasks]
     how = circumstances(
         plan,
         label,

@@ -6,11 +6,10 @@ import json
 import secrets
 from pathlib import Path
 
-from peft import PeftModel
 from rich.console import Console
 
 from practicum.engine.local.hardware import choose_device, choose_dtype
-from practicum.engine.local.models import find_model, load_tokenizer
+from practicum.engine.local.models import find_model
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
@@ -63,22 +62,13 @@ def load_policy(model: str) -> Policy:
     """
     device = choose_device()
     dtype = choose_dtype("auto", device)
-    if not (Path(model) / "adapter_config.json").is_file():
-        return Policy.load(find_model(model), dtype=dtype, device=device)
-    policy = Policy.load(find_model(_base_of(model)), dtype=dtype, device=device)
-    merged = PeftModel.from_pretrained(policy.model, model).merge_and_unload()
-    return Policy(merged, load_tokenizer(Path(model)), Path(model))
+    return Policy.load(find_model(model), dtype=dtype, device=device)
 
 
 def renderer_name(model: str) -> str:
     """The name that chooses the model's renderer: for a run's output, that of the model it was trained from."""
     recipe = Path(model).absolute().parent / "recipe.yaml"
     return str(load_recipe(recipe).model_name) if recipe.is_file() else model
-
-
-def _base_of(adapter: str) -> str:
-    config = json.loads((Path(adapter) / "adapter_config.json").read_text(encoding="utf-8"))
-    return str(config["base_model_name_or_path"])
 
 
 def _announce(model: str, url: str, console: Console) -> None:

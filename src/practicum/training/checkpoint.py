@@ -70,6 +70,9 @@ def save_checkpoint(
 
     folder = run_folder / "checkpoints" / f"step-{step:06d}"
     write_folder(folder, fill)
+    # Later ones are of a course that is being done again: damaged, or they would have been gone on from.
+    for later in [old for old in _folders(run_folder) if _step(old) > step]:
+        shutil.rmtree(later)
     for old in _folders(run_folder)[:-KEPT]:
         if not (keep_first and _step(old) == 0):
             shutil.rmtree(old)

@@ -14,9 +14,10 @@ from rich.text import Text
 from practicum.errors import PracticumError, RunError
 from practicum.evaluation.evaluator import Evaluation, read_evaluation
 from practicum.evaluation.gates import require_baseline, require_foothold
+from practicum.ledger.events import read_events
 from practicum.ledger.versions import RUNS, compare_version, enter_version
 from practicum.recipe import Recipe
-from practicum.training.checkpoint import newest_step
+from practicum.training.checkpoint import latest_checkpoint, newest_step
 from practicum.training.control import run_control
 from practicum.training.gate import Passed, require_certificate
 from practicum.training.pipeline import Pipeline
@@ -61,7 +62,9 @@ def train_run(
         )
 
     def gate(bench: Workbench) -> Passed:
-        passed = require_certificate([folder.parent, RUNS], bench.target, command=command, without_gate=without_gate)
+        passed = require_certificate(
+            [folder.parent, RUNS], bench.target, recipe, command=command, without_gate=without_gate
+        )
         if passed.certificate is not None:
             require_baseline(evaluations_of(folder), folder)
         return passed
@@ -73,10 +76,22 @@ def train_run(
 def resume_run(folder: Path, console: Console) -> None:
     """Carry out what an interrupted run still lacks."""
     require_run(folder)
+    _refuse_ungated(folder)
     with open_pipeline(folder, console) as pipeline:
         begun_as = pipeline.run.begun_as
         pipeline.run.events.append("resume")
         _carry_out(pipeline, whole=bool(begun_as.get("whole")), control=bool(begun_as.get("control")))
+
+
+def _refuse_ungated(folder: Path) -> None:
+    """A run that only has a baseline or a foothold has not been let through the gate yet."""
+    events = list(read_events(folder / "events.jsonl"))
+    whole = any(event.kind == "start" and event.data.get("whole") for event in events)
+    if not whole and not newest_step(folder) and not any(event.kind == "check" for event in events):
+        raise RunError(
+            f"{folder} has not begun training: the gate comes first",
+            fix=f"practicum train {folder}/recipe.yaml --run {folder}",
+        )
 
 
 def evaluate_run(folder: Path, console: Console) -> None:
@@ -84,6 +99,8 @@ def evaluate_run(folder: Path, console: Console) -> None:
     require_run(folder)
     if not (folder / "checkpoints").exists():
         raise RunError(f"{folder} has no checkpoint to evaluate", fix=f"practicum resume {folder}")
+    if latest_checkpoint(folder, lambda text: console.print(text, style="yellow", markup=False)) is None:
+        raise RunError(f"{folder} has no whole checkpoint to evaluate", fix=f"practicum resume {folder}")
     with open_pipeline(folder, console) as pipeline:
         if not any(each.label == "base" for each in evaluations_of(folder)):
             pipeline.evaluate("base")
@@ -108,6 +125,7 @@ def baseline_run(recipe: Recipe, console: Console, *, name: str, given: str) -> 
         evaluations = pipeline.evaluate("base")
         pipeline.evaluate_reference()
         print_evaluations(evaluations_of(folder), console)
+        pipeline.conclude()
         console.print(
             f"on record in {folder}; the same recipe with --run {folder} goes on from here",
             markup=False,
@@ -196,7 +214,7 @@ def _carry_out(pipeline: Pipeline, *, whole: bool, control: bool) -> None:
     step = pipeline.foothold()
     if step:
         console.print(f"going on from the checkpoint of step {step}", highlight=False)
-    if whole and step == 0:
+    if whole and step == 0 and run.recipe.warmstart_demonstrations:
         print_evaluations(pipeline.evaluate("foothold"), console)
     console.rule("multi-turn reinforcement learning")
     pipeline.reinforce(step)

@@ -10,10 +10,15 @@ from practicum.checks.certificate import Certificate, Subject, objection, subjec
 from practicum.checks.findings import Report
 from practicum.checks.judges.check import JudgesReport
 from practicum.checks.target import EnvironmentTarget
+from practicum.digests import digest
 from practicum.errors import LedgerError, RunError
 from practicum.ledger.certificates import read_certificates, write_certificate
 from practicum.ledger.identity import digest_object
+from practicum.recipe import Recipe
 from practicum.scoring import Judge
+
+LIMITS = ("success_threshold", "max_turns", "sampling_max_tokens", "max_sequence_length", "global_batch_size")
+"""Recipe keys that decide what is found of score, reward, budget and data."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ def certify(
     report: Report,
     *,
     asked: int,
+    recipe: Recipe | None = None,
     judges: JudgesReport | None = None,
     production: Path | None = None,
 ) -> Passed:
@@ -45,7 +51,7 @@ def certify(
     Raises:
         LedgerError: it cannot be written, or the score's source cannot be read.
     """
-    subject = _subject(target, production)
+    subject = _subject(target, recipe, production)
     found = judges.to_dict() if judges is not None else None
     certificate = Certificate.of(report, subject, asked=asked, practicum=practicum.__version__, judges=found)
     path = write_certificate(runs, report.environment.digest, subject.key, certificate.to_dict())
@@ -53,13 +59,19 @@ def certify(
 
 
 def require_certificate(
-    runs: Sequence[Path], target: EnvironmentTarget, *, command: str, without_gate: str | None = None
+    runs: Sequence[Path],
+    target: EnvironmentTarget,
+    recipe: Recipe,
+    *,
+    command: str,
+    without_gate: str | None = None,
 ) -> Passed:
     """A valid certificate for what is to be trained in.
 
     Args:
         runs: Folders of runs in whose books it may stand.
         target: What is to be trained in.
+        recipe: With which limits.
         command: The check that would certify it.
         without_gate: A reason to do without; it goes into the ledger.
 
@@ -71,7 +83,7 @@ def require_certificate(
             raise RunError("--without-gate needs a reason", fix='--without-gate "why this may be trained unchecked"')
         return Passed(None, reason=without_gate.strip())
     environment = target.make()
-    subject = _subject(target)
+    subject = _subject(target, recipe)
     objections = []
     for path, content in _found(runs, environment.digest):
         try:
@@ -96,8 +108,9 @@ def _found(runs: Sequence[Path], environment: str) -> Iterator[tuple[Path, Mappi
         yield from read_certificates(folder, environment)
 
 
-def _subject(target: EnvironmentTarget, production: Path | None = None) -> Subject:
+def _subject(target: EnvironmentTarget, recipe: Recipe | None, production: Path | None = None) -> Subject:
     def named(judge: Judge | None) -> str:
         return "" if judge is None else digest_object(judge)
 
-    return subject_of(target, named(target.score), named(target.reward), production)
+    limits = "" if recipe is None else digest([getattr(recipe, key) for key in LIMITS])
+    return subject_of(target, named(target.score), named(target.reward), limits, production)

@@ -189,20 +189,20 @@ class Ahead:
             if live.version is None:
                 live.version = self._version()
             live.begun[n] = time.monotonic()
-            trajectory = await self._dispatcher.one(live.requests[n])
+            try:
+                trajectory = await self._dispatcher.one(live.requests[n])
+            except Exception as failure:  # of the environment: every other rollout would fail alike
+                self._failure = self._failure or failure
+                self._changed.set()
+                raise
             live.took[n] = time.monotonic() - live.begun[n]
             return trajectory
 
     async def _whole(self, live: _Live) -> None:
         """Hand a group over when all its rollouts have ended, or when the rest of them was cut off."""
-        results = await asyncio.gather(*live.members, return_exceptions=True)
-        if self._live.get(live.place) is not live:
-            return
-        del self._live[live.place]
-        broken = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
-        if broken:
-            self._failure = self._failure or broken[0]
-        else:
+        await asyncio.gather(*live.members, return_exceptions=True)
+        if self._live.get(live.place) is live and self._failure is None:
+            del self._live[live.place]
             self._hand_over(live)
         self._changed.set()
 

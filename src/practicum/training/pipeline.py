@@ -61,7 +61,7 @@ class Pipeline:
     def check(self) -> None:
         """Certify the environment, once a run; refuse to go on with one that fails."""
         before = [event.data for event in read_events(self.run.events.path) if event.kind == "check"]
-        if any(data.get("report", {}).get("ok") for data in before):
+        if any(data.get("report", {}).get("ok") and (data.get("judges") or {}).get("ok") for data in before):
             self.console.print("certified when the run was begun")
             return
         with self.console.status("checking the environment") as status:
@@ -70,7 +70,9 @@ class Pipeline:
             judged = check_judges(target, recipe, progress=lambda text: status.update(f"checking: {text}"))
         print_report(report, self.console)
         print_judges(judged, self.console)
-        self.record(certify(self.run.folder.parent, target, report, asked=TASKS_PER_SPLIT, judges=judged))
+        self.record(
+            certify(self.run.folder.parent, target, report, asked=TASKS_PER_SPLIT, recipe=recipe, judges=judged)
+        )
         if not (report.ok and judged.ok):
             raise RunError("the checks failed", fix="mend what is named above, then run again")
 

@@ -1,5 +1,6 @@
 """``practicum promote``: a model or a reward is accepted with an evaluation on record, and the ledger says so."""
 
+import json
 from pathlib import Path
 
 from rich.console import Console
@@ -8,10 +9,12 @@ from practicum.digests import digest_folder
 from practicum.errors import RunError
 from practicum.evaluation.gates import PromotionGate, promote
 from practicum.evaluation.record import recorded_evaluations
-from practicum.ledger.events import EventLog
+from practicum.evaluation.summary import Evaluation
+from practicum.ledger.events import EventLog, read_events
 from practicum.ledger.manifest import read_manifest
 from practicum.ledger.verify import verify
 from practicum.recipe import load_recipe
+from practicum.training.checkpoint import latest_checkpoint
 from practicum.training.run import require_run
 
 KINDS = ("model", "reward")
@@ -35,18 +38,30 @@ def promote_run(run: Path, what: str, console: Console) -> None:
     if what == "model" and not (run / "output").is_dir():
         raise RunError(f"{run} has no model yet", fix=f"let it come to its end: practicum resume {run}")
     digest = digest_folder(run / "output") if what == "model" else read_manifest(run).reward
-    accepted = promote(what, digest, recorded_evaluations(run), gate)
+    accepted = promote(what, digest, _of_the_present_model(run), gate)
     events = EventLog(run / "events.jsonl")
     try:
         events.append("promote", accepted.to_dict())
     finally:
         events.close()
     low, high = accepted.bootstrap
-    console.print(
-        f"promoted: {what} {digest[:12]}, {accepted.success_rate:.1%} ({low:.1%} to {high:.1%}) in {accepted.evaluation}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    for note in accepted.notes:
-        console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
+    success = f"{accepted.success_rate:.1%} ({low:.1%} to {high:.1%}) in {accepted.evaluation}"
+    for text in (f"promoted: {what} {digest[:12]}, {success}", *(f"  {note}" for note in accepted.notes)):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _of_the_present_model(run: Path) -> list[Evaluation]:
+    """What the ledger knows of; of the trained model, only evaluations of its last weights."""
+    events = list(read_events(run / "events.jsonl"))
+    if not any(event.kind == "stop" for event in events):
+        raise RunError(f"{run} has not come to its end", fix=f"practicum resume {run}")
+    known = {name for event in events for name in event.data.get("files", {})}
+    last = latest_checkpoint(run, lambda text: None)
+    if last is None:
+        raise RunError(f"{run} has no whole checkpoint: which weights were evaluated cannot be told")
+    version = json.loads((last.folder / "learner.json").read_text(encoding="utf-8"))["version"]
+    return [
+        each
+        for each in recorded_evaluations(run)
+        if f"evaluations/{each.name}.json" in known and (each.label != "trained" or each.version == version)
+    ]

@@ -153,7 +153,10 @@ class Run:
             self.events.append("start", {**begun_as, "files": files})
         known = read_manifest(self.folder)
         before, now = asdict(known), asdict(manifest)
-        changed = [key for key in before if key != "machine" and before[key] != now[key]]
+        # A key that recipes did not have then has its default now: that is no other recipe.
+        now["recipe"] = {key: value for key, value in now["recipe"].items() if key in before["recipe"]}
+        compared = [key for key in before if key not in ("machine", "recipe_digest")]
+        changed = [key for key in compared if before[key] != now[key]]
         if changed:
             raise RunError(
                 f"the run was begun with another {', '.join(changed)}",

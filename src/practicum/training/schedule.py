@@ -10,7 +10,7 @@ from practicum.tasks import Task, TaskSet
 
 def total_steps(recipe: Recipe, n_tasks: int) -> int:
     """Steps until max_steps or max_epochs, whichever comes first."""
-    return min(recipe.max_steps, recipe.max_epochs * n_tasks // recipe.global_batch_size)
+    return min(recipe.max_steps, recipe.max_epochs * (n_tasks // recipe.global_batch_size))
 
 
 def batch_of(tasks: TaskSet, step: int, recipe: Recipe) -> list[Task]:

@@ -135,7 +135,7 @@ class Trainer:
             groups,
             {key: list(value) for key, value in advantages.items()},
             step=step,
-            epoch=(step - 1) * recipe.global_batch_size / len(self.train),
+            epoch=(step - 1) / (len(self.train) // recipe.global_batch_size),
             age=age,
             discarded_stale=discarded,
             planned=recipe.global_batch_size * recipe.group_size,

@@ -6,6 +6,7 @@ import enum
 import json
 import random
 import sys
+import threading
 import time
 
 import numpy as np
@@ -142,6 +143,87 @@ def test_stand_ins_can_be_asked_for_by_name(tmp_path):
         first = module.NEW()
     with acting(Acting(random.Random(1))):
         assert module.NEW() == first
+
+
+ARRAYS = """
+import numpy as np
+import numpy.random as chance
+import numpy.random
+from numpy import random
+from numpy.random import default_rng, rand, RandomState
+
+def told():
+    again = RandomState(3), np.random.default_rng(3), np.random.Generator(np.random.PCG64(3))
+    hidden = [rand(), np.random.randint(10**9), chance.normal(), numpy.random.permutation(99).tolist(), random.random()]
+    unseeded = [default_rng().random(), RandomState().rand(), np.random.Generator(np.random.MT19937()).random()]
+    np.random.seed(5)
+    return hidden, unseeded, [again[0].rand(), again[1].random(), again[2].random()], np.random.rand()
+
+def same():
+    import numpy.linalg
+    from numpy.linalg import norm
+    return isinstance(RandomState(), np.random.RandomState), norm is numpy.linalg.norm, np.float64(1), np.pi
+"""
+
+
+@pytest.fixture
+def with_arrays(tmp_path):
+    (tmp_path / "arrays.py").write_text(ARRAYS)
+    return load_private(tmp_path / "arrays.py", "practicum_test_arrays", shared=False)
+
+
+def test_numpys_hidden_generator_is_the_episodes_and_the_processs_own_does_not_move(with_arrays):
+    before = np.random.get_state()
+    states = []
+    for seed in (1, 1, 2):
+        with acting(Acting(random.Random(seed))):
+            states.append(with_arrays.told())
+    assert states[0] == states[1]
+    for own, other in zip(states[0][:2], states[2][:2], strict=True):
+        assert all(one != two for one, two in zip(own, other, strict=True))
+    real = [np.random.RandomState(3).rand(), np.random.default_rng(3).random(), np.random.default_rng(3).random()]
+    assert states[0][2] == states[2][2] == real
+    assert states[0][3] == states[2][3]
+    assert str(np.random.get_state()) == str(before)
+
+
+def test_the_rest_of_numpy_is_the_real_one(with_arrays):
+    with acting(Acting()):
+        assert with_arrays.same() == (True, True, np.float64(1), np.pi)
+
+
+def test_a_module_of_an_episodes_own_is_nobody_elses(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass A:\n    x: int = 1\nSEEN = []\n"
+    )
+    first, second = (load_private(tmp_path / "own.py", "practicum_test_own", shared=False) for _ in range(2))
+    assert first.SEEN is not second.SEEN
+    assert first.A().x == 1
+    assert "practicum_test_own" not in sys.modules
+
+
+def test_shared_generators_are_an_episodes_until_it_gives_them_back():
+    drawn, alone = {}, {}
+    both = threading.Barrier(2)
+
+    def draw(seed):
+        both.wait()
+        with seeded_libraries(random.Random(seed)):
+            drawn[seed] = []
+            for _ in range(20):
+                drawn[seed].append((random.random(), np.random.rand()))
+                time.sleep(0)
+
+    for seed in (1, 2):
+        with seeded_libraries(random.Random(seed)):
+            alone[seed] = [(random.random(), np.random.rand()) for _ in range(20)]
+    threads = [threading.Thread(target=draw, args=(seed,)) for seed in (1, 2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert drawn == alone
 
 
 def test_shared_generators_are_seeded_and_put_back():

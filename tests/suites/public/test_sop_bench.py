@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from practicum.checks.environment import run_checks
+from practicum.checks.target import load_target
 from practicum.environment import Call
 from practicum.scoring import judge
 from practicum.suites.public.sop_bench import reward, score
@@ -148,3 +150,11 @@ def test_what_a_manager_keeps_is_in_the_transition_log(made, begun):
     looked, quoted = desk.transitions
     assert quoted.state == looked.next_state
     assert quoted.next_state != quoted.state
+
+
+@pytest.mark.timeout(600)
+def test_every_check_passes_on_tools_that_are_hard_to_repeat(checkout):
+    args = {"path": str(checkout), "domain": "parcel_refunds"}
+    report = run_checks(load_target("practicum.suites.public.sop_bench:SopBench", args), tasks_per_split=1)
+    assert [(finding.code, finding.where, finding.difference) for finding in report.findings] == []
+    assert not report.explained

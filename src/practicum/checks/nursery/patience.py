@@ -31,6 +31,11 @@ class Patience:
 _LOOK_S = 0.1
 
 
+def is_dead(pid: int) -> bool:
+    """Whether a process ended; one that nobody has fetched yet, too."""
+    return _fields(Path(f"/proc/{pid}"))[:1] in ([], ["Z"], ["X"])
+
+
 def _state(group: int) -> tuple[bool, float]:
     """Whether all threads of a group sleep, and the seconds of processor time it has had."""
     ticks, asleep = 0, True

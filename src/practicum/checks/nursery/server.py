@@ -22,6 +22,9 @@ _PATIENCE_S = 2.0
 TELL = signal.SIGRTMAX - 1
 """The signal upon which a process says where its coroutines wait."""
 
+TOLD = "These are all coroutines that wait."
+"""What it says last."""
+
 DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -82,6 +85,7 @@ def _tell_where_coroutines_wait(*_: object) -> None:
         frame = each.cr_frame if isinstance(each, types.CoroutineType) and each.cr_suspended else None
         if frame is not None:
             os.write(2, f'  File "{frame.f_code.co_filename}", line {frame.f_lineno} in a coroutine\n'.encode())
+    os.write(2, f"{TOLD}\n".encode())
 
 
 def _forked(connection: socket.socket, ours: tuple[socket.socket, ...], handle: Callable[[socket.socket], None]) -> int:

@@ -5,18 +5,20 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from practicum.checks.nursery.messages import Gone, receive, send
-from practicum.checks.nursery.server import TELL, listen, serve, speak_into
+from practicum.checks.nursery.patience import is_dead
+from practicum.checks.nursery.server import TELL, TOLD, listen, serve, speak_into
 from practicum.checks.nursery.stage import Order, load, private_temporary_folder, stage
 from practicum.checks.places import is_users, place_of_error, shown
 
-_LAST_WORDS_S = 2.0
-_TELLING_S = 0.1
+_LAST_WORDS_S = 10.0
+_TELLING_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,17 @@ def interrupted(pid: int, log: Path, home: Path, after_s: float) -> Trouble:
     """End a process that did not answer in time, and say where it stood."""
     with suppress(ProcessLookupError):
         os.kill(pid, TELL)
-        time.sleep(_TELLING_S)
+        _wait(lambda: TOLD in _text(log), _TELLING_S)
         os.kill(pid, signal.SIGABRT)  # upon which faulthandler writes down every thread's stack
-    until = time.monotonic() + _LAST_WORDS_S
-    while time.monotonic() < until and "most recent call first" not in _text(log):
-        time.sleep(0.02)
-    time.sleep(0.02)
+    _wait(lambda: is_dead(pid), _LAST_WORDS_S)
     return told_by(log, home, after_s)
+
+
+def _wait(is_over: Callable[[], bool], seconds: float) -> None:
+    """A machine under load takes its time."""
+    until = time.monotonic() + seconds
+    while not is_over() and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def told_by(log: Path, home: Path, after_s: float | None = None) -> Trouble:

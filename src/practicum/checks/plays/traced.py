@@ -143,7 +143,7 @@ def _tracer(here: Stage, steps: Trace) -> Callable[[FrameType, str, Any], Any]:
         def line(frame: FrameType, event: str, arg: Any) -> Any:
             nonlocal last
             if last:  # something was carried out
-                held = _held(outliner, frame, arg if event == "return" else None, here)
+                held = _held(outliner, frame, _came_of_it(event, arg), here)
                 steps.append(Step(shown(code.co_filename, last), NOW.stage, number, held, given))
             last = frame.f_lineno
             return line
@@ -151,6 +151,11 @@ def _tracer(here: Stage, steps: Trace) -> Callable[[FrameType, str, Any], Any]:
         return line
 
     return call
+
+
+def _came_of_it(event: str, arg: Any) -> Any:
+    """What a line gave its caller, or the text of what it raised; None where it went on."""
+    return arg if event == "return" else str(arg[1]) if event == "exception" else None
 
 
 def _held(outliner: Outliner, frame: FrameType, result: Any, here: Stage) -> dict[str, int]:

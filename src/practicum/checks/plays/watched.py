@@ -189,7 +189,7 @@ def blame_shared(plan: Plan) -> str:
     def changed(name: str, was: Any, now: Any) -> bool:
         return not same(was, now) if name in settings else bool(roots.difference(was, now))
 
-    blamer = Blamer(here.home, probes, changed)
+    blamer = Blamer(here.home, probes, changed, inside=True)
     with blamer.watching():
         here.play(plan, instance)
     return next(iter(blamer.found.values()), "")

@@ -9,16 +9,29 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from practicum.checks.places import is_users, shown
+from practicum.checks.places import is_users, shown, users_frame
 
 Probe = Callable[[], Any]
 """Reads something; two readings are compared with ``changed``."""
 
 
 class Blamer:
-    """Names the line after which each probe's value was first another one."""
+    """Names the line after which each probe's value was first another one.
 
-    def __init__(self, home: Path, probes: Mapping[str, Probe], changed: Callable[[str, Any, Any], bool]) -> None:
+    Args:
+        inside: Whether only what changes while the user's code runs counts. To carry out an async tool changes
+            settings for a while too, and that is nobody's fault.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        probes: Mapping[str, Probe],
+        changed: Callable[[str, Any, Any], bool],
+        *,
+        inside: bool = False,
+    ) -> None:
+        self._inside = inside
         self.found: dict[str, str] = {}
         self._home, self._probes, self._changed = home, dict(probes), changed
         self._values: dict[str, Any] = {}
@@ -44,12 +57,13 @@ class Blamer:
         # The caller's line is still under way: what changed so far is not this function's doing.
         self._look()
 
-        def line(frame: FrameType, _event: str, _arg: Any) -> Any:
+        def line(frame: FrameType, event: str, _arg: Any) -> Any:
             nonlocal last
             self._last = shown(file, last)
             self._look()
             last = frame.f_lineno
-            self._last = shown(file, last)
+            over = event == "return" and self._inside and users_frame(frame.f_back, self._home) is None
+            self._last = "" if over else shown(file, last)
             return line
 
         return line

@@ -4,6 +4,7 @@ Only for a process of its own: an audit hook cannot be removed again.
 """
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -197,6 +198,8 @@ def descriptors() -> Iterator[tuple[str, str]]:
 def _children() -> Iterator[tuple[int, str]]:
     """Processes started by this one, dead and unfetched ones too; not multiprocessing's own bookkeeper."""
     own, tracker = os.getpid(), _tracker()
+    # Programs whose handle is gone, and that ended after it: Python itself fetches them, when it next starts one.
+    getattr(subprocess, "_cleanup", lambda: None)()
     for task in Path("/proc/self/task").iterdir():
         try:
             pids = (task / "children").read_text(encoding="ascii").split()

@@ -32,6 +32,7 @@ from practicum.checks.watching.readers import (
     c_name,
     numpy_generator,
 )
+from practicum.checks.watching.seeding import throws_entropy_away
 from practicum.checks.watching.touches import EPISODE, Kind, Touch, blame
 
 _GLOBAL = getattr(random.random, "__self__", None)
@@ -51,6 +52,7 @@ class Recorder:
         self._tapped: taps.Taps | None = None
         self._clock = self._draws = 0
         self._numpy: Any = None
+        self._numpy_stood: set[Any] = set()
         self._starters: dict[int, str] = {}
         self._connections: list[sqlite3.Connection] = []
         self._start_thread: Callable[[threading.Thread], None] = threading.Thread.start
@@ -69,6 +71,7 @@ class Recorder:
         self._connections.clear()
         self._count()
         self._numpy = numpy_generator()
+        self._numpy_stood.clear()
         recorder = self
         begin = self._start_thread
 
@@ -161,7 +164,8 @@ class Recorder:
             self._touch("clock", frame, name, line)
         if draws != self._draws:
             self._draws = draws
-            self._touch("random", frame, name, line)
+            if not throws_entropy_away(self._users(frame)):
+                self._touch("random", frame, name, line)
 
     def _look_at_numpy(self, frame: FrameType, line: int) -> None:
         if self._numpy is None and "numpy" not in sys.modules:
@@ -170,6 +174,10 @@ class Recorder:
         self._count()  # to look at it may load it, and it then seeds itself
         if now is not None and now != self._numpy:
             before, self._numpy = self._numpy, now
+            stood = now in self._numpy_stood
+            self._numpy_stood.update((before, now))
+            if stood:
+                return  # no draw leads back to where it was: it was put back
             if before is not None and now.drawn_since(before):
                 self._touch("random", frame, "numpy.random's global generator", line)
             elif before is not None:

@@ -5,6 +5,7 @@ is done in float32 and rounded once, so that the merged weights are as near to t
 """
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import peft
@@ -41,18 +42,40 @@ def base_of(folder: Path) -> str:
     return base
 
 
-def merged(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """A float32 model with an adapter merged into its weights.
+def adapters_below(folder: Path, folder_of: Callable[[str], Path]) -> tuple[list[Path], Path]:
+    """The adapters to merge, the one nearest to the model first, and the model's folder.
+
+    An adapter may have been trained on an adapter: then both are part of what it is.
+
+    Args:
+        folder: A model's or an adapter's.
+        folder_of: The folder that an adapter's name for its base stands for.
 
     Raises:
-        ModelError: the adapter does not fit the model.
+        ModelError: an adapter does not name its base, or stands below itself.
     """
-    try:
-        model = peft.PeftModel.from_pretrained(base, str(adapter))
-        plain: PreTrainedModel = model.merge_and_unload()
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"cannot merge the adapter: {error}", where=str(adapter)) from error
-    return plain
+    chain = list[Path]()
+    while is_adapter(folder):
+        if folder.resolve() in [each.resolve() for each in chain]:
+            raise ModelError("the adapter is its own base", where=str(folder))
+        chain.append(folder)
+        folder = folder_of(base_of(folder))
+    return chain[::-1], folder
+
+
+def merged(model: PreTrainedModel, adapters: Sequence[Path]) -> PreTrainedModel:
+    """A float32 model with adapters merged into its weights, one after the other.
+
+    Raises:
+        ModelError: one does not fit the model.
+    """
+    for adapter in adapters:
+        try:
+            wrapped = peft.PeftModel.from_pretrained(model, str(adapter))
+            model = wrapped.merge_and_unload()
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise ModelError(f"cannot merge the adapter: {error}", where=str(adapter)) from error
+    return model
 
 
 def export_merged(output: Path, target: Path, base: Path | None = None) -> None:
@@ -68,15 +91,15 @@ def export_merged(output: Path, target: Path, base: Path | None = None) -> None:
     """
     if target.exists():
         raise ModelError(f"{target} is there already", fix="name a folder that does not exist yet")
-    source = (base or _folder(base_of(output))) if is_adapter(output) else output
+    adapters, source = adapters_below(output, lambda name: base or _folder(name))
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
         tokenizer = AutoTokenizer.from_pretrained(output)
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot load the model: {error}", where=str(source)) from error
-    if is_adapter(output):
+    if adapters:
         dtype = model.dtype
-        model = merged(torch.nn.Module.to(model, torch.float32), output)
+        model = merged(torch.nn.Module.to(model, torch.float32), adapters)
         torch.nn.Module.to(model, dtype)
 
     def fill(folder: Path) -> None:

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from practicum.digests import digest, digest_file, digest_folder
-from practicum.engine.local.adapters import base_of, is_adapter, merged
+from practicum.engine.local.adapters import adapters_below, base_of, is_adapter, merged
 from practicum.engine.local.attention import NAME, register
 from practicum.errors import ModelError
 from practicum.files import write_folder, write_text
@@ -82,16 +82,14 @@ def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreT
     """
     register()
     transformers_logging.disable_progress_bar()
-    adapter = is_adapter(folder)
-    source = find_model(base_of(folder)) if adapter else folder
+    adapters, source = adapters_below(folder, find_model)
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            source, dtype=torch.float32 if adapter else dtype, attn_implementation=NAME
+            source, dtype=torch.float32 if adapters else dtype, attn_implementation=NAME
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot load the model: {error}", where=str(source)) from error
-    if adapter:
-        model = merged(model, folder)
+    model = merged(model, adapters)
     torch.nn.Module.to(model, device=device, dtype=dtype)
     return model.eval()
 

@@ -112,7 +112,7 @@ class SopBench(Environment):
         return f"{self.domain.procedure.strip()}\n\n{_form(self.domain)}"
 
     def start(self, task: Task) -> None:
-        """Load the tools' module anew, so that nothing it keeps is shared, and make a Manager."""
+        """Load a module of the tools for this episode alone, so that nothing it keeps is shared, and make a Manager."""
         with self._acting():
             self.desk = Desk(_manager_of(self.domain)())
 
@@ -166,7 +166,7 @@ reward = score_fields(tag="final_output", partial=True)
 
 def _manager_of(domain: Domain) -> Any:
     path = domain.folder / "tools.py"
-    module = load_private(path, f"practicum_sop_bench_{domain.name}")
+    module = load_private(path, f"practicum_sop_bench_{domain.name}", shared=False)
     own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
     found = [kind for kind in own if isinstance(kind, type) and kind.__name__.endswith("Manager")]
     found = [kind for kind in found if callable(getattr(kind, "process_tool_call", None))]

@@ -1,8 +1,8 @@
 """Stand-ins for the modules through which foreign code would take time and chance from the machine.
 
-``datetime``, ``time``, ``random``, ``secrets`` and ``uuid`` as a module sees them that ``load_private`` loaded: now
-is the episode's virtual clock, local time is UTC, and every generator that nobody seeded is the episode's. All else
-in them is the real thing.
+``datetime``, ``time``, ``random``, ``secrets``, ``uuid`` and NumPy's generators as a module sees them that
+``load_private`` loaded: now is the episode's virtual clock, local time is UTC, and every generator that nobody seeded
+is the episode's. All else in them is the real thing.
 """
 
 import datetime
@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from practicum.environment.resources import VirtualClock
+from practicum.suites.public import arrays
 
 
 @dataclass
@@ -27,6 +28,11 @@ class Acting:
 
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     clock: VirtualClock = field(default_factory=VirtualClock)
+
+    @functools.cached_property
+    def arrays(self) -> Any:
+        """NumPy's generator, seeded by ``chance`` when it is first drawn from."""
+        return arrays.generator(self.chance.getrandbits(64))
 
 
 _ACTING: ContextVar[Acting | None] = ContextVar("acting", default=None)
@@ -52,6 +58,16 @@ def stand_ins() -> Mapping[str, ModuleType]:
         "secrets": _stand_in(secrets, _secrets()),
         "uuid": _stand_in(uuid, {"uuid1": _uuid, "uuid4": _uuid}),
     }
+
+
+@functools.cache
+def array_stand_ins() -> Mapping[str, ModuleType]:
+    """Those for ``numpy`` and ``numpy.random``, made when foreign code first imports one.
+
+    Raises:
+        ImportError: NumPy is not installed.
+    """
+    return arrays.fronts(lambda: _source().arrays, lambda: _source().chance.getrandbits(64))
 
 
 class _AnyInstance(type):

@@ -9,6 +9,7 @@ trajectory must be what the sampler computed turn by turn, token by token.
 
 import asyncio
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 import transformers as tf
 
 from practicum.algorithms.sequences import training_sequences
-from practicum.checks.target import load_target
+from practicum.checks.target import EnvironmentTarget, load_target
 from practicum.engine.local.attention import NAME, register
 from practicum.engine.local.batching import FlatBatch, micro_batches
 from practicum.engine.local.learner import LocalLearner
@@ -62,8 +63,15 @@ FAMILIES: dict[str, tuple[str, type, list[str]]] = {
     ),
 }
 SIZES = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
-DESK = load_target(str(Path(__file__).parents[1] / "desk.py"))
-TASKS = DESK.make().tasks("train")
+
+
+@functools.cache
+def desk() -> EnvironmentTarget:
+    """Loaded when it is needed: other tests forget modules."""
+    return load_target(str(Path(__file__).parents[1] / "desk.py"))
+
+
+TASKS = desk().make().tasks("train")
 
 
 def make_policy(tokenizer: Any, config: type, tmp_path: Any) -> Policy:
@@ -77,8 +85,8 @@ def make_policy(tokenizer: Any, config: type, tmp_path: Any) -> Policy:
 
 def learn_the_call_by_heart(policy: Policy, renderer: Any) -> None:
     """Until the model calls the tool in most rollouts; what it says afterwards is nonsense."""
-    environment = DESK.make()
-    (shown,) = demonstrations(DESK.make, renderer, TASKS[:1], seed=0)
+    environment = desk().make()
+    (shown,) = demonstrations(desk().make, renderer, TASKS[:1], seed=0)
     prompt = renderer.render(opening(environment, TASKS[0]), tools=environment.schemas(), add_generation_prompt=True)
     said = np.flatnonzero(shown.mask)
     call = shown.tokens[said[: int(np.flatnonzero(np.diff(said, append=-1) != 1)[0]) + 1]].tolist()
@@ -100,9 +108,9 @@ def play(policy: Policy, renderer: Any, n: int) -> list[Trajectory]:
         sampler=sampler,
         renderer=renderer,
         params=SamplingParams(temperature=1.0, max_tokens=48, stop_token_ids=tuple(renderer.get_stop_token_ids())),
-        agent=BuiltinAgent(DESK.make, 4),
-        environment=DESK.make().ref,
-        reward=DESK.reward,
+        agent=BuiltinAgent(desk().make, 4),
+        environment=desk().make().ref,
+        reward=desk().reward,
     )
     # Two tasks, so that prompts part in the user's message.
     requests = [RolloutRequest(f"r{i}", f"g{i % 2}", TASKS[i % 2], seed=i) for i in range(n)]

@@ -9,11 +9,12 @@ from typing import Any
 
 def throws_entropy_away(frame: FrameType | None) -> bool:
     """Whether what the frame is calling just now is ``numpy.random.RandomState`` with a seed."""
-    numpy = sys.modules.get("numpy.random")
-    if frame is None or numpy is None:
+    # While NumPy is being loaded, its generators are not there yet.
+    generator = getattr(sys.modules.get("numpy.random"), "RandomState", None)
+    if frame is None or generator is None:
         return False
     call = _call_under_way(frame)
-    if call is None or _meant(call.func, frame) is not numpy.RandomState:
+    if call is None or _meant(call.func, frame) is not generator:
         return False
     given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "seed")]
     return bool(given) and not (isinstance(given[0], ast.Constant) and given[0].value is None)

@@ -209,6 +209,11 @@ def text_of(message: Message) -> str:
     return "".join(block.get("text", "") for block in content if isinstance(block, Mapping))
 
 
+def survivors(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    """Those that did not fail and sampled something: what can be trained on."""
+    return [t for t in trajectories if t.error is None and t.n_action_tokens]
+
+
 def group_by_task(trajectories: Iterable[Trajectory]) -> list[Group]:
     """Groups in order of first appearance of their ``group_id``."""
     members: dict[str, list[Trajectory]] = {}

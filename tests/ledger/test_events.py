@@ -46,13 +46,15 @@ def test_reopening_goes_on_with_the_chain(tmp_path):
     assert [event.kind for event in read_events(path)][-1] == "resume"
 
 
-@given(st.integers(0, 3), st.data())
+@given(st.integers(0, 3), st.integers(0, 10_000), st.integers(0, 7))
 @settings(max_examples=60, deadline=None)
-def test_any_changed_character_inside_a_line_is_noticed_and_the_line_named(tmp_path_factory, line, data):
+def test_any_changed_character_inside_a_line_is_noticed_and_the_line_named(tmp_path_factory, line, place, choice):
     path = filled(tmp_path_factory.mktemp("ledger") / "events.jsonl")
     lines = path.read_text().splitlines()
-    place = data.draw(st.integers(0, len(lines[line]) - 1))
-    new = data.draw(st.sampled_from([c for c in "0af5}{,x" if c != lines[line][place]]))
+    place %= len(lines[line])  # drawn without a look at the line, whose time is another at every call
+    new = "0af5}{,x"[choice]
+    if new == lines[line][place]:
+        new = "y"
     lines[line] = lines[line][:place] + new + lines[line][place + 1 :]
     path.write_text("".join(text + "\n" for text in lines))
     with pytest.raises(LedgerError) as caught:

@@ -45,7 +45,8 @@ def desk(tmp_path, monkeypatch):
         (tmp_path / "helper.py").write_text(f"GREETING = {greeting!r}\n")
         if table is not None:
             (tmp_path / "fixtures" / "table.json").write_text(json.dumps(table))
-        for name in [name for name, module in sys.modules.items() if "desk.py" in str(getattr(module, "__file__", ""))]:
+        own = str(tmp_path / "desk.py")  # never another test's
+        for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", "") == own]:
             del sys.modules[name]  # as a new process would load it
         return load_target(f"{tmp_path / 'desk.py'}:Desk", args).make()
 

@@ -99,6 +99,28 @@ class EnvironmentTarget:
                 )
         return tasks
 
+    def tasks_or_fault(self, split: str) -> list[Task]:
+        """``tasks``, with whatever the user's code raises as a fault at its line.
+
+        Raises:
+            PracticumError: as ``tasks``; one with a cause where the user's code raised.
+        """
+        try:
+            return self.tasks(split)
+        except PracticumError:
+            raise
+        except Exception as error:
+            raise EnvironmentFault(
+                f"{self.environment.__name__}.tasks({split!r}) raised {type(error).__name__}: {error}",
+                where=place_of_error(error, self.home),
+                fix="mend that line",
+            ) from error
+
+    @property
+    def has_oracle(self) -> bool:
+        """Whether the environment defines one."""
+        return self.environment.oracle is not Environment.oracle
+
 
 def resolve_target(text: str) -> EnvironmentTarget:
     """The environment that ``practicum check TARGET`` means: what ``load_target`` takes, or a recipe.

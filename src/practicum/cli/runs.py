@@ -1,33 +1,15 @@
 """Commands that make a run, go on with one, or look at one."""
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from practicum.cli.app import Overrides, RecipeFile, RunFolder, RunName, app, console, loaded_recipe, run_name
-from practicum.errors import RunError
 
-if TYPE_CHECKING:
-    from practicum.evaluation.evaluator import Evaluation
-    from practicum.training.pipeline import Pipeline
-
-_DECISIVE = (
-    "environment",
-    "score",
-    "reward",
-    "training_dataset",
-    "validation_dataset",
-    "success_threshold",
-    "max_turns",
-    "sampling_max_tokens",
-    "max_sequence_length",
-    "global_batch_size",
-)
-"""Keys that decide what is checked."""
+_OF_THE_ENVIRONMENT = ("environment", "score", "reward", "training_dataset", "validation_dataset")
+"""Keys that, beside the gate's limits, decide what is checked."""
 
 
 @app.command(epilog="Example: practicum demo --seed 1 --run first")
@@ -58,13 +40,10 @@ def baseline(recipe: RecipeFile, overrides: Overrides = None, run: RunName = Non
 @app.command(epilog="Example: practicum warmstart support_desk warmstart_epochs=5 --run desk")
 def warmstart(recipe: RecipeFile, overrides: Overrides = None, run: RunName = None) -> None:
     """Supervised steps on demonstrations (an oracle's, successful rollouts', or a model's): a foothold."""
-    if not loaded_recipe(recipe, overrides).warmstart_demonstrations:
-        raise RunError("the recipe asks for no foothold", fix="warmstart_demonstrations=32")
-    with _pipeline(recipe, overrides, run) as pipeline:
-        step = pipeline.foothold()
-        if step:
-            raise RunError(f"{pipeline.run.folder} is already at step {step}", fix="start a new run with --run NAME")
-        _show(pipeline.evaluate("foothold"), pipeline)
+    from practicum.training.demo import warmstart_run
+
+    loaded = loaded_recipe(recipe, overrides)
+    warmstart_run(loaded, console(), name=run_name(run, loaded, recipe))
 
 
 @app.command(epilog="Example: practicum train desk.yaml learning_rate=1e-5 --run desk")
@@ -152,27 +131,7 @@ def replay(
 
 def _check_command(recipe: str, overrides: list[str]) -> str:
     """The check that certifies what this recipe trains in."""
-    decisive = [text for text in overrides if text.startswith(_DECISIVE)]
+    from practicum.training.gate import LIMITS
+
+    decisive = [text for text in overrides if text.startswith((*_OF_THE_ENVIRONMENT, *LIMITS))]
     return shlex.join(["practicum", "check", recipe, *decisive])
-
-
-@contextmanager
-def _pipeline(recipe: str, overrides: list[str] | None, run: str | None) -> Iterator["Pipeline"]:
-    """A pipeline in the run folder of that name: a new one, or one begun with the same recipe."""
-    from practicum.training.demo import open_pipeline
-    from practicum.training.run import named_folder
-
-    loaded = loaded_recipe(recipe, overrides)
-    with open_pipeline(named_folder(run_name(run, loaded, recipe)), console(), loaded) as pipeline:
-        yield pipeline
-
-
-def _show(evaluations: "list[Evaluation]", pipeline: "Pipeline") -> None:
-    from practicum.training.summary import print_evaluations
-
-    print_evaluations(evaluations, pipeline.console)
-    pipeline.conclude()
-    folder = pipeline.run.folder
-    pipeline.console.print(
-        f"on record in {folder}; the same recipe with --run {folder} goes on from here", markup=False
-    )

@@ -80,8 +80,13 @@ def tagged_object(text: str, tag: str) -> dict[str, Any] | None:
     match = re.fullmatch(rf"\s*<{tag}>(.*)</{tag}>\s*", text, flags=re.DOTALL)
     if match is None or f"<{tag}>" in match[1]:
         return None
+    return strict_object(match[1])
+
+
+def strict_object(text: str) -> dict[str, Any] | None:
+    """A JSON object whose keys stand once each and whose numbers are finite; None for everything else."""
     try:
-        value = json.loads(match[1], object_pairs_hook=_unique, parse_constant=_refuse)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -7,12 +7,12 @@ on twice. The buffer decides and never waits: ``training.overlap`` moves the rol
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from practicum.tasks import Task
-from practicum.trajectory import Group
+from practicum.trajectory import Group, survivors
 
 
 @dataclass
@@ -161,10 +161,5 @@ class GroupBuffer:
 
 def oldest_version(group: Group, clock: StepClock) -> int:
     """Version of the oldest token that could be trained on; a group without any is as new as can be."""
-    sampled = [t.oldest_version for t in group.trajectories if t.error is None and t.n_action_tokens]
+    sampled = [t.oldest_version for t in survivors(group.trajectories)]
     return min(sampled, default=clock.versions[-1])
-
-
-def survivors_suffice(group: Sequence[Any], least: int) -> bool:
-    """Whether enough rollouts of a group have ended well for it to go on without the others."""
-    return sum(t is not None and t.error is None and t.n_action_tokens > 0 for t in group) >= least

@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,14 @@ def evaluate_run(folder: Path, console: Console) -> None:
     require_run(folder)
     if not (folder / "checkpoints").exists():
         raise RunError(f"{folder} has no checkpoint to evaluate", fix=f"practicum resume {folder}")
-    if latest_checkpoint(folder, lambda text: console.print(text, style="yellow", markup=False)) is None:
+    checkpoint = latest_checkpoint(folder, lambda text: console.print(text, style="yellow", markup=False))
+    if checkpoint is None:
         raise RunError(f"{folder} has no whole checkpoint to evaluate", fix=f"practicum resume {folder}")
     with open_pipeline(folder, console) as pipeline:
         if not any(each.label == "base" for each in evaluations_of(folder)):
             pipeline.evaluate("base")
-        pipeline.evaluate("trained" if pipeline.foothold() else "foothold")
+        pipeline.load(checkpoint)
+        pipeline.evaluate("trained" if pipeline.step else "foothold")
         pipeline.evaluate_reference()
         print_evaluations(evaluations_of(folder), console)
         pipeline.conclude()
@@ -124,14 +126,32 @@ def baseline_run(recipe: Recipe, console: Console, *, name: str, given: str) -> 
     with open_pipeline(folder, console, recipe) as pipeline:
         evaluations = pipeline.evaluate("base")
         pipeline.evaluate_reference()
-        print_evaluations(evaluations_of(folder), console)
-        pipeline.conclude()
-        console.print(
-            f"on record in {folder}; the same recipe with --run {folder} goes on from here",
-            markup=False,
-            soft_wrap=True,
-        )
+        _show(evaluations_of(folder), pipeline)
         require_foothold(evaluations, run=str(folder), recipe=f"{given} --run {folder}")
+
+
+def warmstart_run(recipe: Recipe, console: Console, *, name: str) -> None:
+    """A foothold and its evaluation, on record.
+
+    Raises:
+        RunError: the recipe asks for none, or the run has begun reinforcement.
+    """
+    if not recipe.warmstart_demonstrations:
+        raise RunError("the recipe asks for no foothold", fix="warmstart_demonstrations=32")
+    folder = named_folder(name)
+    with open_pipeline(folder, console, recipe) as pipeline:
+        step = pipeline.foothold()
+        if step:
+            raise RunError(f"{folder} is already at step {step}", fix="start a new run with --run NAME")
+        _show(pipeline.evaluate("foothold"), pipeline)
+
+
+def _show(evaluations: Sequence[Evaluation], pipeline: Pipeline) -> None:
+    print_evaluations(evaluations, pipeline.console)
+    pipeline.conclude()
+    folder = pipeline.run.folder
+    text = f"on record in {folder}; the same recipe with --run {folder} goes on from here"
+    pipeline.console.print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager

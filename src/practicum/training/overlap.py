@@ -15,6 +15,7 @@ for bit. ``max_steps_off_policy: 0`` is.
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +24,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.tasks import Task
-from practicum.training.buffer import GroupBuffer, Place, StepClock, survivors_suffice
+from practicum.training.buffer import GroupBuffer, Place, StepClock
 from practicum.training.checkpoint import OpenGroups, read_open_groups
 from practicum.training.schedule import batch_of, total_steps
-from practicum.trajectory import Group, Trajectory, group_by_task
+from practicum.trajectory import Group, Trajectory, group_by_task, survivors
 
 if TYPE_CHECKING:
     from practicum.training.trainer import Trainer
@@ -48,7 +49,7 @@ async def fit_overlapped(trainer: "Trainer", first_step: int) -> None:
     last = total_steps(recipe, len(trainer.train))
     clock = StepClock(first_step + 1, [bench.policy.version])
     buffer = GroupBuffer(
-        lambda position: _task_at(trainer, position),
+        _tasks_by_position(trainer),
         total=last * recipe.global_batch_size,
         batch=recipe.global_batch_size,
         ahead=recipe.max_steps_off_policy,
@@ -217,7 +218,7 @@ class Ahead:
             late = whom(live)
             if not late or set(late) != set(self._unfinished(live)):
                 continue
-            if survivors_suffice(live.finished(), self._survivors):
+            if len(survivors(live.finished())) >= self._survivors:
                 self._cancel(live)
                 self._hand_over(live)
 
@@ -251,9 +252,17 @@ def _steps(n: int) -> str:
     return "1 step" if n == 1 else f"{n} steps"
 
 
-def _task_at(trainer: "Trainer", position: int) -> Task:
-    step, place = divmod(position, trainer.bench.recipe.global_batch_size)
-    return batch_of(trainer.train, step + 1, trainer.bench.recipe)[place]
+def _tasks_by_position(trainer: "Trainer") -> Callable[[int], Task]:
+    """The task of each position; a step's batch, which puts a whole epoch in order, is drawn once for its groups."""
+    recipe = trainer.bench.recipe
+    # Those ahead, the present step, and what is collected again of the one before.
+    batch = functools.lru_cache(recipe.max_steps_off_policy + 2)(lambda step: batch_of(trainer.train, step, recipe))
+
+    def task_at(position: int) -> Task:
+        step, place = divmod(position, recipe.global_batch_size)
+        return batch(step + 1)[place]
+
+    return task_at
 
 
 def _restore(buffer: GroupBuffer, trainer: "Trainer", first_step: int) -> None:

@@ -28,7 +28,7 @@ from practicum.monitor.metrics import evaluation_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.scoring.endpoint import Endpoint
 from practicum.seeds import derive
-from practicum.training.checkpoint import latest_checkpoint, save_checkpoint
+from practicum.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from practicum.training.gate import Passed, certify
 from practicum.training.run import Run
 from practicum.training.schedule import total_steps
@@ -84,15 +84,20 @@ class Pipeline:
         """Evaluate the present weights on the test split; what is on record of them is read back."""
         return [self._recorded(label, mode) or self._evaluate(label, mode) for mode in self.modes]
 
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint; what is on record of steps after it is forgotten."""
+        self.run.forget_after(checkpoint.step)
+        self.bench.learner.load(checkpoint.folder)
+        self.step = checkpoint.step
+
     def foothold(self) -> int:
         """Load the newest checkpoint, or make the first one; returns its step."""
         run, recipe = self.run, self.run.recipe
         checkpoint = latest_checkpoint(run.folder, self._warn)
-        run.forget_after(checkpoint.step if checkpoint else None)
         if checkpoint is not None:
-            self.bench.learner.load(checkpoint.folder)
-            self.step = checkpoint.step
+            self.load(checkpoint)
             return self.step
+        run.forget_after(None)
         if recipe.warmstart_demonstrations:
             warmstart(self.bench, run, self.console)
         else:

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from practicum.checks.places import place_of_error
 from practicum.checks.target import SPLITS, EnvironmentTarget
-from practicum.errors import EnvironmentFault, PracticumError, TaskError
+from practicum.errors import EnvironmentFault, TaskError
 from practicum.recipe import Recipe
 from practicum.tasks import TaskSet
 
@@ -53,17 +52,7 @@ def _split(recipe: Recipe, target: EnvironmentTarget, split: str) -> TaskSet:
     cap = {"train": recipe.train_tasks, "validation": recipe.val_tasks, "test": recipe.test_tasks}[split]
     where = target.datasets.get(split)
     name = where.name if where else f"{target.environment.id} {split}"
-    try:
-        tasks = target.tasks(split)
-    except PracticumError:
-        raise
-    except Exception as error:  # the user's code
-        raise EnvironmentFault(
-            f"{target.environment.__name__}.tasks({split!r}) raised {type(error).__name__}: {error}",
-            where=place_of_error(error, target.home),
-            fix="mend that line",
-        ) from error
-    return TaskSet(tasks[:cap], name=name)
+    return TaskSet(target.tasks_or_fault(split)[:cap], name=name)
 
 
 def _refuse_overlap(splits: Mapping[str, TaskSet]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from practicum.algorithms.sequences import training_sequences
+from practicum.digests import digest_file
 from practicum.engine.protocol import Datum
-from practicum.environment import Environment
 from practicum.errors import RecipeError, RunError
 from practicum.evaluation.evaluator import EvaluationPlan
 from practicum.evaluation.reference import Reference, evaluate_reference
@@ -96,7 +96,7 @@ def _of_rollouts(bench: Workbench, rollouts: Iterable[Trajectory], source: str, 
         )
     chosen = _spread(good, recipe)
     data = [datum for t in chosen for datum in _data(t, bench, exact=exact)]
-    if _has_oracle(bench):
+    if bench.target.has_oracle:
         return Lessons(tuple(t.task_id for t in chosen), data, _by_the_oracle(bench))
     held_out = data[HELD_BACK - 1 :: HELD_BACK][:HELD_OUT] or data[-1:]
     kept = [datum for datum in data if not any(datum is held for held in held_out)] or data
@@ -140,8 +140,6 @@ def _data(trajectory: Trajectory, bench: Workbench, *, exact: bool) -> list[Datu
 
 def _recorded(source: Path, model: Path) -> tuple[list[Path], bool]:
     """Tables of trajectories at a path, and whether their tokens are those of the model's tokenizer."""
-    from practicum.digests import digest_file
-
     if source.is_file():
         return [source], False
     run = (source / "manifest.json").is_file()
@@ -186,7 +184,3 @@ def _asked(bench: Workbench, played: Path, say: Callable[[str], None]) -> list[T
         raise RunError(f"{endpoint.model} gave no rollout: {rollouts[0].error}", where=endpoint.base_url)
     write_trajectories(played, rollouts)
     return rollouts
-
-
-def _has_oracle(bench: Workbench) -> bool:
-    return bench.target.environment.oracle is not Environment.oracle

@@ -32,7 +32,7 @@ from practicum.training.overlap import fit_overlapped
 from practicum.training.run import Run
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
 from practicum.training.workbench import Workbench
-from practicum.trajectory import Group, Trajectory, group_by_task
+from practicum.trajectory import Group, group_by_task, survivors
 
 CAUSES_SHOWN = 3
 
@@ -234,11 +234,6 @@ class Trainer:
         )
 
 
-def survivors(group: Group) -> list[Trajectory]:
-    """Members that did not fail and sampled something."""
-    return [t for t in group.trajectories if t.error is None and t.n_action_tokens]
-
-
 def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:
     """Ids of the rollouts that the recipe's repetition filter leaves out."""
     if recipe.max_repeated_tokens is None:
@@ -256,7 +251,7 @@ def group_advantages(groups: Sequence[Group], recipe: Recipe, without: Collectio
 
     Trajectories named in ``without`` are no members of their group, as if they had failed.
     """
-    members_of = ([t for t in survivors(group) if t.id not in without] for group in groups)
+    members_of = ([t for t in survivors(group.trajectories) if t.id not in without] for group in groups)
     usable = [members for members in members_of if len(members) >= recipe.min_group_survivors]
     computed = compute_advantages(
         recipe.advantage_method,

@@ -12,7 +12,7 @@ from practicum.checks.actions import random_calls
 from practicum.checks.episodes import demonstrate, opening
 from practicum.checks.places import place_of_error
 from practicum.checks.target import SPLITS, EnvironmentTarget
-from practicum.environment import Call, Environment
+from practicum.environment import Call
 from practicum.errors import EnvironmentFault, PracticumError, RunError
 from practicum.scoring.attacks import Case, material_of
 from practicum.scoring.attacks.material import answered, with_call
@@ -91,25 +91,17 @@ def all_tasks(target: EnvironmentTarget) -> dict[str, list[Task]]:
     found = {}
     for split in SPLITS:
         try:
-            found[split] = target.tasks(split)
+            found[split] = target.tasks_or_fault(split)
         except EnvironmentFault as fault:
             if fault.__cause__ is not None:
                 raise
-        except PracticumError:
-            raise
-        except Exception as error:  # the user's code
-            raise EnvironmentFault(
-                f"tasks({split!r}) raised {type(error).__name__}: {error}",
-                where=place_of_error(error, target.home),
-                fix="mend that line",
-            ) from error
     return found
 
 
 def play_case(target: EnvironmentTarget, task: Task, seed: int) -> Case:
     """One task untouched, solved by the oracle where there is one, and with tools called to no purpose."""
     solved = None
-    if type(target.make()).oracle is not Environment.oracle:
+    if target.has_oracle:
         shown = demonstrate(target.make(), task, seed, target.home)
         if not shown.problem and not shown.transcript["fault"]:
             solved = shown.rollout()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from practicum.digests import canonical_json
-from practicum.scoring.fields import same
+from practicum.scoring.fields import same, strict_object
 from practicum.scoring.state import leaves
 from practicum.trajectory import Message, Rollout, ToolCall
 
@@ -67,11 +67,7 @@ class AnswerForm:
         inner = text[len(before) : len(text) - len(after)]
         if not self.is_object:
             return inner if before not in inner or not before else None
-        try:
-            value = json.loads(inner, object_pairs_hook=_unique, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            return None
-        return value if isinstance(value, dict) else None
+        return strict_object(inner)
 
 
 @dataclass(frozen=True)
@@ -217,16 +213,6 @@ def _data(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("repeated key")
-    return dict(pairs)
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def scalars(value: Any) -> Iterator[Any]:

@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from practicum.environment import Environment
-from practicum.environment.fixtures import thawed
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.evaluation.evaluator import EvaluationPlan, circumstances, judged_by, requests_of
 from practicum.evaluation.summary import Evaluation, Mode, summarize
-from practicum.rollout.agents import opening
+from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.dispatcher import RolloutRequest
+from practicum.rollout.session import ChatResult, Tools
 from practicum.scoring import Judge, judge
 from practicum.scoring.endpoint import Endpoint, Patience, complete, message_of
-from practicum.trajectory import Ending, EnvironmentRef, Message, Rollout, ToolCall, Trajectory, Turn, text_of
+from practicum.trajectory import EnvironmentRef, Message, Rollout, StopReason, Trajectory, Turn
 
 LABEL = "reference"
 PATIENCE = Patience(timeout_s=300.0)
@@ -48,13 +48,47 @@ class Reference:
         return {**endpoint, "temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
 
 
-@dataclass
-class _Play:
-    """One rollout as it goes."""
+class ReferenceSession:
+    """One rollout's conversation with a reference model: what ``rollout.session.Session`` is for our own."""
 
-    turns: list[Turn]
-    calls: list[ToolCall]
-    tokens: int = 0
+    def __init__(self, reference: Reference, seed: int) -> None:
+        self._reference, self._seed = reference, seed
+        self.turns: list[Turn] = []
+        self.tools: tuple[Mapping[str, Any], ...] = ()
+        self.tokens = 0
+        """Sampled by the model, as far as it says."""
+        self._seen = 0
+
+    async def chat(self, messages: Sequence[Message], tools: Tools | None = None) -> ChatResult:
+        """Ask for the next assistant message.
+
+        Raises:
+            RolloutError: the endpoint gives none.
+        """
+        reference, began = self._reference, time.perf_counter()
+        asked = [_sent(message) for message in messages]
+        answer = await complete(reference.endpoint, asked, self._settings(tools or ()), reference.patience)
+        said = _plain(message_of(answer))
+        used = int((answer.get("usage") or {}).get("completion_tokens") or 0)
+        cut = answer["choices"][0].get("finish_reason") == "length"
+        reason: StopReason = "length" if cut else "tool_calls" if said.get("tool_calls") else "stop"
+        new, latency = tuple(messages[self._seen :]), time.perf_counter() - began
+        self.turns.append(Turn(new, said, (), (), (), (), reason, latency_s=latency))
+        self.tools, self.tokens, self._seen = tuple(tools or ()), self.tokens + used, len(messages) + 1
+        return ChatResult(said, reason, 0, used)
+
+    def _settings(self, tools: Tools) -> dict[str, Any]:
+        reference = self._reference
+        settings: dict[str, Any] = {
+            "temperature": reference.temperature,
+            "top_p": reference.top_p,
+            "max_tokens": reference.max_tokens,
+        }
+        if tools:
+            settings["tools"] = list(tools)
+        if reference.temperature > 0:
+            settings["seed"] = self._seed % 2**31
+        return settings
 
 
 async def evaluate_reference(
@@ -78,15 +112,17 @@ async def evaluate_reference(
     Raises:
         EnvironmentFault: the environment is broken. An endpoint that fails fails its rollouts, which count as such.
     """
-    ref = make().ref
+    ref, agent = make().ref, BuiltinAgent(make, max_turns)
     places = asyncio.Semaphore(reference.concurrency)
     tokens: dict[str, int] = {}
 
     async def one(request: RolloutRequest) -> Trajectory:
         async with places:
-            play = _Play([], [])
-            trajectory = await _rollout(reference, request, make, play, ref, score, reward, max_turns)
-            tokens[request.id] = play.tokens
+            session = ReferenceSession(reference, request.seed)
+            trajectory = await _rollout(session, request, agent, ref, reference)
+            tokens[request.id] = session.tokens
+            if trajectory.error is None:
+                trajectory = await _judged(trajectory, request, score, reward)
         on_done(trajectory)
         return trajectory
 
@@ -115,49 +151,32 @@ async def evaluate_reference(
 
 
 async def _rollout(
-    reference: Reference,
-    request: RolloutRequest,
-    make: Callable[[], Environment],
-    play: _Play,
-    ref: EnvironmentRef,
-    score: Judge,
-    reward: Judge | None,
-    max_turns: int | None,
+    session: ReferenceSession, request: RolloutRequest, agent: BuiltinAgent, ref: EnvironmentRef, reference: Reference
 ) -> Trajectory:
-    environment = make()
-    state: Mapping[str, Any] = {}
-    tools: tuple[Mapping[str, Any], ...] = ()
-    ending: Ending = "error"
-    error = None
+    kept, error = [Episode("error")], None
     try:
-        environment.reset(request.task, request.seed)
-        tools = tuple(environment.schemas())
-        ending = await _loop(reference, environment, request, play, max_turns or environment.max_turns)
-        state = thawed(dict(environment.final_state()))
+        kept.append(await agent.run(session, request.task, request.seed, kept.append))
     except EnvironmentFault:
         raise
     except Exception as failure:  # whatever the endpoint or a tool throws fails this rollout alone
         error = str(failure) if isinstance(failure, PracticumError) else f"{type(failure).__name__}: {failure}"
-    finally:
-        transitions = environment.transitions
-        environment.close()
-    trajectory = Trajectory(
+    episode = kept[-1]
+    return Trajectory(
         id=request.id,
         task_id=request.task.id,
         group_id=request.group_id,
         seed=request.seed,
         environment=ref,
-        turns=tuple(play.turns),
-        tool_calls=tuple(play.calls),
-        ending="error" if error else ending,
-        tools=tools,
-        final_state=state,
-        transitions=transitions,
+        turns=tuple(session.turns),
+        tool_calls=episode.tool_calls,
+        ending="error" if error else episode.ending,
+        tools=session.tools,
+        final_state=episode.final_state,
+        transitions=episode.transitions,
         temperature=reference.temperature,
         top_p=reference.top_p,
         error=error,
     )
-    return trajectory if error else await _judged(trajectory, request, score, reward)
 
 
 async def _judged(trajectory: Trajectory, request: RolloutRequest, score: Judge, reward: Judge | None) -> Trajectory:
@@ -173,65 +192,23 @@ async def _judged(trajectory: Trajectory, request: RolloutRequest, score: Judge,
     return trajectory
 
 
-async def _loop(
-    reference: Reference, environment: Environment, request: RolloutRequest, play: _Play, turns: int
-) -> Ending:
-    messages = opening(environment, request.task)
-    new: list[Message] = list(messages)
-    for turn in range(turns):
-        settings: dict[str, Any] = {
-            "temperature": reference.temperature,
-            "top_p": reference.top_p,
-            "max_tokens": reference.max_tokens,
-        }
-        if environment.schemas():
-            settings["tools"] = environment.schemas()
-        if reference.temperature > 0:
-            settings["seed"] = request.seed % 2**31
-        began = time.perf_counter()
-        answer = await complete(reference.endpoint, messages, settings, reference.patience)
-        said = _plain(message_of(answer))
-        play.tokens += int((answer.get("usage") or {}).get("completion_tokens") or 0)
-        cut = answer["choices"][0].get("finish_reason") == "length"
-        wishes: Sequence[Message] = said.get("tool_calls") or ()
-        reason: Any = "length" if cut else "tool_calls" if wishes else "stop"
-        latency = time.perf_counter() - began
-        play.turns.append(Turn(tuple(new), said, (), (), (), (), reason, latency_s=latency))
-        messages, new = [*messages, said], []
-        if cut:
-            return "length"
-        if not wishes:
-            reply = environment.answered(text_of(said))
-            if reply is None:
-                return "final"
-            new = [{"role": "user", "content": reply}]
-        for wish in wishes:
-            call = await _call(environment, wish, turn)
-            play.calls.append(call)
-            new.append({"role": "tool", "tool_call_id": call.id, "content": call.result})
-        messages = [*messages, *new]
-    return "max_turns"
-
-
-async def _call(environment: Environment, wish: Message, turn: int) -> ToolCall:
-    function = wish.get("function") or {}
-    name, text = str(function.get("name", "")), function.get("arguments") or "{}"
-    try:
-        arguments = json.loads(text)
-    except (ValueError, TypeError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        told = json.dumps({"error": f"the arguments of {name!r} are not a JSON object: {str(text)[:200]}"})
-        return ToolCall(str(wish.get("id")), name, {}, told, True, turn)
-    began = time.perf_counter()
-    result = await environment.acall(name, arguments)
-    seconds = time.perf_counter() - began
-    return ToolCall(str(wish.get("id")), name, arguments, result.text, result.is_error, turn, seconds)
+def _sent(message: Message) -> Message:
+    """A message as OpenAI's interface wants it: a tool's result bears no name."""
+    return {key: value for key, value in message.items() if key != "name"} if message["role"] == "tool" else message
 
 
 def _plain(message: Message) -> Message:
     """The parts of an assistant message that are sent back: what else an endpoint adds may be refused."""
     said: Message = {"role": "assistant", "content": message.get("content") or ""}
     if message.get("tool_calls"):
-        said["tool_calls"] = message["tool_calls"]
+        said["tool_calls"] = [_call(wish) for wish in message["tool_calls"]]
     return said
+
+
+def _call(wish: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call whose parts are all there, whatever the endpoint left out."""
+    function = wish.get("function") or {}
+    arguments = function.get("arguments") or "{}"
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    named = {"name": str(function.get("name", "")), "arguments": text}
+    return {"id": str(wish.get("id")), "type": "function", "function": named}

@@ -5,7 +5,7 @@ import contextvars
 import inspect
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from practicum.environment import Environment
 from practicum.environment.calling import ToolResult
 from practicum.environment.fixtures import thawed
-from practicum.rollout.session import Session
+from practicum.rollout.session import ChatResult, Session, Tools
 from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, ToolCall, Transition, text_of
 
@@ -41,6 +41,14 @@ Keep = Callable[[Episode], None]
 
 def forget(episode: Episode) -> None:
     """A ``Keep`` for callers who have no use for a failed episode."""
+
+
+class Conversation(Protocol):
+    """What the tool loop needs of a session."""
+
+    async def chat(self, messages: Sequence[Message], tools: Tools | None = None) -> ChatResult:
+        """The next assistant message."""
+        ...
 
 
 class Agent(Protocol):
@@ -79,7 +87,7 @@ class BuiltinAgent:
         """See ``Agent``."""
         return self.aside is None
 
-    async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> Episode:
+    async def run(self, session: Conversation, task: Task, seed: int, keep: Keep = forget) -> Episode:
         """See ``Agent``. The environment is closed however the episode ends."""
         environment = self.make_environment()
         player = _Player(session, environment, self.aside)
@@ -108,7 +116,7 @@ def opening(environment: Environment, task: Task) -> list[Message]:
 class _Player:
     """The tool loop of one episode."""
 
-    session: Session
+    session: Conversation
     environment: Environment
     aside: Executor | None
     calls: list[ToolCall] = field(default_factory=list)
@@ -158,9 +166,11 @@ class _Player:
         self.running.add_done_callback(later)
 
     async def _executed(self, asked: Mapping[str, Any], turn: int) -> ToolCall:
-        name = asked["function"]["name"]
-        arguments = json.loads(asked["function"]["arguments"])
-        began = time.perf_counter()
+        name, text = asked["function"]["name"], asked["function"]["arguments"]
+        arguments, began = _object(text), time.perf_counter()
+        if arguments is None:
+            told = json.dumps({"error": f"the arguments of {name!r} are not a JSON object: {text[:200]}"})
+            return ToolCall(asked["id"], name, {}, told, True, turn)
         result = await self._result(name, arguments)
         return ToolCall(asked["id"], name, arguments, result.text, result.is_error, turn, time.perf_counter() - began)
 
@@ -170,3 +180,12 @@ class _Player:
         if self.aside is None or tool is None or inspect.iscoroutinefunction(function):
             return await self.environment.acall(name, arguments)
         return await self.called(self.environment.call, name, arguments)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """A call's arguments; None where an endpoint's model wrote what is no JSON object."""
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -5,13 +5,13 @@ the same ticket up until the turns run out is worth more than any answer.
 """
 
 from practicum.scoring import score_fields
-from practicum.suites.support_desk import SupportDesk
+from practicum.suites.support_desk import SupportDesk, reward
 from practicum.trajectory import Rollout
 
 __all__ = ["SupportDesk", "hacked", "score", "tightened"]
 
 score = score_fields(tag="final_output", exact=True)
-tightened = score_fields(tag="final_output", partial=True)
+tightened = reward
 
 
 def hacked(rollout: Rollout) -> tuple[float, dict[str, float]]:

@@ -1,3 +1,5 @@
+import asyncio
+
 """The support desk: solvable throughout, split cleanly, reproduced by its generator."""
 
 import json
@@ -9,6 +11,7 @@ import pytest
 from practicum.checks.environment import run_checks
 from practicum.checks.target import load_target
 from practicum.errors import EnvironmentFault
+from practicum.scoring import judge
 from practicum.suites.support_desk import SupportDesk, generate, reward, score
 from practicum.suites.support_desk.environment import ARGUMENTS
 from practicum.suites.support_desk.procedure import LEVELS, final_output, verdict
@@ -42,7 +45,8 @@ def play(desk, task):
 
 def value_of(rule, task, answer):
     """The rule's value and components."""
-    return rule(Rollout(task, [{"role": "assistant", "content": answer}], [], {}, "final"))
+    found = asyncio.run(judge(rule, Rollout(task, [{"role": "assistant", "content": answer}], [], {}, "final")))
+    return found.total, found.components
 
 
 def everything(desk):

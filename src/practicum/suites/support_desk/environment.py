@@ -20,7 +20,7 @@ from pydantic import Field
 
 from practicum.environment import Call, Environment, Fixture, Oracle, ToolError, ToolSpec, tool
 from practicum.errors import EnvironmentFault
-from practicum.scoring import score_fields
+from practicum.scoring import score_fields, weighted
 from practicum.suites.support_desk.procedure import LEVELS, final_output, key, known, prompt, verdict
 from practicum.tasks import Task
 
@@ -43,7 +43,7 @@ class SupportDesk(Environment):
         traps: Whether records move, notes interfere and customers claim what is not so.
     """
 
-    id, version = "support-desk", "1.1.0"
+    id, version = "support-desk", "1.2.0"
     max_turns = 5
 
     def __init__(self, level: int = 2, distractors: int | None = None, traps: bool = False) -> None:
@@ -202,4 +202,6 @@ def _refuse_unless(name: str, value: object, allowed: Sequence[object]) -> None:
 
 
 score = score_fields(tag="final_output", exact=True)
-reward = score_fields(tag="final_output", partial=True)
+reward = weighted(success=(0.5, score), fields=(0.5, score_fields(tag="final_output", partial=True)))
+"""Half for success: with fields alone, a well-formed answer that is wrong stands above the mean of a group in which
+others are malformed, and the policy settles on it."""

@@ -93,7 +93,7 @@ def test_episodes_become_judged_trajectories_in_the_order_of_the_requests(dispat
     for trajectory in trajectories:
         assert (trajectory.ending, trajectory.error, trajectory.retries) == ("final", None, 0)
         assert (trajectory.rewards, trajectory.score) == ((1.0,), 1.0)
-        assert trajectory.metrics["exact"] == trajectory.score_metrics["field/queue"] == 1.0
+        assert trajectory.metrics["fields/field/queue"] == trajectory.score_metrics["field/queue"] == 1.0
         assert [call.name for call in trajectory.tool_calls] == ["get_ticket", "get_account"]
         assert [turn.extends for turn in trajectory.turns] == [True] * 3
         assert (trajectory.temperature, trajectory.top_p) == (0.9, 0.95)

@@ -1,7 +1,6 @@
-import asyncio
-
 """The support desk: solvable throughout, split cleanly, reproduced by its generator."""
 
+import asyncio
 import json
 import re
 from importlib.resources import files

@@ -1,7 +1,7 @@
 """How fast judging and its checks are: ``python benchmarks/evaluation.py``; add ``--small`` for a quick look.
 
 Prints rollouts scored per second (10,000 recorded ones), seconds of the overlap check on 100,000 prompts, and seconds
-of the attacks on each suite's score and reward.
+of the attacks on each suite's score and reward, the search included.
 """
 
 import argparse
@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from practicum.checks.judges.check import SEARCHED
 from practicum.checks.judges.evidence import gather
 from practicum.checks.judges.near import near_duplicates
 from practicum.checks.target import load_target, suites
 from practicum.scoring import judge
-from practicum.scoring.attacks import attack, material_of
+from practicum.scoring.attacks import attack, material_of, search
 from practicum.scoring.attacks.material import answered
 from practicum.store import read_trajectories, write_trajectories
 from practicum.trajectory import EnvironmentRef, Rollout, Trajectory, Turn
@@ -82,8 +83,10 @@ def overlap(count: int) -> None:
 
 
 def attacks(name: str) -> None:
-    """All families against a suite's score and reward, on 12 tasks."""
+    """All families against a suite's score and reward, on 12 tasks, and the search between the two."""
     target = load_target(name)
+    assert target.score is not None
+    assert target.reward is not None
     began = time.perf_counter()
     material = material_of(gather(target, count=12, seed=0, recorded=None).cases)
     tried, beaten = 0, 0
@@ -91,8 +94,12 @@ def attacks(name: str) -> None:
         function = getattr(target, purpose)
         report = asyncio.run(attack(function, material, purpose=purpose))
         tried, beaten = tried + sum(result.rollouts for result in report.results), beaten + len(report.beaten)
+    gaps = asyncio.run(search(target.reward, target.score, material, seed=0, budget=SEARCHED))
     seconds = time.perf_counter() - began
-    print(f"attacks   {seconds:>10.1f} s on {name} ({tried} rollouts judged, {beaten} families beat it)")
+    print(
+        f"attacks   {seconds:>10.1f} s on {name} ({tried} rollouts judged, {beaten} families beat it; then a search "
+        f"over {SEARCHED}, {len(gaps)} found)"
+    )
 
 
 if __name__ == "__main__":

@@ -90,7 +90,8 @@ def test_what_it_said_is_kept_on_disk_and_not_asked_again(service, finished, tmp
     again = judged(made(service, cache=tmp_path), finished("Dear you"))
     other = judged(made(service, cache=tmp_path), finished("You!"))
     assert (first.total, again.total, other.total) == (0.75, 0.75, 0.75)
-    assert (first.components["cached"], again.components["cached"]) == (0.0, 1.0)
+    # Whether it was asked stands in no number: a run repeated with a warm cache has the same record.
+    assert first.components == again.components == {"judge": 0.75}
     assert len(service.requests) == 2
     kept = [json.loads(path.read_text()) for path in tmp_path.rglob("*.json")]
     assert sorted(entry["score"] for entry in kept) == [0.75, 0.75]

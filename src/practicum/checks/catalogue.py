@@ -113,7 +113,16 @@ _ALL = (
     ),
 )
 
-NOT_ASKED = {"ENV-FIDELITY": "there is no schema file of production to compare with"}
+NOT_ASKED = {
+    "ENV-FIDELITY": "there is no schema file of production to compare with",
+    "EVAL-UNSOLVED": "no oracle has played",
+    "EVAL-ZERO": "no evaluation of the base model is on record: practicum baseline makes one",
+    "EVAL-REFERENCE": "no evaluation is on record: practicum baseline makes one",
+    "BUDGET-TURNS": "no oracle has played",
+    "BUDGET-CONTEXT": "there is no recipe, or it has no limits",
+    "BUDGET-TOKENS": "no rollouts are on record: name a run with --recorded",
+    "BUDGET-EXHAUSTED": "no rollouts are on record: name a run with --recorded",
+}
 """Checks that need something which an environment may not have, and what that is."""
 
 REVISION = 1

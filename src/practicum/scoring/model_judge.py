@@ -22,7 +22,8 @@ from practicum.trajectory import Message, Rollout, text_of
 
 PATIENCE = Patience()
 LONGEST = 20_000
-"""Characters of a rollout that the judge is shown; the middle of a longer one is left out."""
+"""Characters of a rollout that the judge is shown, where nothing else is said; the middle of a longer one is left
+out."""
 
 SYSTEM = (
     "You grade the work of an assistant. You get a JSON object: 'rubric' says what counts, 'task' is what was asked, "
@@ -34,18 +35,30 @@ SYSTEM = (
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """What the judge is told. Change ``version`` whenever ``rubric`` or ``system`` changes."""
+    """What the judge is told. Change ``version`` whenever ``rubric`` or ``system`` changes.
+
+    ``longest``: characters of the work that are shown. It must fit the judge's context, or a very long answer is one
+    that the judge cannot read: it raises, and the rollout is lost instead of wrong.
+
+    Raises:
+        ValueError: ``longest`` leaves no room for a beginning and an end.
+    """
 
     version: str
     rubric: str
     system: str = SYSTEM
     shows_label: bool = True
     shows_calls: bool = True
+    longest: int = LONGEST
+
+    def __post_init__(self) -> None:
+        if self.longest < 2:
+            raise ValueError(f"longest must be at least 2 characters, got {self.longest}")
 
     def messages(self, rollout: Rollout) -> list[Message]:
         """The request's messages."""
         label = rollout.task.answer if self.shows_label else None
-        work = _work(rollout) if self.shows_calls else _cut(rollout.answer)
+        work = _cut(_work(rollout) if self.shows_calls else rollout.answer, self.longest)
         asked = {"rubric": self.rubric, "task": rollout.task.prompt, "label": label, "work": work}
         content = json.dumps(asked, ensure_ascii=True, sort_keys=True, default=_plain)
         return [{"role": "system", "content": self.system}, {"role": "user", "content": content}]
@@ -72,7 +85,9 @@ class ModelJudge:
         object.__setattr__(self, "_locks", WeakKeyDictionary())
 
     async def __call__(self, rollout: Rollout) -> tuple[float, dict[str, float]]:
-        """The judge's number; component ``cached`` tells whether it was asked before.
+        """The judge's number, and as component ``judge`` the same.
+
+        Nothing that it gives depends on whether it was asked before: two runs with one seed must have one record.
 
         Raises:
             RolloutError: the endpoint gave no completion, or said no number from 0 to 1.
@@ -85,7 +100,7 @@ class ModelJudge:
             known = self._read(key)
             score = await self._ask(key, messages) if known is None else known
         locks.pop(key, None)
-        return score, {"cached": float(known is not None)}
+        return score, {"judge": score}
 
     @property
     def digest(self) -> str:
@@ -126,6 +141,7 @@ def judge_model(
     patience: Patience | None = None,
     shows_label: bool = True,
     shows_calls: bool = True,
+    longest: int = LONGEST,
 ) -> ModelJudge:
     """A model as a judge.
 
@@ -136,8 +152,9 @@ def judge_model(
         cache: Folder in which answers are kept; None asks every time.
         shows_label: Whether it is shown the task's label.
         shows_calls: Whether it is shown the whole conversation, or the final answer only.
+        longest: Characters of the work that it is shown; they must fit its context.
     """
-    prompt = JudgePrompt(version, rubric, shows_label=shows_label, shows_calls=shows_calls)
+    prompt = JudgePrompt(version, rubric, shows_label=shows_label, shows_calls=shows_calls, longest=longest)
     return ModelJudge(Endpoint(base_url, model, api_key_env), prompt, cache=cache, patience=patience or PATIENCE)
 
 
@@ -180,6 +197,15 @@ def is_independent(judge: Any, policy: Endpoint) -> bool:
     return not any(endpoint.is_same(policy) for endpoint in models_within(judge))
 
 
+def bears_name(judge: Any, model_name: str) -> bool:
+    """Whether a judge model is called as a recipe calls the model to be trained: by its whole name or the last part.
+
+    For where the policy is served at no address that could be compared.
+    """
+    names = {model_name, model_name.rstrip("/").rpartition("/")[2]} - {""}
+    return any(endpoint.model in names for endpoint in models_within(judge))
+
+
 def _work(rollout: Rollout) -> str:
     """The conversation after the task, as text."""
     lines = []
@@ -192,13 +218,13 @@ def _work(rollout: Rollout) -> str:
             f"{call['function']['name']}({call['function']['arguments']})" for call in message.get("tool_calls") or ()
         ]
         lines.append(f"{message.get('role')}: {' '.join([text_of(message), *calls]).strip()}")
-    return _cut("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _cut(text: str) -> str:
-    if len(text) <= LONGEST:
+def _cut(text: str, longest: int) -> str:
+    if len(text) <= longest:
         return text
-    half = LONGEST // 2
+    half = longest // 2
     return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
 
 

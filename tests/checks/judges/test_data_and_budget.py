@@ -15,11 +15,12 @@ from practicum.checks.judges.evidence import BASELINE, Evidence, Recorded, gathe
 from practicum.checks.target import EnvironmentTarget, load_target
 from practicum.errors import EnvironmentFault, RunError
 from practicum.recipe import build_recipe
-from practicum.scoring import judge_model
+from practicum.scoring import judge_model, weighted
 from practicum.scoring.endpoint import Endpoint
+from practicum.scoring.model_judge import ModelJudge
 from practicum.store import write_trajectories
 from practicum.tasks import Task
-from practicum.trajectory import EnvironmentRef, ToolCall, Trajectory, Turn
+from practicum.trajectory import EnvironmentRef, Rollout, ToolCall, Trajectory, Turn
 
 LAB = str(Path(__file__).parent / "lab.py")
 
@@ -170,6 +171,15 @@ def test_a_base_model_that_never_succeeds_and_a_missing_reference_are_found(
     assert check_judges(lab, None, read_recorded(run_folder(tmp_path / "b", *better)), tasks=3).codes == set()
 
 
+def test_a_foothold_on_record_is_what_a_base_without_success_needs(lab: EnvironmentTarget, tmp_path: Path) -> None:
+    base, reference = {"label": "base", "success_rate": 0.0}, {"label": "reference", "success_rate": 0.9}
+    able, useless = ({"label": "foothold", "success_rate": rate, "n_rollouts": 40} for rate in (0.3, 0.0))
+    assert check_judges(lab, None, read_recorded(run_folder(tmp_path / "a", base, able, reference)), tasks=1).ok
+    report = check_judges(lab, None, read_recorded(run_folder(tmp_path / "b", base, useless, reference)), tasks=1)
+    assert report.codes == {"EVAL-ZERO"}
+    assert "nor does its foothold" in report.findings[0].what
+
+
 def test_baseline_rollouts_are_a_hundred_recorded_ones_or_as_many_made(lab: EnvironmentTarget, tmp_path: Path) -> None:
     made = gather(lab, count=4, seed=0, recorded=None)
     assert (len(made.baseline), made.made) == (BASELINE, True)
@@ -239,6 +249,13 @@ def test_the_recipes_limits_and_batch_are_looked_at(lab: EnvironmentTarget) -> N
     assert report.codes == {"BUDGET-TURNS", "BUDGET-CONTEXT", "DATA-SMALL"}
 
 
+class Mute(ModelJudge):
+    """Asks nobody."""
+
+    async def __call__(self, rollout: Rollout) -> tuple[float, dict[str, float]]:
+        return 0.0, {"judge": 0.0}
+
+
 def test_a_model_that_judges_itself_is_found(lab: EnvironmentTarget) -> None:
     from practicum.checks.judges.check import _dependent
 
@@ -248,4 +265,13 @@ def test_a_model_that_judges_itself_is_found(lab: EnvironmentTarget) -> None:
         "EVAL-DEPENDENT"
     ]
     assert [f.code for f in _dependent(score, recipe, None, "")] == ["EVAL-DEPENDENT"]
+    [own] = _dependent(score, recipe, None, "", "reward")
+    assert own.what.startswith("the reward's judge model bears the name")
     assert _dependent(score, build_recipe({"model_name": "other"}), None, "") == []
+    folder = judge_model("http://localhost:9/v1", "Qwen3-0.6B", rubric="x", version="1")
+    assert _dependent(folder, build_recipe({"model_name": "models/Qwen/Qwen3-0.6B/"}), None, "")
+    # A reward of the policy's own opinion is found too, beside a score that is a rule.
+    report = check_judges(
+        replace(lab, reward=weighted(judge=(1.0, Mute(score.endpoint, score.prompt)))), recipe, tasks=1
+    )
+    assert "EVAL-DEPENDENT" in report.codes

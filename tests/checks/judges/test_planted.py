@@ -78,10 +78,17 @@ def test_ready_made_rewards_pass(lab: EnvironmentTarget, reward: Any) -> None:
     assert report.findings == ()
 
 
-@pytest.mark.parametrize("name", ["support_desk", "warehouse", "sql_analyst"])
+PLAYED = {"support_desk": 5, "warehouse": 5, "sql_analyst": 5, "code_repair": 2}
+"""Tasks of each suite; every rollout of a code repair is run in the sandbox."""
+
+
+def test_every_suite_is_among_those_whose_judges_are_checked() -> None:
+    assert set(PLAYED) == set(suites())
+
+
+@pytest.mark.parametrize("name", PLAYED)
 def test_a_suites_own_score_and_reward_pass(name: str, judged: Counter[tuple[str, str]]) -> None:
-    assert name in suites()
-    report = checked(load_target(name), tasks=5)
+    report = checked(load_target(name), tasks=PLAYED[name])
     judged.update((f"{'none':<18} {name}", code) for code in report.codes or {"none"})
     assert report.ok, report.findings
     assert {finding.code for finding in report.findings} <= {"DATA-NEAR"}  # sql_analyst's questions have a template

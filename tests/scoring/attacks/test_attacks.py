@@ -160,6 +160,46 @@ def test_where_the_work_leaves_its_mark_the_oracles_words_without_the_work_are_t
     assert "claims" in {result.family for result in talks.beaten}
 
 
+def texts(*, form="{}"):
+    return material_of([case_of(n, {"colour": colour}, form.format(colour)) for n, colour in enumerate(COLOURS)])
+
+
+@pytest.mark.parametrize("form", ["{}", "<a>{}</a>"])
+def test_a_text_as_the_answer_is_judged_and_guessed_like_any_other(form):
+    def strict(rollout):
+        return float(rollout.answer.strip() == form.format(rollout.task.answer["colour"]))
+
+    report = run(strict, texts(form=form))
+    assert report.beaten == ()
+    constant = next(result for result in report.results if (result.family, result.variant) == ("constant", "answer 1"))
+    assert constant.earned == constant.allowed == pytest.approx(0.6)
+    assert {"all-labels", "null-like", "one-letter"} <= set(report.families)
+
+
+def test_a_text_that_holds_the_answer_among_all_others_is_no_answer():
+    def holds(rollout):
+        return float(rollout.task.answer["colour"] in rollout.answer)
+
+    beaten = {result.family: result for result in run(holds, texts()).beaten}
+    assert beaten["all-labels"].full == 1.0
+    assert beaten["all-labels"].example.answer == "red, green, blue"
+
+    def within(rollout):
+        return float(rollout.answer.strip() in rollout.task.answer["colour"])
+
+    assert {"one-letter", "empty"} <= {result.family for result in run(within, texts()).beaten}
+
+
+def test_letters_and_nulls_that_are_answers_are_no_guesses_beyond_chance():
+    def strict(rollout):
+        return float(rollout.answer.strip().casefold() == rollout.task.answer["option"].casefold())
+
+    letters = material_of([case_of(n, {"option": "AE"[n % 2]}, "AE"[n % 2]) for n in range(4)])
+    assert "one-letter" not in run(strict, letters).families
+    nulls = material_of([case_of(n, {"option": ("none", "some")[n % 2]}, ("none", "some")[n % 2]) for n in range(4)])
+    assert run(strict, letters).beaten == run(strict, nulls).beaten == ()
+
+
 def test_an_excuse_covers_what_is_paid_but_not_full_marks():
     def reward(rollout):
         return 0.2 * bool(rollout.tool_calls) + 0.8 * exact(rollout)[0]

@@ -19,7 +19,7 @@ from practicum.checks.target import EnvironmentTarget
 from practicum.scoring import Judge
 from practicum.scoring.attacks import Material, attack, material_of, search
 from practicum.scoring.endpoint import Endpoint
-from practicum.scoring.model_judge import is_independent, models_within
+from practicum.scoring.model_judge import bears_name, is_independent
 
 if TYPE_CHECKING:
     from practicum.recipe import Recipe
@@ -110,12 +110,13 @@ def check_judges(
     findings = check_data(evidence.tasks, place, batch=recipe.global_batch_size if recipe else None)
     findings += check_budget(evidence, _limits(recipe), count_tokens, place)
     findings += _on_record(evidence, place)
+    lacking = _lacking(evidence, _limits(recipe))
     ran = {code for code in EVERY if code.startswith(("DATA-", "BUDGET-"))} | {"EVAL-MISSING"}
     notes: list[Note] = []
     families: tuple[str, ...] = ()
     if target.score is None:
         findings.append(Finding.of("EVAL-MISSING", "there is no score beside the environment", where=place))
-        return JudgesReport(_ordered(findings), (), _in_order(ran), (), baseline, time.monotonic() - began)
+        return JudgesReport(_ordered(findings), (), _in_order(ran - lacking), (), baseline, time.monotonic() - began)
     judges: list[tuple[str, Judge]] = [("EVAL", target.score)]
     if target.reward is not None and target.reward is not target.score:
         judges.append(("REWARD", target.reward))
@@ -128,6 +129,7 @@ def check_judges(
         progress(f"judging with the {'score' if prefix == 'EVAL' else 'reward'}")
         found = measure(function, rollouts, patience_s=patience_s, repeated=REPEATED)
         findings += check_behaviour(prefix, rollouts, found, where, slow_s)
+        findings += _dependent(function, recipe, policy, where, "score" if prefix == "EVAL" else "reward")
         ran |= {code for code in EVERY if code.startswith(f"{prefix}-")}
         if found.stuck is not None:
             usable = False
@@ -135,7 +137,6 @@ def check_judges(
         if prefix == "EVAL":
             scores = found
             findings += check_oracle(solved, found.totals[: len(solved)], threshold, where)
-            findings += _dependent(function, recipe, policy, where)
         elif scores is not None:
             findings += check_reward(
                 function, rollouts, found, scores.totals, threshold, where, walkthroughs=len(solved), made=evidence.made
@@ -152,7 +153,7 @@ def check_judges(
     if len(judges) > 1 and usable:
         findings += _searched(judges[1][1], judges[0][1], material, seed, threshold, findings, place)
     seconds = time.monotonic() - began
-    return JudgesReport(_ordered(findings), tuple(notes), _in_order(ran), families, baseline, seconds)
+    return JudgesReport(_ordered(findings), tuple(notes), _in_order(ran - lacking), families, baseline, seconds)
 
 
 def _searched(
@@ -171,14 +172,32 @@ def _searched(
     return check_gaps(gaps, _place(reward, place))
 
 
+def _lacking(evidence: Evidence, limits: Limits) -> set[str]:
+    """Codes of the checks that have nothing to look at: no record, no walkthrough, no limits."""
+    evaluations = evidence.recorded.evaluations
+    lacking = set() if evaluations else {"EVAL-REFERENCE"}
+    if not any(each.get("label") == "base" for each in evaluations):
+        lacking.add("EVAL-ZERO")
+    if not evidence.recorded.trajectories:
+        lacking |= {"BUDGET-TOKENS", "BUDGET-EXHAUSTED"}
+    if not any(case.solved is not None for case in evidence.cases):
+        lacking |= {"BUDGET-TURNS", "EVAL-UNSOLVED"}
+    if limits.max_sequence_length is None or limits.sampling_max_tokens is None:
+        lacking.add("BUDGET-CONTEXT")
+    return lacking
+
+
 def _on_record(evidence: Evidence, where: str) -> list[Finding]:
     evaluations = evidence.recorded.evaluations
     if not evaluations:
         return []
     findings = []
     base = [each for each in evaluations if each.get("label") == "base"]
-    if base and not any(each.get("success_rate", 0) > 0 for each in base):
+    # A foothold that succeeds is what training begins with: what the finding asks for is done.
+    began = [*base, *(each for each in evaluations if each.get("label") == "foothold")]
+    if base and not any(each.get("success_rate", 0) > 0 for each in began):
         what = f"the base model succeeds in none of {base[-1].get('n_rollouts', '?')} rollouts on record"
+        what += ", nor does its foothold" if len(began) > len(base) else ""
         findings.append(Finding.of("EVAL-ZERO", what, where=where))
     if not any(each.get("label") == "reference" for each in evaluations):
         what = "no reference model's evaluation is on record"
@@ -186,14 +205,14 @@ def _on_record(evidence: Evidence, where: str) -> list[Finding]:
     return findings
 
 
-def _dependent(score: Judge, recipe: "Recipe | None", policy: Endpoint | None, where: str) -> list[Finding]:
-    models = models_within(score)
-    names = {endpoint.model for endpoint in models}
+def _dependent(
+    function: Judge, recipe: "Recipe | None", policy: Endpoint | None, where: str, purpose: str = "score"
+) -> list[Finding]:
     trained = str(recipe.model_name) if recipe is not None and recipe.model_name else ""
-    if policy is not None and not is_independent(score, policy):
-        what = f"the judge model is the policy itself: {policy.model} at {policy.base_url}"
-    elif trained and names & {trained, trained.rstrip("/").rpartition("/")[2]}:
-        what = f"the judge model bears the name of the model to be trained: {trained}"
+    if policy is not None and not is_independent(function, policy):
+        what = f"the {purpose}'s judge model is the policy itself: {policy.model} at {policy.base_url}"
+    elif bears_name(function, trained):
+        what = f"the {purpose}'s judge model bears the name of the model to be trained: {trained}"
     else:
         return []
     return [Finding.of("EVAL-DEPENDENT", what, where=where)]

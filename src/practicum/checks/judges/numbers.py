@@ -140,7 +140,7 @@ def _components(rewards: Measured, where: str) -> list[Finding]:
 
 
 def _differs(one: Judgement | RolloutError, other: Judgement | RolloutError) -> bool:
-    """Numbers, or whether there is one; components such as ``cached`` may differ."""
+    """Numbers, or whether there is one; components may differ."""
     if isinstance(one, Judgement) and isinstance(other, Judgement):
         return one.values != other.values
     return type(one) is not type(other)

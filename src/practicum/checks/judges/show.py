@@ -1,8 +1,8 @@
-"""The checks of judges for people: a line for each code that ran, then every finding with its evidence."""
+"""The checks of judges for people: a line for each code, then every finding with its evidence."""
 
 from typing import TYPE_CHECKING
 
-from practicum.checks.catalogue import EVERY
+from practicum.checks.catalogue import CHECKS, EVERY, NOT_ASKED
 from practicum.checks.judges.check import JudgesReport
 
 if TYPE_CHECKING:
@@ -14,10 +14,14 @@ def print_judges(report: JudgesReport, console: "Console") -> None:
     from rich.text import Text
 
     colours = {"fail": "red", "warn": "yellow", "ok": "green"}
-    for code in report.checks:
+    for code in EVERY:
+        ran = code in report.checks
+        if code in CHECKS or not (ran or code in NOT_ASKED):
+            continue
         severities = {finding.severity for finding in report.findings if finding.code == code}
-        worst = "fail" if "fail" in severities else "warn" if severities else "ok"
-        line = ("  ", (f"{worst:<4}", colours[worst]), f"  {code:<18} {EVERY[code].title}")
+        worst = "fail" if "fail" in severities else "warn" if severities else "ok" if ran else "–"
+        title = EVERY[code].title + ("" if ran else f" ({NOT_ASKED[code]})")
+        line = ("  ", (f"{worst:<4}", colours.get(worst, "dim")), f"  {code:<18} {title}")
         console.print(Text.assemble(*line))
     for finding in report.findings:
         console.print()

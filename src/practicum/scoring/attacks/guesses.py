@@ -1,5 +1,6 @@
 """Answers in the right form that know nothing: they may earn what guessing earns, and no more."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from practicum.scoring.attacks.family import Family, Variants
@@ -7,6 +8,8 @@ from practicum.scoring.attacks.material import Case, Material, answered
 
 MOST = 8
 """Variants of one kind."""
+MOST_JOINED = 50
+"""Texts that are given at once."""
 
 
 def _constant(material: Material, case: Case) -> Variants:
@@ -31,8 +34,11 @@ def _one_value(material: Material, case: Case) -> Variants:
 
 
 def _all_labels(material: Material, case: Case) -> Variants:
+    texts = material.texts
+    for joint in (", ", " or ", " ", "|", "\n") if len(texts) > 1 else ():
+        yield f"joined by {joint!r}", answered(case.idle, material.form.write(joint.join(texts[:MOST_JOINED])))
     every = {name: material.values(name) for name in material.fields}
-    if not every:
+    if not _has_fields(material, case):
         return
     yield "as lists", _filled(material, case, every)
     for joint in (", ", " or ", " ", "|"):
@@ -42,7 +48,8 @@ def _all_labels(material: Material, case: Case) -> Variants:
 
 def _null_like(material: Material, case: Case) -> Variants:
     nulls: tuple[Any, ...] = (None, "", "null", "None", "unknown", "n/a", "nan", "-", "undefined", {}, [])
-    for value in nulls:
+    yield from _said(material, case, [value for value in nulls if isinstance(value, str)])
+    for value in nulls if _has_fields(material, case) else ():
         yield repr(value), _filled(material, case, dict.fromkeys(material.fields, value))
 
 
@@ -57,8 +64,19 @@ def _huge(material: Material, case: Case) -> Variants:
 
 
 def _letter(material: Material, case: Case) -> Variants:
-    for letter in ("a", "e", "i", "s", "0", "1", " ", "."):
+    letters = ("a", "e", "i", "s", "0", "1", " ", ".")
+    # Where an answer is a letter, as in a multiple choice, letters are what "constant" tries.
+    yield from _said(material, case, letters if all(len(text) > 1 for text in material.texts) else ())
+    for letter in letters if _has_fields(material, case) else ():
         yield repr(letter), _filled(material, case, dict.fromkeys(material.fields, letter))
+
+
+def _said(material: Material, case: Case, words: Sequence[str]) -> Variants:
+    """Words as the whole answer, where answers are texts; without those that are one, however it is written."""
+    known = {text.strip().casefold() for text in material.texts}
+    for word in words if known else ():
+        if word.strip().casefold() not in known:
+            yield repr(word), answered(case.idle, material.form.write(word))
 
 
 def _filled(material: Material, case: Case, fields: dict[str, Any]) -> Any:
@@ -67,11 +85,16 @@ def _filled(material: Material, case: Case, fields: dict[str, Any]) -> Any:
     return answered(case.idle, material.form.write(own))
 
 
+def _has_fields(material: Material, case: Case) -> bool:
+    """Whether the answer is an object, and this task's has fields."""
+    return material.form.is_object and bool(case.label)
+
+
 def _of_objects(family: Family) -> Family:
     """The family, where answers are objects with fields."""
 
     def make(material: Material, case: Case) -> Variants:
-        return family.make(material, case) if material.form.is_object and case.label else ()
+        return family.make(material, case) if _has_fields(material, case) else ()
 
     return Family(family.name, family.kind, family.tries, make)
 
@@ -83,10 +106,10 @@ GUESSES = (
         (
             Family("most-frequent", "constant", "the most frequent value of each field", _most_frequent),
             Family("one-value", "constant", "one value in every field", _one_value),
-            Family("all-labels", "constant", "all values of a field at once", _all_labels),
-            Family("null-like", "constant", "null, none, unknown, empty", _null_like),
             Family("huge-numbers", "constant", "numbers too large, negative, or none", _huge),
-            Family("one-letter", "constant", "one letter in every field", _letter),
         ),
     ),
+    Family("all-labels", "constant", "all values of a field, or all answers, at once", _all_labels),
+    Family("null-like", "constant", "null, none, unknown, empty", _null_like),
+    Family("one-letter", "constant", "one letter in every field, or as the answer", _letter),
 )

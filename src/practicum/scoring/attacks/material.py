@@ -82,8 +82,7 @@ class Material:
         """Whether the work itself leaves its mark, so that an answer may well not matter; not where the oracle's
         answer holds the label's fields."""
         return not self.form.is_object and any(
-            case.solved is not None and not same(_data(case.solved.final_state), _data(case.idle.final_state))
-            for case in self.cases
+            case.solved is not None and not _left_no_mark(case.solved, case.idle) for case in self.cases
         )
 
     @property
@@ -104,6 +103,15 @@ class Material:
         found = [case.label[name] for case in self.cases if name in case.label]
         counted = Counter(canonical_json(_data(value)) for value in found)
         return [json.loads(text) for text, _ in counted.most_common()]
+
+    @property
+    def texts(self) -> list[str]:
+        """Different contents of the oracle's answers where these are texts and all that is judged; else none."""
+        if self.form.is_object or self.by_state:
+            return []
+        if not (self.form.before or self.form.after):
+            return [answer for answer in self.answers if answer.strip()]
+        return [content for content in map(self.form.read, self.answers) if content]
 
     @property
     def answers(self) -> list[str]:
@@ -165,7 +173,7 @@ def agreement(case: Case, rollout: Rollout, form: AnswerForm) -> tuple[float, bo
 
     What agrees is the share of the label's fields that the answer gives, or the share of the changes asked for that
     its final state shows and the untouched state does not, whichever is more. An answer equal to the oracle's own is
-    right.
+    right, unless the work left its mark elsewhere and the answer is plain text ("done").
     """
     content = form.read(rollout.answer)
     label = _data(case.label)
@@ -176,10 +184,15 @@ def agreement(case: Case, rollout: Rollout, form: AnswerForm) -> tuple[float, bo
             shares.append(sum(same(content[name], label[name]) for name in label) / len(label))
     else:
         formed = content is not None
-        if case.solved is not None and (form.before or form.after):
+        if case.solved is not None and (form.before or form.after or _left_no_mark(case.solved, case.idle)):
             shares.append(float(rollout.answer.strip() == case.solved.answer.strip()))
     shares.append(_state_agreement(case, rollout))
     return max(shares), formed
+
+
+def _left_no_mark(worked: Rollout, idle: Rollout) -> bool:
+    """Whether the final state is the untouched one: what was done lies in the answer alone."""
+    return same(_data(worked.final_state), _data(idle.final_state))
 
 
 def _state_agreement(case: Case, rollout: Rollout) -> float:

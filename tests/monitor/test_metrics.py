@@ -138,6 +138,14 @@ def test_rollouts_that_never_came_back_count_as_failed():
     assert step()["rollout/retried"] == 4
 
 
+def test_rollouts_that_were_left_behind_are_counted_and_are_no_failures():
+    left = trajectory("d2", "d", 0.0, turns=(), ending="cancelled", rewards=())
+    metrics = step([*BATCH, group("d", trajectory("d1", "d", 1.0), left)], planned=8)
+    assert metrics["rollout/cut_frac"] == 1 / 8
+    assert metrics["rollout/failed_frac"] == pytest.approx(1 / 8)
+    assert step()["rollout/cut_frac"] == 0.0
+
+
 def test_log_probabilities_of_exactly_zero_are_set_apart():
     found = some(step(), "rollout/logprob/")
     tokens, zeros = 4 + 2 + 6 + 3 * 4, 6
@@ -252,12 +260,19 @@ def test_an_evaluation_reports_rewards_within_groups_and_the_gap_to_the_score():
         "eval/reward/success_threshold": 1.0,
         "eval/reward/pass_at_2": 0.5,
         "eval/completion_rate": 1.0,
-        "eval/score/mean": 1 / 3,
+        "eval/score/mean": 1 / 4,
         "eval/score/interval_low": 0.1,
         "eval/reward_minus_score": 0.25,
         "eval/field_accuracy/severity": 0.9,
     }
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_a_rollout_that_failed_counts_as_a_score_of_nothing():
+    groups = [group("a", graded("a1", "a", 1.0, 1.0), failed("a2", "a"))]
+    assert evaluation_metrics("val", groups, success_threshold=1.0, estimates={})["val/score/mean"] == 0.5
+    dead = [group("a", failed("a1", "a"), failed("a2", "a"))]
+    assert evaluation_metrics("val", dead, success_threshold=1.0, estimates={})["val/score/mean"] == 0.0
 
 
 def test_an_unscored_evaluation_has_no_score():

@@ -5,7 +5,6 @@ import json
 import math
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -112,10 +111,9 @@ def test_episodes_become_judged_trajectories_in_the_order_of_the_requests(dispat
 def test_with_the_real_sampler_the_same_requests_give_the_same_trajectories(tiny_sampler, pythonic, in_process):
     desk = SupportDesk(4)
     wanted = [RolloutRequest(f"r{i}", "g", desk.tasks("train")[i % 3], seed=i) for i in range(6)]
-    threads = ThreadPoolExecutor(4)
 
     def collect():
-        agent = BuiltinAgent(lambda: SupportDesk(4), aside=None if in_process else threads)
+        agent = BuiltinAgent(lambda: SupportDesk(4), in_process=in_process)
         params = SamplingParams(max_tokens=6)
         dispatcher = Dispatcher(tiny_sampler, pythonic, params, agent, desk.ref, reward)
         tiny_sampler.weights_changed()
@@ -179,6 +177,16 @@ def test_a_reward_that_fails_at_first_is_asked_again(dispatch):
 
     first, second = dispatch(Talker(), requests(2), reward=moody)
     assert (first.retries, first.rewards, first.error, second.retries) == (1, (0.25,), None, 0)
+
+
+def test_one_reward_too_many_fails_its_rollout_alone(dispatch):
+    def per_message(rollout):
+        return [0.1] * (len(rollout.messages) if rollout.task.id == "t1" else 1)
+
+    good, bad = dispatch(Talker(), requests(2), reward=per_message, limits=Limits(retries=0))
+    assert (good.error, good.rewards) == (None, (0.1,))
+    assert (bad.ending, bad.rewards) == ("error", ())
+    assert "per_message gave 2 numbers for a rollout of turns: 1" in bad.error
 
 
 class Odd:

@@ -11,8 +11,8 @@ from practicum.errors import RolloutError
 from practicum.scoring import Judgement, judge
 
 
-def judged(function, rollout):
-    return asyncio.run(judge(function, rollout))
+def judged(function, rollout, turns=None):
+    return asyncio.run(judge(function, rollout, turns))
 
 
 def constant(value):
@@ -41,7 +41,7 @@ def constant(value):
     ],
 )
 def test_what_may_be_returned(finished, returned, expected):
-    judgement = judged(constant(returned), finished())
+    judgement = judged(constant(returned), finished(), turns=len(expected.values))
     assert judgement == expected
     assert judgement.total == pytest.approx(sum(expected.values))
     assert all(type(value) is float for value in (*judgement.values, *judgement.components.values()))
@@ -89,6 +89,19 @@ def test_what_may_not(finished, returned):
     assert "task t1" in str(caught.value)
 
 
+@pytest.mark.parametrize(("given", "turns"), [(2, 3), (4, 3), (2, 1)])
+def test_a_list_of_another_length_than_the_turns_is_refused(finished, given, turns):
+    said = [{"role": "user", "content": "do"}, *[{"role": "assistant", "content": ""}] * turns]
+    for asked in (lambda f: judged(f, finished(messages=said)), lambda f: judged(f, finished(), turns=turns)):
+        with pytest.raises(RolloutError, match=f"gave {given} numbers for a rollout of turns: {turns}") as caught:
+            asked(constant([0.1] * given))
+        assert ("or 3, one per turn" in str(caught.value)) is (turns == 3)
+
+
+def test_one_number_in_a_list_speaks_of_the_whole_rollout(finished):
+    assert judged(constant([0.5]), finished(), turns=3) == Judgement((0.5,))
+
+
 def test_a_signed_reward_may_go_down_to_minus_one(finished):
     def reward(rollout):
         return -1.0
@@ -113,7 +126,7 @@ def test_asynchronous_functions_and_objects_are_awaited(finished):
             return [0.25, 0.25]
 
     assert judged(reward, finished()) == Judgement((0.5,), {"task": 1.0})
-    assert judged(Reward(), finished()).total == 0.5
+    assert judged(Reward(), finished(), turns=2).total == 0.5
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])

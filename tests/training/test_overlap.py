@@ -17,7 +17,7 @@ from practicum.tasks import Task
 from practicum.training import overlap
 from practicum.training.buffer import GroupBuffer, StepClock
 from practicum.training.overlap import Ahead
-from practicum.trajectory import EnvironmentRef, Trajectory, Turn
+from practicum.trajectory import EnvironmentRef, Trajectory, Turn, survivors
 
 
 class World:
@@ -64,7 +64,7 @@ class World:
             groups = await asyncio.wait_for(ahead.batch(), 10)
             batches.append(groups)
             for group in groups:
-                for t in group.trajectories:
+                for t in survivors(group.trajectories):
                     assert self.buffer.clock.age(t.oldest_version) <= self.buffer.ahead
             await asyncio.sleep(seconds)
             self.version += 1
@@ -103,8 +103,47 @@ def test_a_hung_rollout_is_left_behind_where_enough_of_its_group_have_ended(monk
 
     batches = run(world, 6)
 
-    assert all(len(group.trajectories) == 2 for groups in batches for group in groups)
+    endings = {tuple(t.ending for t in group.trajectories) for groups in batches for group in groups}
+    assert endings == {("final", "final", "cancelled")}
     assert set(world.cancelled) == {f"{n}.0/2" for n in range(12)}
+
+
+def test_slow_successes_are_waited_for_where_quick_failures_are_the_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "STRAGGLER_FLOOR_S", 0.01)
+    monkeypatch.setattr(overlap, "LOOK_S", 0.01)
+    quick = ("/0", "/1")
+    world = World(lambda request: 0.0 if request.id.endswith(quick) else 0.2, group_size=5, steps=2)
+
+    batches = run(world, 2, 0.05)
+
+    assert [len(survivors(group.trajectories)) for groups in batches for group in groups] == [5] * 4
+    assert world.cancelled == []
+
+
+def test_a_rollout_is_a_straggler_by_what_rollouts_of_all_groups_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "STRAGGLER_FLOOR_S", 0.01)
+    monkeypatch.setattr(overlap, "LOOK_S", 0.01)
+    # Task 1's last is slow beside its own group, and not beside the rollouts of task 0.
+    world = World(lambda request: {"0": 0.1, "1": 0.2 if request.id.endswith("/2") else 0.0}[request.task.id], steps=1)
+
+    (groups,) = run(world, 1)
+
+    assert [len(survivors(group.trajectories)) for group in groups] == [3, 3]
+
+
+def test_no_rollout_is_given_up_for_its_groups_last_chance_while_most_of_it_is_missing() -> None:
+    # Of task 1 two quick ones end in time for the second step; the third would come too late for it.
+    def seconds(request: RolloutRequest) -> float:
+        return 0.3 if request.id.startswith("1.0/") and not request.id.endswith(("/0", "/1")) else 0.01
+
+    world = World(seconds, group_size=5)
+
+    batches = run(world, 6, 0.03)
+
+    sizes = {group.task_id: len(survivors(group.trajectories)) for groups in batches for group in groups}
+    assert sizes == {str(n): 5 for n in range(12)}
+    assert world.begun["1.1/4"] == 1
+    assert world.buffer.discarded == 5
 
 
 def test_a_group_that_hangs_whole_is_begun_anew_when_it_can_no_longer_be_trained_on() -> None:

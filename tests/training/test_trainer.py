@@ -1,6 +1,9 @@
 """What a step trains on, and at which rate."""
 
+import asyncio
 from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,14 @@ from practicum.algorithms.sequences import training_sequences
 from practicum.recipe import Recipe, build_recipe
 from practicum.tasks import Task, TaskSet
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
-from practicum.training.trainer import group_advantages, has_signal, split_evenly, training_data
+from practicum.training.trainer import (
+    Trainer,
+    group_advantages,
+    has_signal,
+    pass_estimates,
+    split_evenly,
+    training_data,
+)
 from practicum.trajectory import EnvironmentRef, Group, Trajectory, Turn
 
 
@@ -122,3 +132,43 @@ def test_no_step_goes_beyond_the_last_epoch() -> None:
     settings = build_recipe({"global_batch_size": 4, "group_size": 2, "sampling_max_tokens": 8, "max_epochs": 2})
 
     assert total_steps(settings, 10) == 4
+
+
+def scored(id: str, score: float | None) -> Trajectory:
+    return replace(rollout(id, 1.0, error="gone" if score is None else None), score=score, group_id=id[0])
+
+
+def test_validation_tells_how_often_one_or_all_of_k_succeed() -> None:
+    settings = recipe(val_group_size=4, pass_k_values=[1, 2, 8], success_threshold=0.5)
+    scores = {"a": [1.0, 0.5, 0.4, None], "b": [0.0, None, None, 0.0]}
+    members = [scored(f"{name}{n}", value) for name, values in scores.items() for n, value in enumerate(values)]
+    recorded: dict[str, float] = {}
+
+    async def rollouts(requests: Any) -> list[Trajectory]:
+        assert len(requests) == 8
+        return members
+
+    bench = SimpleNamespace(
+        recipe=settings,
+        held_out_params=lambda temperature: temperature,
+        dispatcher=lambda params, scored: SimpleNamespace(run=rollouts),
+    )
+    run = SimpleNamespace(record_metrics=lambda phase, step, metrics: recorded.update(metrics))
+    view = SimpleNamespace(phase=lambda name: None)
+    trainer: Any = Trainer(bench, run, tasks(2), tasks(2), view)  # type: ignore[arg-type]
+
+    asyncio.run(trainer.validated(3))
+
+    found = {name: value for name, value in recorded.items() if "pass" in name}
+    assert found == pytest.approx(
+        {
+            "val/reward/pass_at_1": (2 / 4 + 0) / 2,
+            "val/reward/pass_at_2": (5 / 6 + 0) / 2,
+            "val/reward/pass_power_1": (2 / 4 + 0) / 2,
+            "val/reward/pass_power_2": (1 / 6 + 0) / 2,
+        }
+    )
+
+
+def test_of_one_rollout_for_each_validation_task_nothing_is_estimated() -> None:
+    assert pass_estimates([group(scored("a0", 1.0))], recipe(pass_k_values=[1])) == {}

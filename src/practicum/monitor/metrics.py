@@ -99,7 +99,7 @@ def evaluation_metrics(
         f"{family}/reward/failed_rollouts": float(sum(len(g.trajectories) for g in groups) - len(finished)),
         f"{family}/reward/success_threshold": float(success_threshold),
         **_mean(f"{family}/completion_rate", [t.ending == "final" for t in finished]),
-        **_mean(f"{family}/score/mean", [t.score for t in finished if t.score is not None]),
+        **_mean(f"{family}/score/mean", _scores(groups)),
         **_mean(f"{family}/reward_minus_score", [t.reward - (t.score or 0.0) for t in graded]),
         **_named(family, estimates, ESTIMATES),
     }
@@ -115,6 +115,13 @@ def _has_signal(group: Group, advantages: Mapping[str, Sequence[float]]) -> bool
 
 def _rewards(trajectories: Iterable[Trajectory]) -> list[float]:
     return [t.reward for t in trajectories if t.rewards]
+
+
+def _scores(groups: Iterable[Group]) -> list[float]:
+    """As the evaluator counts: a rollout that failed is one without success."""
+    every = [t for group in groups for t in group.trajectories]
+    known = [t for t in every if t.ending == "error" or t.score is not None]
+    return [0.0 if t.ending == "error" else float(t.score or 0.0) for t in known]
 
 
 def _training(valid: Sequence[Group], advantages: Mapping[str, Sequence[float]], age: Callable[[int], int]) -> Metrics:
@@ -236,11 +243,13 @@ def _conduct(groups: Sequence[Group], finished: Sequence[Trajectory], planned: i
     """How the rollouts went, apart from what they earned."""
     breaks = Counter(turn.break_cause or "other" for t in finished for turn in t.turns[1:] if not turn.extends)
     calls = [call for t in finished for call in t.tool_calls]
+    cut = sum(t.ending == "cancelled" for group in groups for t in group.trajectories)
+    shares = {"failed": 1.0 - (len(finished) + cut) / planned, "cut": cut / planned} if planned else {}
     logprobs = _all_logprobs(finished)
     untruncated = all(t.top_p == 1.0 and t.temperature > 0.0 for t in finished)
     return {
         **{f"rollout/extension_breaks/{cause}": float(breaks[cause]) for cause in get_args(BreakCause)},
-        **({"rollout/failed_frac": 1.0 - len(finished) / planned} if planned else {}),
+        **{f"rollout/{name}_frac": share for name, share in shares.items()},
         "rollout/retried": float(sum(t.retries for group in groups for t in group.trajectories)),
         **({"rollout/action_entropy": -float(np.mean(logprobs))} if logprobs and untruncated else {}),
         **_tool_calls(finished),

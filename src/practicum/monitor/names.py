@@ -99,7 +99,8 @@ _ROLLOUT = {
     "advantage/n_positive": "advantages above 0",
     "advantage/n_negative": "advantages below 0",
     "extension_breaks/{cause}": "turns that did not extend the one before, by cause",
-    "failed_frac": "share of the planned rollouts that did not finish",
+    "failed_frac": "share of the planned rollouts that neither finished nor were cut off",
+    "cut_frac": "share of the planned rollouts that were left behind, so that the rest of their group could be used",
     "filtered": "rollouts that the repetition filter left out of training; only where max_repeated_tokens is set",
     "retried": "retries it took to collect the rollouts",
     "state_visits": "different environment states in a finished rollout, mean over those that called a tool",
@@ -134,7 +135,7 @@ _EVALUATION = {
     "reward/success_threshold": "reward from which a rollout counts as a success",
     "reward/component/{name}": "mean of one named component of the reward",
     "completion_rate": "share of finished rollouts that ended by themselves with an answer",
-    "score/mean": "mean evaluation score over finished rollouts",
+    "score/mean": "mean evaluation score; 0 for a rollout that failed",
     "nll": "mean negative log-probability per token of held-out demonstrations (supervised phases)",
     "reward_minus_score": "mean reward − mean score, over rollouts that have both",
 }

@@ -1,23 +1,25 @@
 """The built-in agent: the plain tool loop, in this process."""
 
 import asyncio
-import contextvars
+import contextlib
+import functools
 import inspect
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from practicum.environment import Environment
 from practicum.environment.calling import ToolResult
 from practicum.environment.fixtures import thawed
+from practicum.rollout.episode_thread import EpisodeThread
 from practicum.rollout.session import ChatResult, Session, Tools
 from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, ToolCall, Transition, text_of
 
-T = TypeVar("T")
+TEARDOWN_S = 10.0
+"""How long a failed episode waits for its teardown, in seconds; a longer one goes on without it."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ class Conversation(Protocol):
 class Agent(Protocol):
     """Plays one episode through a session.
 
-    ``in_process`` agents wait for nothing but the model, so the sampler may advance them in lock step.
+    ``in_process`` agents wait for nothing but the model and their own tools, so the sampler may advance them in lock
+    step.
     """
 
     @property
     def in_process(self) -> bool:
-        """Whether it waits for nothing but the model."""
+        """Whether it waits for nothing but the model and its own tools."""
         ...
 
     async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> Episode:
@@ -71,38 +74,56 @@ class Agent(Protocol):
 class BuiltinAgent:
     """Lets the model call tools until it answers, is cut off, or ``max_turns`` model calls are spent.
 
+    Tools that are ``async def`` run on the caller's event loop, all else of the environment in a thread of the
+    episode's own (see ``episode_thread``): whatever hangs there, other rollouts go on, and this one can be given up.
+
     Args:
         make_environment: Makes a fresh environment; each episode has its own.
         max_turns: None for the environment's own bound.
-        aside: Threads for tools that are not ``async def``, so that a slow one keeps no other rollout waiting. None:
-            they run where they are called, and the sampler advances all rollouts in lock step.
+        in_process: Whether the sampler may advance its rollouts in lock step, so that a run repeats bit for bit.
+            Without, no rollout waits for the tools of another.
     """
 
     make_environment: Callable[[], Environment]
     max_turns: int | None = None
-    aside: Executor | None = None
-
-    @property
-    def in_process(self) -> bool:
-        """See ``Agent``."""
-        return self.aside is None
+    in_process: bool = True
 
     async def run(self, session: Conversation, task: Task, seed: int, keep: Keep = forget) -> Episode:
         """See ``Agent``. The environment is closed however the episode ends."""
-        environment = self.make_environment()
-        player = _Player(session, environment, self.aside)
+        thread = EpisodeThread()
         try:
-            await player.called(environment.reset, task, seed)
-            ending = await player.play(opening(environment, task), self.max_turns or environment.max_turns)
-            state = thawed(dict(environment.final_state()))
+            environment = await thread.run(self.make_environment)
+            player = _Player(session, environment, thread)
+            try:
+                first = await thread.run(_begun, environment, task, seed)
+                ending = await player.play(first, self.max_turns or environment.max_turns)
+                state = await thread.run(lambda: thawed(dict(environment.final_state())))
+            except BaseException as failure:
+                keep(Episode("error", tuple(player.calls), transitions=environment.transitions))
+                await _torn_down(environment, thread, failure)
+                raise
             episode = Episode(ending, tuple(player.calls), state, transitions=environment.transitions)
-        except BaseException as failure:
-            keep(Episode("error", tuple(player.calls), transitions=environment.transitions))
-            player.close(failure)
-            raise
-        keep(replace(episode, ending="error"))
-        environment.close()
-        return episode
+            keep(replace(episode, ending="error"))
+            await thread.run(environment.close)
+            return episode
+        finally:
+            thread.end()
+
+
+def _begun(environment: Environment, task: Task, seed: int) -> list[Message]:
+    environment.reset(task, seed)
+    return opening(environment, task)
+
+
+async def _torn_down(environment: Environment, thread: EpisodeThread, failure: BaseException) -> None:
+    """Close it; where the thread is still in one of its tools, as soon as that comes back."""
+    close = functools.partial(environment.close, after=failure)
+    if thread.busy:
+        thread.later(close)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(TEARDOWN_S):
+            await thread.run(close)
 
 
 def opening(environment: Environment, task: Task) -> list[Message]:
@@ -118,10 +139,8 @@ class _Player:
 
     session: Conversation
     environment: Environment
-    aside: Executor | None
+    thread: EpisodeThread
     calls: list[ToolCall] = field(default_factory=list)
-    running: "asyncio.Future[Any] | None" = None
-    """What runs in another thread."""
 
     async def play(self, messages: list[Message], max_turns: int) -> Ending:
         environment = self.environment
@@ -132,7 +151,7 @@ class _Player:
             if result.finish_reason == "length":
                 return "length"
             if result.finish_reason == "stop":
-                reply = environment.answered(text_of(result.message))
+                reply = await self.thread.run(environment.answered, text_of(result.message))
                 if reply is None:
                     return "final"
                 messages.append({"role": "user", "content": reply})
@@ -143,27 +162,6 @@ class _Player:
                 self.calls.append(call)
                 messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": call.result})
         return "max_turns"
-
-    async def called(self, function: Callable[..., T], *args: Any) -> T:
-        """Call what is not async: here, or where there are threads for it, in one of them."""
-        if self.aside is None:
-            return function(*args)
-        context = contextvars.copy_context()
-        self.running = asyncio.get_running_loop().run_in_executor(self.aside, context.run, function, *args)
-        result: T = await asyncio.shield(self.running)
-        return result
-
-    def close(self, failure: BaseException) -> None:
-        """End the episode; where a thread is still in one of its tools, as soon as that comes back."""
-        if self.running is None or self.running.done():
-            self.environment.close(after=failure)
-            return
-
-        def later(ended: "asyncio.Future[Any]") -> None:
-            ended.exception()  # nobody waits for it any more
-            self.environment.close(after=failure)
-
-        self.running.add_done_callback(later)
 
     async def _executed(self, asked: Mapping[str, Any], turn: int) -> ToolCall:
         name, text = asked["function"]["name"], asked["function"]["arguments"]
@@ -177,9 +175,9 @@ class _Player:
     async def _result(self, name: str, arguments: Any) -> ToolResult:
         tool = self.environment.tool_specs().get(name)
         function = tool and (tool.function or getattr(self.environment, name, None))
-        if self.aside is None or tool is None or inspect.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function):
             return await self.environment.acall(name, arguments)
-        return await self.called(self.environment.call, name, arguments)
+        return await self.thread.run(self.environment.call, name, arguments)
 
 
 def _object(text: str) -> dict[str, Any] | None:

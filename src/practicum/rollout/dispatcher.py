@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from practicum.engine.protocol import Sampler, SamplingParams
+from practicum.engine.protocol import Sample, Sampler, SamplingParams
+from practicum.environment.calling import exited
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.rollout.agents import Agent, Episode, Keep
 from practicum.rollout.session import Renderer, Session
@@ -38,7 +39,10 @@ class RolloutRequest:
 
 @dataclass(frozen=True)
 class Limits:
-    """What rollouts may take. Times in seconds; ``starts_per_s`` None starts them as soon as there is a place."""
+    """What rollouts may take. Times in seconds; ``starts_per_s`` None starts them as soon as there is a place.
+
+    In lock step the time that a rollout waits for the model is not counted.
+    """
 
     concurrency: int = 96
     timeout: float = 600.0
@@ -72,19 +76,21 @@ class Dispatcher:
 
     async def run(self, requests: Sequence[RolloutRequest]) -> list[Trajectory]:
         """Trajectories in the order of the requests; failed ones have ``ending == "error"``."""
-        places = asyncio.Semaphore(self.limits.concurrency)
+        waiting, done = iter(enumerate(requests)), dict[int, Trajectory]()
 
-        async def placed(request: RolloutRequest) -> Trajectory:
-            async with places:
-                return await self.one(request)
+        async def place() -> None:
+            # Whoever ends makes way at once: in lock step no token is sampled between the two, however fast they are.
+            for n, request in waiting:
+                done[n] = await self.one(request)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(placed(request)) for request in requests]
+                for _ in range(min(self.limits.concurrency, len(requests))):
+                    group.create_task(place())
         except ExceptionGroup as failures:
             # The others were cancelled; the first failure says what to mend.
             raise failures.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return [done[n] for n in range(len(requests))]
 
     async def one(self, request: RolloutRequest) -> Trajectory:
         """One trajectory, however many others are under way."""
@@ -111,18 +117,20 @@ class Dispatcher:
 
     async def _attempt(self, request: RolloutRequest, seed: int) -> Trajectory:
         await self._wait_for_start()
-        session = Session(request.id, self.sampler, self.renderer, self.params, seed)
+        deadline = asyncio.timeout(self.limits.timeout)
+        sampler = _Untimed(self.sampler, deadline) if self.agent.in_process else self.sampler
+        session = Session(request.id, sampler, self.renderer, self.params, seed)
         kept = [Episode("error")]
         trajectory, error = None, None
         try:
-            async with asyncio.timeout(self.limits.timeout) as deadline:
+            async with deadline:
                 episode = await self._played(session, request.task, seed, kept.append)
                 trajectory = self._trajectory(request, seed, session, episode)
                 trajectory = await self._judged(trajectory, request.task)
         except EnvironmentFault:
             # The environment is broken for every rollout alike: retrying would only hide it.
             raise
-        except Exception as failure:  # whatever an agent, a tool or a reward throws fails this rollout alone
+        except (Exception, SystemExit) as failure:  # whatever an agent, a tool or a reward throws fails this one alone
             error = _told(failure)
             if isinstance(failure, TimeoutError) and deadline.expired():
                 error = f"gave up after rollout_timeout = {self.limits.timeout:g} s"
@@ -163,14 +171,46 @@ class Dispatcher:
     async def _judged(self, trajectory: Trajectory, task: Task) -> Trajectory:
         rollout = Rollout.of(trajectory, task)
         if self.reward is not None:
-            reward = await judge(self.reward, rollout)
+            reward = await judge(self.reward, rollout, turns=len(trajectory.turns))
             trajectory = replace(trajectory, rewards=reward.values, metrics=reward.components)
         if self.score is not None:
-            score = await judge(self.score, rollout)
+            score = await judge(self.score, rollout, turns=len(trajectory.turns))
             trajectory = replace(trajectory, score=score.total, score_metrics=score.components)
         return trajectory
 
 
-def _told(failure: Exception) -> str:
+@dataclass
+class _Untimed:
+    """The sampler of a rollout in lock step, whose time stands still while it waits for the model.
+
+    Its next token waits until every other rollout's tool has come back: where one of them hangs, that one alone shall
+    run out of time. A call of the model itself ends, with its last token.
+    """
+
+    sampler: Sampler
+    deadline: asyncio.Timeout
+
+    @property
+    def version(self) -> int:
+        return self.sampler.version
+
+    async def sample(self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int) -> Sample:
+        loop, end = asyncio.get_running_loop(), self.deadline.when()
+        if end is None or self.deadline.expired():  # within another call, or while the rollout is given up
+            return await self.sampler.sample(session, prompt_ids, params, seed)
+        left = end - loop.time()
+        self.deadline.reschedule(None)
+        try:
+            return await self.sampler.sample(session, prompt_ids, params, seed)
+        finally:
+            self.deadline.reschedule(loop.time() + left)
+
+    def release(self, session: str) -> None:
+        self.sampler.release(session)
+
+
+def _told(failure: BaseException) -> str:
+    if isinstance(failure, SystemExit):
+        failure = exited(failure, "the environment, the agent or the reward")
     text = str(failure) if isinstance(failure, PracticumError) else f"{type(failure).__name__}: {failure}"
     return "\n".join([text, *getattr(failure, "__notes__", ())])

@@ -36,13 +36,17 @@ class Judgement:
         return float(sum(self.values))
 
 
-async def judge(function: Judge, rollout: Rollout) -> Judgement:
+async def judge(function: Judge, rollout: Rollout, turns: int | None = None) -> Judgement:
     """Run a score or reward on a rollout.
 
     The range is [0, 1], or [−1, 1] where the function has an attribute ``signed = True``.
 
+    Args:
+        turns: Model calls of the rollout, for one number each. None: as many as the assistant has messages.
+
     Raises:
-        RolloutError: the function raised, or returned something that is not a number in range.
+        RolloutError: the function raised, or returned something that is not a number in range, or other than one
+            number or one per turn.
     """
     name = name_of(function)
     try:
@@ -64,6 +68,14 @@ async def judge(function: Judge, rollout: Rollout) -> Judgement:
             where=where,
             allowed=f"a number, or one per turn, whose sum lies in [{low:g}, 1]",
             fix="mend the function; for negative rewards set its attribute signed = True",
+        )
+    expected = sum(each.get("role") == "assistant" for each in rollout.messages) if turns is None else turns
+    if len(values) not in (1, expected):
+        raise RolloutError(
+            f"{name} gave {len(values)} numbers for a rollout of turns: {expected}",
+            where=where,
+            allowed="one number" + (f", or {expected}, one per turn" if expected > 1 else ""),
+            fix="give one number for each message of the assistant, or one for the whole rollout",
         )
     for key, value in components.items():
         if not isinstance(key, str) or not math.isfinite(_float(value)):

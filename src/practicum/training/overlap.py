@@ -5,9 +5,11 @@ Gradients are computed in a thread of their own; new weights appear between two 
 hold tokens of several versions, and each token says which. What a step trains on is decided by ``GroupBuffer``:
 
 * A group whose oldest token exceeds the bound is collected again, and counted (``rollout/discarded_stale``).
-* A step that waits goes on without stragglers, rollouts that take ``STRAGGLER`` times as long as the slowest finished
-  one of their group, where ``min_group_survivors`` have finished. So it does with a group's unfinished rollouts when
-  the group would otherwise be too old for the next step.
+* A step that waits goes on without stragglers: rollouts that take ``STRAGGLER`` times as long as nearly all the recent
+  ones, of whatever group, that ended well. So it does with a group's unfinished rollouts when the group would
+  otherwise be too old for the next step. Either way only where most of the group have ended well, and at least
+  ``min_group_survivors``: slow rollouts are often the good ones, and quick failures alone would teach to fail quickly.
+  Those left behind are counted (``rollout/cut_frac``), and are no failures.
 
 Which rollout meets which weights depends on how long everything takes: two runs with one seed are not the same bit
 for bit. ``max_steps_off_policy: 0`` is.
@@ -17,9 +19,12 @@ import asyncio
 import contextlib
 import functools
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
@@ -27,7 +32,7 @@ from practicum.tasks import Task
 from practicum.training.buffer import GroupBuffer, Place, StepClock
 from practicum.training.checkpoint import OpenGroups, read_open_groups
 from practicum.training.schedule import batch_of, total_steps
-from practicum.trajectory import Group, Trajectory, group_by_task, survivors
+from practicum.trajectory import EnvironmentRef, Group, Trajectory, group_by_task, survivors
 
 if TYPE_CHECKING:
     from practicum.training.trainer import Trainer
@@ -36,7 +41,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 STRAGGLER = 3.0
-"""A rollout that takes so many times as long as the slowest finished one of its group is not waited for."""
+"""A rollout that takes so many times as long as ``NEARLY_ALL`` of those that ended well is not waited for."""
+NEARLY_ALL = 95
+"""Percentile of their times."""
+RECENT = 512
+"""Rollouts whose times are remembered."""
 STRAGGLER_FLOOR_S = 1.0
 """No rollout is a straggler before this time."""
 LOOK_S = 0.25
@@ -86,11 +95,15 @@ class _Live:
     """Newest policy version when its first rollout began; None before."""
     begun: dict[int, float] = field(default_factory=dict)
     """When each member began."""
-    took: dict[int, float] = field(default_factory=dict)
-    """Seconds each finished member took."""
 
     def finished(self) -> list[Trajectory]:
         return [task.result() for task in self.members if task.done() and not task.cancelled() and not task.exception()]
+
+    def cut(self) -> list[Trajectory]:
+        """All members in their order, where most are finished: for those that are not, that they were cut off."""
+        here = self.finished()
+        known = {trajectory.id: trajectory for trajectory in here}
+        return [known.get(request.id) or _cut_off(request, here[0].environment) for request in self.requests]
 
 
 class Ahead:
@@ -113,7 +126,9 @@ class Ahead:
         version: Callable[[], int],
     ) -> None:
         self._buffer, self._dispatcher, self._requests, self._version = buffer, dispatcher, requests, version
-        self._survivors = recipe.min_group_survivors
+        self._survivors, self._enough_known = recipe.min_group_survivors, recipe.group_size
+        self._took = deque[float](maxlen=RECENT)
+        """Seconds that recent rollouts took which ended well."""
         self._places = asyncio.Semaphore(recipe.rollout_max_concurrency)
         self._live: dict[Place, _Live] = {}
         self._changed = asyncio.Event()
@@ -196,7 +211,8 @@ class Ahead:
                 self._failure = self._failure or failure
                 self._changed.set()
                 raise
-            live.took[n] = time.monotonic() - live.begun[n]
+            if survivors([trajectory]):
+                self._took.append(time.monotonic() - live.begun[n])
             return trajectory
 
     async def _whole(self, live: _Live) -> None:
@@ -204,28 +220,30 @@ class Ahead:
         await asyncio.gather(*live.members, return_exceptions=True)
         if self._live.get(live.place) is live and self._failure is None:
             del self._live[live.place]
-            self._hand_over(live)
+            self._hand_over(live, live.finished())
         self._changed.set()
 
-    def _hand_over(self, live: _Live) -> None:
-        for group in group_by_task(live.finished()):
+    def _hand_over(self, live: _Live, members: Sequence[Trajectory]) -> None:
+        for group in group_by_task(members):
             self._buffer.finish(live.place, group)
         self._start()
 
     def _cut(self, whom: Callable[[_Live], Sequence[int]]) -> None:
-        """Let groups with enough survivors go on without the rollouts named, if those are all that is missing."""
+        """Let groups of which most ended well go on without the rollouts named, if those are all that is missing."""
         for live in list(self._live.values()):
             late = whom(live)
             if not late or set(late) != set(self._unfinished(live)):
                 continue
-            if len(survivors(live.finished())) >= self._survivors:
+            well = len(survivors(live.finished()))
+            if well >= self._survivors and 2 * well > len(live.requests):
+                members = live.cut()
                 self._cancel(live)
-                self._hand_over(live)
+                self._hand_over(live, members)
 
     def _stragglers(self, live: _Live) -> list[int]:
-        if not live.took:
+        if len(self._took) < self._enough_known:
             return []
-        patience = max(STRAGGLER * max(live.took.values()), STRAGGLER_FLOOR_S)
+        patience = max(STRAGGLER * float(np.percentile(self._took, NEARLY_ALL)), STRAGGLER_FLOOR_S)
         now = time.monotonic()
         return [n for n in self._unfinished(live) if n in live.begun and now - live.begun[n] > patience]
 
@@ -236,6 +254,13 @@ class Ahead:
         self._live.pop(live.place, None)
         for task in live.members:
             task.cancel()
+
+
+def _cut_off(request: RolloutRequest, environment: EnvironmentRef) -> Trajectory:
+    """The record of a rollout that was not waited for."""
+    return Trajectory(
+        request.id, request.task.id, request.group_id, request.seed, environment, (), (), ending="cancelled"
+    )
 
 
 async def _aside(function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:

@@ -19,6 +19,7 @@ from practicum.algorithms.returns import TrajectoryRewards
 from practicum.algorithms.sequences import TrainingSequence, aggregation_weights, training_sequences
 from practicum.engine.protocol import AdamParams, Datum, StepStats
 from practicum.errors import RunError
+from practicum.evaluation.statistics import pass_at_k, pass_power_k
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
@@ -174,7 +175,8 @@ class Trainer:
         ]
         dispatcher = self.bench.dispatcher(self.bench.held_out_params(recipe.val_temperature), scored=True)
         groups = group_by_task(await dispatcher.run(requests))
-        metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates={})
+        estimates = pass_estimates(groups, recipe)
+        metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates=estimates)
         metrics["timing_s/eval"] = time.monotonic() - began
         self.run.record_metrics("validation", step, metrics)
         return metrics.get("val/score/mean", 0.0)
@@ -232,6 +234,24 @@ class Trainer:
             groups=self.bench.recipe.global_batch_size,
             tokens_per_s=tokens * n / max(metrics["timing_s/step"], 1e-9),
         )
+
+
+def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
+    """Of validation rollouts, ``reward/pass_at_{k}`` and ``reward/pass_power_{k}``, counted as the evaluation counts.
+
+    Empty where each task was played once.
+    """
+    n, threshold = recipe.val_group_size, recipe.success_threshold
+    if n == 1 or not groups:
+        return {}
+    wins = [sum(t.error is None and (t.score or 0.0) >= threshold for t in group.trajectories) for group in groups]
+    estimators = {"pass_at": pass_at_k, "pass_power": pass_power_k}
+    return {
+        f"reward/{name}_{k}": float(np.mean([estimate(n, won, k) for won in wins]))
+        for name, estimate in estimators.items()
+        for k in recipe.pass_k_values
+        if k <= n
+    }
 
 
 def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:

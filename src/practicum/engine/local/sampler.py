@@ -6,8 +6,9 @@ computed once (see ``attention``); a finished row's place is taken by the next r
 Determinism: each session draws from its own generator, seeded by its seed, so the randomness of a rollout does not
 depend on its neighbours. Rounding in the matrix products does depend on the batch's composition. ``attached``
 sessions (agents in this process) are therefore advanced in lock step: a step runs only when every attached session
-waits for tokens. Same seed, same machine, same number of threads: the same trajectories, bit for bit. Requests that
-come over HTTP arrive when they arrive; for them this cannot be promised.
+waits for tokens, and takes them in the order of their ids, whichever came first. Same seed, same machine, same number
+of threads: the same trajectories, bit for bit. Requests that come over HTTP arrive when they arrive; for them this
+cannot be promised.
 """
 
 import asyncio
@@ -143,11 +144,16 @@ class LocalSampler:
             del self._active[request.session]
 
     def _evict(self, session: str) -> None:
-        """Free a session's row. Not under a step of the other thread: that waits until the step is over."""
-        if self._stepping:
-            self._evicted.add(session)
-            return
-        self._free(session)
+        """Free a session's row: before the next step, where one is to be expected; never under one."""
+        self._evicted.add(session)
+        if not self._attached and not self._stepping:
+            self._free_evicted()
+
+    def _free_evicted(self) -> None:
+        # Freeing moves rows: in a fixed order, not in that in which agents happened to end.
+        for session in sorted(self._evicted):
+            self._free(session)
+        self._evicted.clear()
 
     def _free(self, session: str) -> None:
         place = self._rows.pop(session, None)
@@ -164,10 +170,12 @@ class LocalSampler:
             while any(name not in self._active for name in self._attached):
                 self._arrived.clear()
                 await self._arrived.wait()
-            batch = [request for request in self._active.values() if not request.future.done()]
+            # Agents' tools run in threads: which request came first is chance.
+            batch = sorted((r for r in self._active.values() if not r.future.done()), key=lambda r: r.session)
             if not batch:
                 await asyncio.sleep(0)
                 continue
+            self._free_evicted()
             try:
                 if all(request.session in self._attached for request in batch):
                     finished = self._step(batch)
@@ -192,9 +200,7 @@ class LocalSampler:
             return await step
         finally:
             self._stepping = False
-            for session in self._evicted:
-                self._free(session)
-            self._evicted.clear()
+            self._free_evicted()
             if self._stale:
                 self._stale = False
                 self.weights_changed()

@@ -192,6 +192,19 @@ def test_the_cap_bounds_the_side_that_ppo_leaves_open() -> None:
     assert loss.item() == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("cap", [1.1, 1.2, 2.0])
+def test_ppo_lets_no_cap_reopen_what_it_clips(cap: float) -> None:
+    logprobs = torch.log(torch.tensor([5.0, 1.15, 0.5, 0.5], dtype=torch.float64)).requires_grad_()
+    advantages = torch.tensor([1.0, 1.0, -1.0, 1.0], dtype=torch.float64)
+    arguments = (logprobs, torch.zeros_like(logprobs), advantages, torch.ones(4))
+    loss, metrics = policy_loss("ppo", *arguments, {**CLIP, "importance_cap": cap})
+    loss.sum().backward()
+    within = min(1.15, cap)
+    torch.testing.assert_close(loss, torch.tensor([-min(1.2, cap), -within, 0.8, -0.5], dtype=torch.float64))
+    torch.testing.assert_close(logprobs.grad, torch.tensor([0.0, -within, 0.0, -0.5], dtype=torch.float64))
+    assert (float(metrics["clip_frac_low"]), float(metrics["clip_frac_high"])) == (0.25, 0.25)
+
+
 @pytest.mark.parametrize("name", RATIO_LOSSES)
 def test_a_cap_of_zero_is_no_cap(name: LossName) -> None:
     arguments = random_tokens((50,), seed=12, spread=2.0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers as tf
 
-from practicum.engine.local.adapters import export_merged
+from practicum.engine.local.export import export_merged
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.models import find_model, load_weights, model_digest
 from practicum.engine.local.policy import Policy

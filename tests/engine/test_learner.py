@@ -341,3 +341,15 @@ def test_the_same_steps_twice_give_the_same_bits(tiny_policy, random_data):
 
     first, second = trained(), trained()
     assert all(torch.equal(first[n], second[n]) for n in first)
+
+
+def test_what_was_sampled_greedily_is_learned_from_as_its_sampler_reports_it(tiny_policy, random_data):
+    losses, norms = [], []
+    for temperature in (0.0, 1.0):
+        learner = LocalLearner(tiny_policy())
+        losses.append(learner.forward_backward(random_data(2, temperature=temperature), "ppo", {}).loss)
+        norms.append(learner.optim_step(AdamParams(1e-3))["grad_norm"])
+
+    assert losses[0] == losses[1]
+    assert np.isfinite(losses[0])
+    assert norms[0] == norms[1] > 0

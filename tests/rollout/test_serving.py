@@ -9,18 +9,7 @@ import torch
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.policy import Policy
 from practicum.errors import ModelError
-from practicum.recipe import build_recipe
-from practicum.rollout.serving import load_policy, renderer_name
-
-
-def test_a_runs_output_is_rendered_as_the_model_it_was_trained_from(tmp_path: Path) -> None:
-    output = tmp_path / "run" / "output"
-    output.mkdir(parents=True)
-    recipe = build_recipe({"model_name": "models/Qwen/Qwen3-0.6B"})
-    (output.parent / "recipe.yaml").write_text(recipe.to_yaml())
-
-    assert renderer_name(str(output)) == "models/Qwen/Qwen3-0.6B"
-    assert renderer_name("smollm2-135m") == "smollm2-135m"
+from practicum.rollout.serving import load_policy
 
 
 def test_an_adapter_is_merged_into_its_base_model(tiny_model: Path, tmp_path: Path) -> None:

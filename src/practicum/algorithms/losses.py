@@ -64,15 +64,18 @@ def policy_loss(
     log_ratio = logprobs - torch.where(mask, old_logprobs.detach(), 0.0)
     advantages = torch.where(mask, advantages.detach(), 0.0)
     ratio = torch.exp(log_ratio.clamp(max=MAX_LOG_RATIO))
-    weight = _capped(ratio, config.get("importance_cap", 0.0))
+    cap = config.get("importance_cap", 0.0)
+    weight = _capped(ratio, cap)
     low, high = _bounds(name, config)
     match name:
         case "importance_sampling":
             loss = -weight * advantages
             clipped = (torch.zeros_like(mask), weight < ratio)
         case "ppo":
-            loss = -torch.minimum(weight * advantages, weight.clamp(low, high) * advantages)
             clipped = ((ratio < low) & (advantages < 0), (ratio > high) & (advantages > 0))
+            # Asked of ρ itself: a cap below the upper bound would hide from the minimum that the bound is passed.
+            bound = _capped(ratio.detach().clamp(low, high), cap)
+            loss = -torch.where(clipped[0] | clipped[1], bound, weight) * advantages
         case "cispo":
             loss = -weight.clamp(low, high).detach() * logprobs * advantages
             clipped = (ratio < low, ratio > high)

@@ -41,6 +41,7 @@ class Evaluation:
     pass_power: Mapping[str, float]
     reward_mean: float
     failed: int
+    """Rollouts that an error ended, on the last of their tries; none of them counts as a success."""
     max_turns_frac: float
     at_cap_frac: float
     tool_calls: Mapping[str, int]
@@ -74,6 +75,8 @@ class Evaluation:
     """Models whose opinion the score is made of."""
     independent: bool = True
     """Whether none of them is the evaluated model itself."""
+    commonest_error: str = ""
+    """What ended most of the rollouts that failed."""
 
     @property
     def name(self) -> str:
@@ -140,6 +143,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
     finished = [t.ending == "final" for t in trajectories]
     ks = [k for k in how.pass_k if k <= how.rollouts_per_task]
     calls = [call for t in trajectories for call in t.tool_calls]
+    errors = Counter(t.error or "" for t in trajectories if t.ending == "error")
     return Evaluation(
         label=how.label,
         mode=how.mode,
@@ -179,6 +183,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         model=how.model,
         judge_models=list(how.judge_models),
         independent=how.independent,
+        commonest_error=next((text for text, _ in errors.most_common(1)), ""),
     )
 
 

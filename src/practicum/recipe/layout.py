@@ -28,7 +28,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "max_tokens": "val_max_tokens",
     },
     "eval_sampling_params": {
-        "temperature": "val_temperature",
+        "temperature": "deploy_temperature",
         "top_p": "val_top_p",
         "max_tokens": "val_max_tokens",
     },
@@ -67,6 +67,9 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 """Section of an AWS recipe file → key in it → the setting's flat name."""
+
+EVALUATION_TEMPERATURE = "eval_sampling_params.temperature"
+"""Of an evaluation; of validation too, where nothing says how that samples."""
 
 SYNONYMS = {"model_name_or_path": "model_name", "eval_rollouts_per_task": "eval_group_size"}
 """Other flat names: the first is that of AWS's job hyperparameters."""

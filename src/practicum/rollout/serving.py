@@ -4,19 +4,18 @@ import asyncio
 import contextlib
 import json
 import secrets
-from pathlib import Path
 
 from rich.console import Console
 
+from practicum.engine.local.family import family_of
 from practicum.engine.local.hardware import choose_device, choose_dtype
 from practicum.engine.local.models import find_model
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
-from practicum.recipe import load_recipe
 from practicum.rollout.gateway import create_gateway
 from practicum.rollout.gateway_registry import Registry
-from practicum.rollout.gateway_server import GatewayServer
+from practicum.rollout.gateway_server import GatewayServer, require_free
 from practicum.rollout.renderer import make_renderer
 from practicum.rollout.session import Session
 
@@ -36,9 +35,10 @@ def serve_model(model: str, host: str, port: int, console: Console) -> None:
         ModelError: no such model.
         RunError: the port is taken.
     """
+    require_free(host, port)
     with console.status(f"loading {model}"):
         policy = load_policy(model)
-    renderer = make_renderer(policy.tokenizer, renderer_name(model))
+    renderer = make_renderer(policy.tokenizer, family_of(model))
     sampler = LocalSampler(policy, max_length=policy.model.config.get_text_config().max_position_embeddings)
 
     def open_session(id: str) -> Session:
@@ -63,12 +63,6 @@ def load_policy(model: str) -> Policy:
     device = choose_device()
     dtype = choose_dtype("auto", device)
     return Policy.load(find_model(model), dtype=dtype, device=device)
-
-
-def renderer_name(model: str) -> str:
-    """The name that chooses the model's renderer: for a run's output, that of the model it was trained from."""
-    recipe = Path(model).absolute().parent / "recipe.yaml"
-    return str(load_recipe(recipe).model_name) if recipe.is_file() else model
 
 
 def _announce(model: str, url: str, console: Console) -> None:

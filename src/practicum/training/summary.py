@@ -41,6 +41,11 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
             str(each.n_rollouts),
         )
     console.print(table)
+    for each in evaluations:
+        if each.failed:
+            text = f"{each.name}: {each.failed} of {each.n_rollouts} rollouts failed and count as missed"
+            cause = f", most often with:\n  {each.commonest_error}" if each.commonest_error else ""
+            console.print(text + cause, style="yellow", markup=False, soft_wrap=True)
 
 
 def print_examples(run_folder: Path, console: Console) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import httpx
 import torch
 
 from practicum.checks.target import EnvironmentTarget, target_of
+from practicum.engine.local.family import family_of
 from practicum.engine.local.hardware import choose_device, choose_dtype
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.models import find_model
@@ -111,9 +112,7 @@ class Workbench:
         """A dispatcher for training rollouts that go on while weights change: no rollout waits for another."""
         dispatcher = self.dispatcher(self.training_params())
         if isinstance(self.agent, BuiltinAgent):
-            threads = ThreadPoolExecutor(self.recipe.rollout_max_concurrency, "practicum-tools")
-            self.closing.callback(threads.shutdown, wait=False, cancel_futures=True)
-            dispatcher.agent = replace(self.agent, aside=threads)
+            dispatcher.agent = replace(self.agent, in_process=False)
         return dispatcher
 
     def training_params(self) -> SamplingParams:
@@ -179,11 +178,24 @@ def build(recipe: Recipe) -> Workbench:
         splits=splits,
         folder=folder,
         policy=policy,
-        sampler=LocalSampler(policy, max_length=recipe.max_sequence_length),
+        sampler=LocalSampler(policy, max_length=_longest(policy, recipe)),
         learner=_learner(policy, recipe),
-        renderer=make_renderer(policy.tokenizer, model_name),
+        renderer=make_renderer(policy.tokenizer, family_of(model_name)),
         agent=BuiltinAgent(target.make, recipe.max_turns),
     )
+
+
+def _longest(policy: Policy, recipe: Recipe) -> int:
+    """Tokens that a rollout may come to: the recipe's bound, or the model's own where that is lower.
+
+    Beyond its own bound a model computes something, but nothing that it was made for.
+    """
+    own: int | None = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
+    if own is None or recipe.max_sequence_length <= own:
+        return recipe.max_sequence_length
+    bound = f"max_sequence_length is {recipe.max_sequence_length}, but the model was made for at most {own} tokens"
+    print(f"practicum: {bound}: rollouts end there", file=sys.stderr)
+    return own
 
 
 def _learner(policy: Policy, recipe: Recipe) -> LocalLearner:

@@ -1,7 +1,6 @@
 """LoRA adapters as models: what a run wrote, merged into the weights it was trained on.
 
-An adapter folder (PEFT's format: ``adapter_config.json``, ``adapter_model.safetensors``) names its base model. Merging
-is done in float32 and rounded once, so that the merged weights are as near to the adapter as their format allows.
+An adapter folder (PEFT's format: ``adapter_config.json``, ``adapter_model.safetensors``) names its base model.
 """
 
 import json
@@ -9,13 +8,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import peft
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
 
 from practicum.errors import ModelError
-from practicum.files import write_folder
 
 CONFIG = "adapter_config.json"
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
+"""What Transformers and PEFT raise of a folder whose files are broken, or do not belong together."""
+COPY_AGAIN = "put the folder back from where it came from: a file in it is broken, or belongs to another model"
+TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json")
+"""Files by which a folder with a tokenizer is known."""
 
 
 def is_adapter(folder: Path) -> bool:
@@ -63,6 +66,19 @@ def adapters_below(folder: Path, folder_of: Callable[[str], Path]) -> tuple[list
     return chain[::-1], folder
 
 
+def tokenizer_folder(folder: Path, folder_of: Callable[[str], Path]) -> Path:
+    """Where a model's tokenizer is: an adapter that PEFT wrote has none, and uses its base's.
+
+    Args:
+        folder, folder_of: As for ``adapters_below``.
+
+    Raises:
+        ModelError: as ``adapters_below``.
+    """
+    adapters, base = adapters_below(folder, folder_of)
+    return next((each for each in adapters[::-1] if any((each / name).is_file() for name in TOKENIZER)), base)
+
+
 def merged(model: PreTrainedModel, adapters: Sequence[Path]) -> PreTrainedModel:
     """A float32 model with adapters merged into its weights, one after the other.
 
@@ -73,47 +89,6 @@ def merged(model: PreTrainedModel, adapters: Sequence[Path]) -> PreTrainedModel:
         try:
             wrapped = peft.PeftModel.from_pretrained(model, str(adapter))
             model = wrapped.merge_and_unload()
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise ModelError(f"cannot merge the adapter: {error}", where=str(adapter)) from error
+        except UNREADABLE as error:
+            raise ModelError(f"cannot merge the adapter: {error}", where=str(adapter), fix=COPY_AGAIN) from error
     return model
-
-
-def export_merged(output: Path, target: Path, base: Path | None = None) -> None:
-    """Write a Hugging Face folder that needs no adapter: for Transformers, vLLM and others.
-
-    Args:
-        output: A run's output: an adapter, or (after full fine-tuning) a whole model, which is written as it is.
-        target: The folder to write; it must not exist.
-        base: The adapter's base model; None for the one it names.
-
-    Raises:
-        ModelError: something is not there, or does not fit.
-    """
-    if target.exists():
-        raise ModelError(f"{target} is there already", fix="name a folder that does not exist yet")
-    adapters, source = adapters_below(output, lambda name: base or _folder(name))
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
-        tokenizer = AutoTokenizer.from_pretrained(output)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot load the model: {error}", where=str(source)) from error
-    if adapters:
-        dtype = model.dtype
-        model = merged(torch.nn.Module.to(model, torch.float32), adapters)
-        torch.nn.Module.to(model, dtype)
-
-    def fill(folder: Path) -> None:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-
-    write_folder(target, fill)
-
-
-def _folder(base: str) -> Path:
-    folder = Path(base).expanduser()
-    if not folder.is_dir():
-        raise ModelError(
-            f"the adapter's base model is not at {base!r}",
-            fix="name its folder with --base",
-        )
-    return folder

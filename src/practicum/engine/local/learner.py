@@ -22,8 +22,10 @@ from torch import Tensor
 from practicum.algorithms.losses import policy_loss
 from practicum.algorithms.penalties import entropy, kl_divergence, kl_penalty
 from practicum.engine.local.batching import FlatBatch, micro_batches
+from practicum.engine.local.family import family_of, write_family
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.reference import frozen_copy
+from practicum.engine.local.stacking import Factors, inherited, write_adapter
 from practicum.engine.protocol import AdamParams, Datum, LossName, StepStats
 from practicum.errors import ModelError
 
@@ -42,6 +44,9 @@ class LocalLearner:
             arXiv 2402.12354).
         train_embeddings: Full fine-tuning: also the embeddings and the head.
         micro_batch_tokens: Most tokens in one forward pass.
+
+    Raises:
+        ModelError: the policy comes from an adapter that a new one cannot be one with (see ``stacking``).
     """
 
     def __init__(
@@ -59,12 +64,19 @@ class LocalLearner:
         self._budget = micro_batch_tokens
         self._b_ratio = lora_plus_lr_ratio
         self.lora: peft.LoraConfig | None = None
+        self._below = list[Factors]()
         if lora_rank:
             torch.manual_seed(seed)
             self.lora = peft.LoraConfig(
-                r=lora_rank, lora_alpha=lora_alpha, target_modules="all-linear", exclude_modules=["lm_head"]
+                r=lora_rank,
+                lora_alpha=lora_alpha,
+                target_modules="all-linear",
+                exclude_modules=["lm_head"],
+                task_type="CAUSAL_LM",
             )
             peft.inject_adapter_in_model(self.lora, policy.model)
+            self._below, base = inherited(policy.folder, peft.get_peft_model_state_dict(policy.model))
+            self.lora.base_model_name_or_path = str(base.absolute())
         self._choose(train_embeddings)
         self._working = {name: p for name, p in policy.model.named_parameters() if p.requires_grad}
         self._masters = {name: p.detach().float().clone() for name, p in self._working.items()}
@@ -196,19 +208,17 @@ class LocalLearner:
         return saved
 
     def export(self, folder: Path) -> None:
-        """Write what others load: a Hugging Face model folder, or a LoRA adapter (PEFT's format)."""
+        """Write what others load: a Hugging Face model folder, or a LoRA adapter (PEFT's format).
+
+        An adapter is one of the whole model below, also where the policy itself came from an adapter.
+        """
         model = self._policy.model
         if self.lora is None:
             model.save_pretrained(folder)
         else:
-            weights = peft.get_peft_model_state_dict(model, adapter_name="default")
-            save_file(
-                {f"base_model.model.{k}": v.contiguous() for k, v in weights.items()},
-                folder / "adapter_model.safetensors",
-            )
-            self.lora.base_model_name_or_path = str(self._policy.folder)
-            self.lora.save_pretrained(str(folder))
+            write_adapter(folder, self.lora, peft.get_peft_model_state_dict(model), self._below)
         self._policy.tokenizer.save_pretrained(folder)
+        write_family(folder, family_of(str(self._policy.folder)))
 
     def _choose(self, train_embeddings: bool) -> None:
         model = self._policy.model
@@ -271,7 +281,7 @@ class LocalLearner:
     def _table(self, policy: Policy, hidden: Tensor, temperature: float) -> Tensor:
         """Log-probabilities of every next token under the tempered distribution, as the sampler reports them."""
         logits = policy.logits(hidden)
-        if temperature != 1.0:
+        if temperature not in (0.0, 1.0):  # of greedy sampling the sampler reports them as they are
             logits = logits / temperature
         return torch.log_softmax(logits, dim=-1)
 

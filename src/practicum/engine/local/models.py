@@ -19,7 +19,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from practicum.digests import digest, digest_file, digest_folder
-from practicum.engine.local.adapters import adapters_below, base_of, is_adapter, merged
+from practicum.engine.local.adapters import (
+    COPY_AGAIN,
+    UNREADABLE,
+    adapters_below,
+    base_of,
+    is_adapter,
+    merged,
+    tokenizer_folder,
+)
 from practicum.engine.local.attention import NAME, register
 from practicum.errors import ModelError
 from practicum.files import write_folder, write_text
@@ -68,11 +76,12 @@ def model_digest(folder: Path) -> str:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer."""
+    """The folder's tokenizer; of an adapter without one, its base's."""
+    source = tokenizer_folder(folder, find_model)
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot load the tokenizer: {error}", where=str(folder)) from error
+        raise ModelError(f"cannot load the tokenizer: {error}", where=str(source)) from error
 
 
 def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
@@ -87,8 +96,8 @@ def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreT
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             source, dtype=torch.float32 if adapters else dtype, attn_implementation=NAME
         )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot load the model: {error}", where=str(source)) from error
+    except UNREADABLE as error:
+        raise ModelError(f"cannot load the model: {error}", where=str(source), fix=COPY_AGAIN) from error
     model = merged(model, adapters)
     torch.nn.Module.to(model, device=device, dtype=dtype)
     return model.eval()

@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -145,6 +147,42 @@ def test_what_was_appended_survives_a_kill(tmp_path):
     assert done.returncode == -signal.SIGKILL
     with EventLog(path) as log:
         assert len(log) == 5
+
+
+@contextlib.contextmanager
+def no_more_than(size):
+    """A process that may not make a file larger than so many bytes, as where the disk is full."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+
+
+@pytest.mark.parametrize("room", [0, 1, 60])
+def test_an_event_for_which_there_is_no_room_leaves_the_file_as_it_was_and_the_next_is_chained(tmp_path, room):
+    path = filled(tmp_path / "events.jsonl")
+    before = path.read_bytes()
+    with EventLog(path) as log:
+        with no_more_than(len(before) + room):
+            for kind in ("step", "error"):
+                with pytest.raises(OSError, match="too large"):
+                    log.append(kind, {"what": "x" * 200})
+                assert path.read_bytes() == before
+                assert (len(log), log.head) == (4, read_events(path)[-1].hash)
+        assert log.append("resume").seq == 4
+    assert [event.kind for event in read_events(path)] == ["start", "step", "step", "step", "resume"]
+
+
+def test_an_event_that_never_finds_room_is_not_written_when_the_file_is_closed(tmp_path):
+    path = filled(tmp_path / "events.jsonl")
+    log = EventLog(path)
+    with no_more_than(path.stat().st_size), pytest.raises(OSError, match="too large"):
+        log.append("step", {"step": 9})
+    log.close()
+    assert len(read_events(path)) == 4
 
 
 def test_a_second_writer_is_refused_while_the_first_is_open(tmp_path):

@@ -63,7 +63,8 @@ def test_every_setting_belongs_to_a_section_and_knows_its_place_in_an_aws_file()
     assert rows["val_temperature"].aws == "val_sampling_params.temperature"
     assert {row.aws for row in rows.values() if row.aws} == {
         f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys if section != "eval_sampling_params"
-    }
+    } | {rows["deploy_temperature"].aws}
+    assert rows["deploy_temperature"].aws == "eval_sampling_params.temperature"
 
 
 def test_advice_is_for_settings_that_exist_and_names_metrics_that_exist() -> None:

@@ -86,7 +86,7 @@ def test_an_aws_recipe_file_loads_as_it_is() -> None:
 
 
 def test_the_sample_covers_every_nested_key_and_every_one_leads_to_a_setting() -> None:
-    assert set(SPELLINGS.values()) <= set(AWS_RECIPE_FLAT) | {"eval_group_size"}
+    assert set(SPELLINGS.values()) <= set(AWS_RECIPE_FLAT) | {"eval_group_size", "deploy_temperature"}
     assert set(SPELLINGS.values()) <= set(Recipe.model_fields)
     assert not set(SECTIONS) & set(Recipe.model_fields)
 
@@ -100,6 +100,29 @@ def test_one_setting_spelled_twice_with_one_value_is_fine(write: Any) -> None:
     assert load_recipe(write("global_batch_size: 32\nbatch: {training_batch_size: 32}\n")).global_batch_size == 32
 
 
+def test_the_temperature_of_an_evaluation_is_the_one_that_evaluations_sample_with(write: Any) -> None:
+    text = "eval_sampling_params: {temperature: 0.7}\n"
+    own = load_recipe(write(text + "val_sampling_params: {temperature: 0.2}\n"))
+    assert (own.deploy_temperature, own.val_temperature) == (0.7, 0.2)
+
+    alone = load_recipe(write(text))
+    assert (alone.deploy_temperature, alone.val_temperature) == (0.7, 0.7)
+    overridden = load_recipe(write(text), ["deploy_temperature=0.5", "eval_sampling_params.top_p=0.9"])
+    assert (overridden.deploy_temperature, overridden.val_temperature, overridden.val_top_p) == (0.5, 0.7, 0.9)
+
+
+def test_a_wrong_evaluation_temperature_is_named_once(write: Any) -> None:
+    with pytest.raises(RecipeError, match=r"eval_sampling_params\.temperature may not be 3") as refused:
+        load_recipe(write("eval_sampling_params: {temperature: 3}\n"))
+    assert str(refused.value).count("may not be") == 1
+
+
+def test_training_at_temperature_zero_is_refused_with_the_settings_that_were_meant(write: Any) -> None:
+    with pytest.raises(RecipeError, match="temperature is 0, the greedy end of its range of 0 to 2") as refused:
+        load_recipe(write("sampling_params: {temperature: 0}\n"))
+    assert "val_temperature and deploy_temperature" in str(refused.value)
+
+
 @pytest.mark.parametrize("section", ["val_sampling_params", "eval_sampling_params"])
 def test_validation_sampling_goes_by_either_section(section: str) -> None:
     recipe = build_recipe({section: {"temperature": 0.5, "top_p": 0.6, "max_tokens": 7}})
@@ -107,13 +130,35 @@ def test_validation_sampling_goes_by_either_section(section: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("1e-5", 1e-5), ("'1e-5'", 1e-5), ("1E-5", 1e-5), ("0.5e-1", 0.05), ("0", 0.0)]
+    ("text", "number"), [("1e-5", 1e-5), ("1E-5", 1e-5), ("0.5e-1", 0.05), (".5", 0.5), ("0", 0.0), ("+1", 1.0)]
 )
 def test_numbers_read_as_people_write_them(write: Any, text: str, number: float) -> None:
     assert load_recipe(write(f"learning_rate: {text}\n")).learning_rate == number
     assert build_recipe({}, [f"learning_rate={text}"]).learning_rate == number
     nested = load_recipe(write(f"environment_args: {{noise: {text}}}\n")).environment_args["noise"]
-    assert nested == (text.strip("'") if text.startswith("'") else number)
+    assert nested == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("010", 10), ("08", 8), ("0o10", 8), ("0x1F", 31), ("1:30", None), ("1_0", None), ("0b11", None)],
+)
+def test_whole_numbers_are_those_of_yaml_1_2(write: Any, text: str, number: int | None) -> None:
+    path = write(f"max_steps: {text}\n")
+    if number is None:
+        assert f"max_steps may not be '{text}'" in refusal(path)
+        assert f"max_steps may not be '{text}'" in refusal(write("seed: 1\n"), f"max_steps={text}")
+    else:
+        assert load_recipe(path).max_steps == number
+        assert build_recipe({}, [f"max_steps={text}"]).max_steps == number
+    args = load_recipe(write(f"environment_args: {{at: {text}}}\n")).environment_args
+    assert args == {"at": text if number is None else number}
+
+
+@pytest.mark.parametrize("tagged", ["!!int 1:30", "!!int 0b1", "!!float 1:30.5", "!!float x"])
+def test_a_tag_makes_no_number_of_what_is_none(write: Any, tagged: str) -> None:
+    assert "is not a number" in refusal(write(f"environment_args: {{a: {tagged}}}\n"))
+    assert build_recipe({}, ["learning_rate=!!float 1"]).learning_rate == 1
 
 
 def test_overrides_replace_the_file_and_the_last_one_wins(write: Any) -> None:
@@ -166,7 +211,7 @@ def test_what_is_not_a_relative_path_stays(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_works_as_an_override(spelling: str) -> None:
-    value = AWS_RECIPE_FLAT.get(SPELLINGS[spelling], 3)
+    value = AWS_RECIPE_FLAT.get(SPELLINGS[spelling], 2)
     text = str(list(value) if isinstance(value, tuple) else value)
     others = {"val_max_tokens": 1} if spelling == "model.max_sequence_length" else {}
     recipe = build_recipe({"sampling_max_tokens": 512} | others, [f"{spelling}={text}"])
@@ -194,7 +239,7 @@ def test_an_unknown_key_is_named_with_value_place_and_nearest_key(
     said = refusal(path)
     assert f"unknown key {key} (its value: {value})" in said
     assert f"{path}, line {line}" in said
-    assert "the nearest known key is " in said
+    assert ("the nearest known key is " in said) == (nearest is not None)
     if nearest:
         assert said.endswith(f"the nearest known key is {nearest}")
 
@@ -249,6 +294,47 @@ def test_a_refused_value_is_named_as_typed_with_place_and_what_is_allowed(
 def test_text_that_yaml_reads_as_something_else_is_told_to_wear_quotes(write: Any) -> None:
     assert "put it in quotes" in refusal(write("display_name: 2026-07-02\n"))
     assert load_recipe(write("display_name: '2026-07-02'\n")).display_name == "2026-07-02"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ('global_batch_size: "32"', "global_batch_size may not be '32'", "take it out of the quotes"),
+        ("learning_rate: '1e-5'", "learning_rate may not be '1e-5'", "take it out of the quotes"),
+        ("rl: {gamma: '1'}", "rl.gamma may not be '1'", "take it out of the quotes"),
+        ("pass_k_values: ['1', 2]", "pass_k_values may not be ['1', 2]", "take it out of the quotes"),
+        ("max_steps: 10.0", "max_steps may not be 10.0", "write it without a fraction"),
+        ("pass_k_values: [1, 2.0]", "pass_k_values may not be [1, 2.0]", "write it without a fraction"),
+        ("val_at_start: 'true'", "val_at_start may not be 'true'", None),
+    ],
+)
+def test_a_number_of_the_wrong_type_is_refused_in_file_and_override(
+    write: Any, text: str, what: str, fix: str | None
+) -> None:
+    said = refusal(write(text + "\n"))
+    assert what in said
+    assert ("what to do: " + fix in said) if fix else "what to do" not in said
+    if not text.startswith("rl"):
+        assert what in refusal(write("seed: 1\n"), text.replace(": ", "=", 1))
+
+
+def test_what_aws_recipe_files_leave_without_quotes_stays_what_it_is(write: Any) -> None:
+    """None of AWS's settings is a quoted number; its version is a number that stands for text."""
+    for version in ("1.0", '"1.0"'):
+        assert load_recipe(write(f"recipe_version: {version}\n")).recipe_version == "1.0"
+    assert load_recipe(write("rollout: {timeout: 90}\nmodel: {learning_rate: 4e-5}\n")).rollout_timeout == 90.0
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
+def test_nesting_beyond_reason_is_refused_with_its_line(write: Any, opening: str) -> None:
+    closing = {"[": "]", "{a: ": "}"}.get(opening, "")
+    path = write("seed: 1\nenvironment_args:\n  " + opening * 3000 + "1" + closing * 3000 + "\n")
+    said = refusal(path)
+    assert "not usable as YAML: nested more than 100 levels deep" in said
+    assert f"{path}, line 3" in said
+    assert "nested more than 100 levels" in refusal(write("seed: 1\n"), "environment_args=" + "[" * 3000)
+    deep: Any = "[" * 90 + "]" * 90
+    assert load_recipe(write(f"environment_args: {{a: {deep}}}\n")).environment_args["a"]
 
 
 def test_a_long_value_is_cut(write: Any) -> None:

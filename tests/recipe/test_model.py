@@ -62,7 +62,7 @@ LIMITS = [  # key, the outermost values allowed, the first ones that are not
     ("gamma", [0, 1], [-0.01, 1.01]),
     ("clip_low_threshold", [0, 1], [-0.1, 1.1]),
     ("clip_high_threshold", [1, 10], [0.9, 10.1]),
-    ("temperature", [0, 2], [-0.1, 2.1]),
+    ("temperature", [0.01, 2], [-0.1, 2.1]),
     ("sampling_top_p", [0, 1], [-0.1, 1.1]),
     ("sampling_max_tokens", [1], [0]),
     ("val_temperature", [0, 2], [-0.1, 2.1]),
@@ -230,8 +230,18 @@ def test_a_recipe_survives_pickling_with_its_sources() -> None:
 
 
 @given(st.sampled_from([key for key, field in Recipe.model_fields.items() if field.annotation is int]), st.data())
-def test_whole_numbers_may_be_written_as_text_and_fractions_are_refused(key: str, data: st.DataObject) -> None:
+def test_a_whole_number_is_neither_text_nor_a_fraction(key: str, data: st.DataObject) -> None:
     value = getattr(Recipe(), key)
-    assert getattr(Recipe.model_validate({key: str(value)}), key) == value
+    for other in (str(value), float(value), value + data.draw(st.floats(0.01, 0.99))):
+        with pytest.raises(ValidationError):
+            Recipe.model_validate({key: other})
+
+
+@pytest.mark.parametrize(
+    ("key", "whole"), [("learning_rate", 1), ("gamma", 0), ("importance_cap", 2), ("rollout_tps", 5)]
+)
+def test_a_number_may_be_whole_but_not_text(key: str, whole: int) -> None:
+    number = getattr(Recipe.model_validate({key: whole}), key)
+    assert (number, type(number)) == (whole, float)
     with pytest.raises(ValidationError):
-        Recipe.model_validate({key: value + data.draw(st.floats(0.01, 0.99))})
+        Recipe.model_validate({key: str(float(whole))})

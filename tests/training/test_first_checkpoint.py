@@ -40,6 +40,28 @@ def test_it_is_kept_beside_the_newest_only_where_it_is_needed(tmp_path: Path) ->
     assert newest.step == 5
 
 
+def test_where_all_are_damaged_the_run_does_not_begin_again_from_nothing(tmp_path: Path) -> None:
+    run_of(tmp_path, 3, keep_first=False)
+    said: list[str] = []
+    (tmp_path / "checkpoints/step-000003/weights").write_text("7")
+    assert getattr(latest_checkpoint(tmp_path, said.append), "step", None) == 2
+    assert said == [
+        "checkpoint step-000003 is damaged (weights does not match its digest): going back to the one before it"
+    ]
+    (tmp_path / "checkpoints/step-000002/state.json").unlink()
+
+    with pytest.raises(RunError) as caught:
+        latest_checkpoint(tmp_path, said.append)
+
+    assert "step-000003 is damaged (weights does not match its digest), step-000002 is damaged (state.json" in str(
+        caught.value
+    )
+    assert f"where: {tmp_path / 'checkpoints'}" in str(caught.value)
+    assert "put one back from a copy, or start a new run with --run NAME" in str(caught.value)
+    assert len(said) == 1, "there is none before them to go back to"
+    assert latest_checkpoint(tmp_path / "new", said.append) is None
+
+
 def test_gone_or_damaged_it_is_a_clear_error(tmp_path: Path) -> None:
     run_of(tmp_path, 3, keep_first=True)
     (tmp_path / "checkpoints/step-000000/weights").write_text("7")

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from practicum.digests import digest_file
+from practicum.errors import RunError
 from practicum.evaluation.summary import Circumstances, Evaluation, Mode, summarize
 from practicum.files import write_text
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.scoring import Judge
 from practicum.scoring.endpoint import Endpoint
-from practicum.scoring.model_judge import is_independent, models_within
+from practicum.scoring.model_judge import bears_name, is_independent, models_within
 from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import TaskSet
@@ -38,6 +39,8 @@ class EvaluationPlan:
     seed: int
     policy: Endpoint | None = None
     """Where the evaluated model is served, if it is: a score that asks it for its opinion is marked."""
+    model_name: str = ""
+    """What the recipe calls the evaluated model: a score that asks one of that name is marked too."""
 
 
 async def evaluate(dispatcher: Dispatcher, plan: EvaluationPlan, label: str) -> tuple[Evaluation, list[Trajectory]]:
@@ -56,7 +59,7 @@ async def evaluate(dispatcher: Dispatcher, plan: EvaluationPlan, label: str) -> 
         version=dispatcher.sampler.version,
         environment=asdict(dispatcher.environment),
         seconds=time.monotonic() - began,
-        **judged_by(dispatcher.score, plan.policy),
+        **judged_by(dispatcher.score, plan.policy, plan.model_name),
     )
     return summarize(trajectories, how), trajectories
 
@@ -71,11 +74,23 @@ def write_evaluation(run_folder: Path, evaluation: Evaluation, trajectories: Seq
 
 
 def read_evaluation(path: Path) -> Evaluation:
-    """Read what ``write_evaluation`` wrote, this version's or an earlier one's."""
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """Read what ``write_evaluation`` wrote, this version's or an earlier one's.
+
+    Raises:
+        RunError: it cannot be read.
+    """
     known = {each.name for each in fields(Evaluation)}
-    found = Evaluation(**{key: value for key, value in values.items() if key in known})
-    return replace(found, interval=_pair(found.interval), bootstrap=_pair(found.bootstrap))
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = Evaluation(**{key: value for key, value in values.items() if key in known})
+        return replace(found, interval=_pair(found.interval), bootstrap=_pair(found.bootstrap))
+    except (ValueError, TypeError, AttributeError) as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise RunError(
+            f"an evaluation cannot be read: {error}",
+            where=f"{path}{line}",
+            fix="put the file back as it was, or take it away: then practicum eval makes the evaluation again",
+        ) from error
 
 
 def requests_of(plan: EvaluationPlan, name: str, mode: Mode) -> list[RolloutRequest]:
@@ -108,10 +123,11 @@ def circumstances(plan: EvaluationPlan, label: str, mode: Mode, **more: Any) -> 
     )
 
 
-def judged_by(score: Judge | None, policy: Endpoint | None) -> dict[str, Any]:
+def judged_by(score: Judge | None, policy: Endpoint | None, model_name: str = "") -> dict[str, Any]:
     """Which models' opinion a score is made of, and whether it is independent of the policy."""
     models = sorted(f"{each.model} at {each.base_url}" for each in models_within(score))
-    return {"judge_models": models, "independent": policy is None or is_independent(score, policy)}
+    itself = bears_name(score, model_name) or (policy is not None and not is_independent(score, policy))
+    return {"judge_models": models, "independent": not itself}
 
 
 def _pair(interval: Sequence[float]) -> tuple[float, float]:

@@ -82,12 +82,7 @@ def recorded_evaluations(folder: Path) -> list[Evaluation]:
     Raises:
         RunError: one cannot be read.
     """
-    found = []
-    for path in (folder / "evaluations").glob("*.json"):
-        try:
-            found.append(read_evaluation(path))
-        except (ValueError, TypeError) as error:
-            raise RunError(f"an evaluation cannot be read: {error}", where=str(path)) from error
+    found = [read_evaluation(path) for path in (folder / "evaluations").glob("*.json")]
     return sorted(found, key=lambda e: (_place(e.label, LABELS), e.label, _place(e.mode, MODES)))
 
 

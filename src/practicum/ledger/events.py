@@ -5,6 +5,7 @@ SHA-256 of the other five in canonical JSON. Lines changed, inserted, removed or
 Cutting whole lines off the end does not: whoever wants proof against that keeps the last hash somewhere else.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -62,11 +63,12 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)  # a buffer would keep a line that failed, and write it later
         try:
             self._lock()
             events, torn = _parse(path)
             self._next, self._head = len(events), events[-1].hash if events else GENESIS
+            self._end = os.fstat(self._file.fileno()).st_size - len(torn)
             sync(path.parent)
             if torn:
                 self._mend(torn)
@@ -89,10 +91,11 @@ class EventLog:
         self.close()
 
     def append(self, kind: Kind, data: Mapping[str, Any] | None = None) -> Event:
-        """Write one event and return once it is on disk.
+        """Write one event and return once it is on disk; what cannot be written whole leaves nothing behind.
 
         Raises:
             LedgerError: an unknown kind, or data that is not JSON (NaN and infinity are not).
+            OSError: it cannot be written (the disk is full). The file ends where it did, and takes the next event.
         """
         if kind not in get_args(Kind):
             raise LedgerError(
@@ -114,9 +117,7 @@ class EventLog:
                 allowed="JSON: objects with text keys, lists, text, finite numbers, true, false, null",
                 fix="give plain data",
             ) from error
-        self._file.write(_line(event) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._write(_line(event) + b"\n")
         self._next, self._head = event.seq + 1, event.hash
         return event
 
@@ -134,8 +135,25 @@ class EventLog:
                 fix="wait for it, stop it, or give the new run another name",
             ) from error
 
+    def _write(self, line: bytes) -> None:
+        self._cut()  # where the cut below could not be made either
+        try:
+            rest = memoryview(line)
+            while rest:  # a disk that is filling up takes a part, and refuses the rest
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._cut()
+            raise
+        self._end += len(line)
+
+    def _cut(self) -> None:
+        if os.fstat(self._file.fileno()).st_size > self._end:
+            self._file.truncate(self._end)
+
     def _mend(self, torn: bytes) -> None:
-        self._file.truncate(self.path.stat().st_size - len(torn))
+        self._cut()
         text = torn.decode("utf-8", "replace")
         self.append("error", {"what": "removed a torn last line", "bytes": len(torn), "text": text})
 

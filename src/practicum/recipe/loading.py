@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 
 from practicum.errors import RecipeError
 from practicum.recipe.explain import allowed
-from practicum.recipe.layout import SECTIONS, SPELLINGS
+from practicum.recipe.layout import EVALUATION_TEMPERATURE, SECTIONS, SPELLINGS
 from practicum.recipe.model import Recipe
-from practicum.recipe.yaml_text import parse
+from practicum.recipe.yaml_text import parse, reads_as_number
 
 EXTENDS = "extends"
 """The one key that is no setting: the recipe file whose settings this one starts from."""
@@ -178,6 +178,8 @@ def _override(text: str, folder: Path) -> _Given:
 def _by_flat_name(given: Sequence[_Given], errors: list[RecipeError]) -> dict[str, _Given]:
     found: dict[str, _Given] = {}
     for each in given:
+        if each.spelling == EVALUATION_TEMPERATURE and not any(_names(other, "val_temperature") for other in given):
+            found["val_temperature"] = each
         key = SPELLINGS.get(each.spelling, each.spelling)
         if key not in Recipe.model_fields:
             errors.append(_unknown(each))
@@ -187,6 +189,10 @@ def _by_flat_name(given: Sequence[_Given], errors: list[RecipeError]) -> dict[st
             errors.append(_contradiction(earlier, each))
         found[key] = each
     return found
+
+
+def _names(given: _Given, key: str) -> bool:
+    return SPELLINGS.get(given.spelling, given.spelling) == key
 
 
 def _located(key: str, value: Any, folder: Path) -> Any:
@@ -218,16 +224,19 @@ def _unknown(given: _Given) -> RecipeError:
         f"unknown key {given.spelling} (its value: {_show(given.value)})",
         where=given.where,
         allowed=_EXPLAIN,
-        fix=f"the nearest known key is {_nearest(given.spelling)}",
+        fix=f"the nearest known key is {near}"
+        if (near := _nearest(given.spelling))
+        else "take it out: no key is near it",
     )
 
 
 def _nearest(spelling: str) -> str:
+    """The known key that is probably meant; empty where none is near."""
     name = spelling.rpartition(".")[2]
     if name in Recipe.model_fields:
         return name
     known = [*Recipe.model_fields, *SPELLINGS, *SECTIONS, EXTENDS]
-    return (get_close_matches(spelling, known, n=1) or get_close_matches(name, known, n=1, cutoff=0.0))[0]
+    return next(iter(get_close_matches(spelling, known, n=1) or get_close_matches(name, known, n=1)), "")
 
 
 def _contradiction(first: _Given, second: _Given) -> RecipeError:
@@ -247,20 +256,22 @@ def _translated(error: ValidationError, found: Mapping[str, _Given], where: str)
             continue
         key = str(detail["loc"][0])
         # A default that follows another setting fails with it; a list may fail at several places.
-        if key in found and key not in seen:
-            seen.add(key)
+        if key in found and found[key].spelling not in seen:
+            seen.add(found[key].spelling)
             yield _refused(key, found[key], detail)
 
 
 def _refused(key: str, given: _Given, detail: ErrorDetails) -> RecipeError:
     # Of a mapping only the value that is wrong, not all it holds.
     wrong = detail["input"] if isinstance(given.value, dict) else given.value
-    quotes = detail["type"] == "string_type" and given.value is not None
+    fix = "put it in quotes" if detail["type"] == "string_type" and given.value is not None else ""
+    if detail["type"] in ("int_type", "float_type") and reads_as_number(str(detail["input"])):
+        fix = "take it out of the quotes" if isinstance(detail["input"], str) else "write it without a fraction"
     return RecipeError(
         f"{given.spelling} may not be {_show(wrong)}",
         where=given.where,
         allowed=allowed(key),
-        fix="put it in quotes" if quotes else "",
+        fix=fix,
     )
 
 

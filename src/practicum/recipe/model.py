@@ -10,7 +10,7 @@ from pydantic import (
     Field,
     JsonValue,
     PrivateAttr,
-    ValidationInfo,
+    StrictInt,
     field_validator,
     model_validator,
 )
@@ -49,6 +49,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
+        strict=True,  # "32", true and 32.0 are no integers
         allow_inf_nan=False,
         use_attribute_docstrings=True,
         protected_namespaces=(),
@@ -62,7 +63,7 @@ class Recipe(BaseModel):
     """Name of the run and of its folder; null: one is made."""
     display_name: str | None = None
     """The run's title, for people."""
-    recipe_version: str | None = Field(None, coerce_numbers_to_str=True)
+    recipe_version: str | None = Field(None, coerce_numbers_to_str=True, strict=False)
     """Version of this recipe; recorded with the run."""
     model_type: str | None = None
     """AWS's model type; recorded with the run, the model itself says what it is."""
@@ -90,9 +91,9 @@ class Recipe(BaseModel):
     """Who plays: the built-in tool loop, or an agent server that takes POST /rollout."""
     max_turns: int | None = Field(None, ge=1)
     """Most model calls per rollout of the built-in agent; null: the environment's own bound."""
-    training_dataset: Path | None = None
+    training_dataset: Path | None = Field(None, strict=False)
     """Tasks to train on (.parquet, .jsonl, .json or .csv); null: the environment's split 'train'."""
-    validation_dataset: Path | None = None
+    validation_dataset: Path | None = Field(None, strict=False)
     """Tasks to validate on while training; null: the environment's split 'validation'."""
     train_tasks: int | None = Field(None, ge=1)
     """Use only so many training tasks; null: all."""
@@ -156,7 +157,7 @@ class Recipe(BaseModel):
     # Sampling
 
     temperature: float = Field(1.0, ge=0, le=2)
-    """Sampling temperature of training rollouts; keep it at 1 for training."""
+    """Sampling temperature of training rollouts; keep it at 1 for training (0, where all are alike, is refused)."""
     sampling_top_p: float = Field(1.0, ge=0, le=1)
     """Nucleus sampling of training rollouts; 1: off."""
     sampling_max_tokens: int = Field(4096, ge=1)
@@ -184,8 +185,9 @@ class Recipe(BaseModel):
     """Most tokens per turn of validation and evaluation rollouts; not set: sampling_max_tokens."""
     eval_group_size: int = Field(1, ge=1)
     """Rollouts per task of an evaluation."""
-    pass_k_values: tuple[int, ...] = Field(
+    pass_k_values: tuple[StrictInt, ...] = Field(
         (1, 2, 4, 8, 16, 32),
+        strict=False,
         min_length=1,
         json_schema_extra=_says("a list of different integers, each at least 1"),
     )
@@ -320,16 +322,6 @@ class Recipe(BaseModel):
         """Remember where values come from; ``context`` is a source by key, or None."""
         self._sources = {key: (context or {}).get(key, "file") for key in self.model_fields_set}
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_mixing_of_booleans_and_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        # Pydantic takes true for 1 and 1 for true, so a slip such as ``group_size: yes`` would pass.
-        wants_boolean = cls.model_fields[str(info.field_name)].annotation is bool
-        items = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(item, bool) != wants_boolean for item in items):
-            raise ValueError("booleans and numbers are not each other's")
-        return value
-
     @field_validator("pass_k_values")
     @classmethod
     def _different_and_positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -345,6 +337,12 @@ class Recipe(BaseModel):
         return self
 
     def _clashes(self) -> Iterator[str]:
+        if not self.temperature:
+            yield (
+                "temperature is 0, the greedy end of its range of 0 to 2, but training compares the rollouts of a "
+                f"group (group_size {self.group_size}), which would then be all alike: above 0, such as 1; for greedy "
+                "validation and evaluation there are val_temperature and deploy_temperature"
+            )
         for small, large in (
             ("min_group_survivors", "group_size"),
             ("minibatches_per_step", "global_batch_size"),

@@ -1,4 +1,8 @@
-"""YAML as people mean it: ``1e-5`` is a number, and a key given twice is an error with its line."""
+"""YAML as people mean it: a key given twice is an error with its line, and numbers are those of YAML 1.2.
+
+PyYAML follows YAML 1.1, in which ``1e-5`` is text, ``010`` is 8 and ``1:30`` is 90. Here ``1e-5`` is a number, ``010``
+is 10, ``0o10`` is 8, and ``1:30`` and ``1_000`` are text, which no setting takes for a number.
+"""
 
 import re
 from collections.abc import Iterator
@@ -8,11 +12,40 @@ import yaml
 
 from practicum.errors import RecipeError
 
-_FLOAT = "tag:yaml.org,2002:float"
-_EXPONENT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$")
+MOST_NESTED = 100
+"""Levels of nesting that a document may have; recipes have three or four."""
+
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_NUMBERS = {
+    _INT: re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"),
+    _FLOAT: re.compile(
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?(?:\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN)$"
+    ),
+}
+"""The numbers of YAML 1.2's core schema."""
 
 
 class _Loader(yaml.SafeLoader):
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            problem = f"nested more than {MOST_NESTED} levels deep"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        text = self.construct_scalar(node)
+        if not _NUMBERS[node.tag].match(text):
+            raise yaml.MarkedYAMLError(problem=f"{text!r} is not a number", problem_mark=node.start_mark)
+        if node.tag == _FLOAT:
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen: dict[str, int] = {}
@@ -39,10 +72,16 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 _Dumper.add_representer(str, _text)
 
-# PyYAML follows YAML 1.1, where an exponent needs a dot and a sign. The dumper must know too, or it would
-# leave the text "1e5" unquoted.
-_Loader.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+.0123456789"))
-_Dumper.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+.0123456789"))
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern in _NUMBERS.items():
+    _Loader.add_constructor(_tag, _Loader.construct_number)
+    _Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
+    # The dumper must know too, or it would leave the texts "1e5" and "0o7" unquoted. It goes on quoting what YAML 1.1
+    # takes for a number, for other readers.
+    _Dumper.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
 
 
 def parse(text: str, where: str) -> tuple[Any, dict[str, int]]:
@@ -68,10 +107,21 @@ def parse(text: str, where: str) -> tuple[Any, dict[str, int]]:
         raise RecipeError(
             f"not usable as YAML: {error.problem}",
             where=_position(where, error.problem_mark),
-            fix="mend that line (a missing quote, bracket or space after a colon is the usual cause)",
+            fix=_fix(str(error.problem)),
         ) from error
     except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"not usable as YAML: {error}", where=where) from error
+
+
+def _fix(problem: str) -> str:
+    if "already given" in problem:
+        return "a key stands once: take out one of the two lines"
+    return "mend that line (a missing quote, bracket or space after a colon is the usual cause)"
+
+
+def reads_as_number(text: str) -> bool:
+    """Whether YAML takes the text for a number where it stands without quotes."""
+    return any(pattern.match(text) for pattern in _NUMBERS.values())
 
 
 def dump(value: dict[str, Any]) -> str:

@@ -46,9 +46,21 @@ class Checkpoint:
         """SHA-256 of the file that holds the digests of all others."""
         return digest_file(self.folder / STATE)
 
+    @property
+    def foothold(self) -> Mapping[str, Any] | None:
+        """How the foothold came about that it was written after; None where it was written after something else."""
+        found: Mapping[str, Any] | None = json.loads((self.folder / STATE).read_text(encoding="utf-8")).get("foothold")
+        return found
+
 
 def save_checkpoint(
-    run_folder: Path, step: int, learner: Learner, open_groups: OpenGroups | None = None, *, keep_first: bool = False
+    run_folder: Path,
+    step: int,
+    learner: Learner,
+    open_groups: OpenGroups | None = None,
+    *,
+    foothold: Mapping[str, Any] | None = None,
+    keep_first: bool = False,
 ) -> Checkpoint:
     """Write the checkpoint of a finished step and drop all but the newest ``KEPT``.
 
@@ -57,6 +69,8 @@ def save_checkpoint(
         step: The finished step; 0 is the start of reinforcement.
         learner: What is saved.
         open_groups: What was collected ahead of training, where anything was.
+        foothold: How the foothold came about that it ends, for the ledger: kept in the checkpoint, so that a kill
+            between the two loses nothing.
         keep_first: Keep that of step 0 too, which the reference policy of ``kl_coef`` is read from.
     """
 
@@ -66,7 +80,8 @@ def save_checkpoint(
             (target / OPEN_STATE).write_text(json.dumps(open_groups.state) + "\n")
             write_trajectories(target / OPEN_TABLE, open_groups.trajectories)
         files = {path.name: digest_file(path) for path in sorted(target.iterdir())}
-        (target / STATE).write_text(json.dumps({"step": step, "files": files}) + "\n")
+        state = {"step": step, "files": files, **({"foothold": foothold} if foothold is not None else {})}
+        (target / STATE).write_text(json.dumps(state) + "\n")
 
     folder = run_folder / "checkpoints" / f"step-{step:06d}"
     write_folder(folder, fill)
@@ -80,12 +95,25 @@ def save_checkpoint(
 
 
 def latest_checkpoint(run_folder: Path, message: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint; damaged ones are reported and passed over."""
+    """The newest whole checkpoint, or None where there is none yet; damaged ones are reported and passed over.
+
+    Raises:
+        RunError: there are checkpoints, and all are damaged. Beginning again from nothing would not be going on.
+    """
+    damaged: list[str] = []
     for folder in reversed(_folders(run_folder)):
         problem = _problem(folder)
         if problem is None:
+            for each in damaged:
+                message(f"checkpoint {each}: going back to the one before it")
             return Checkpoint(_step(folder), folder)
-        message(f"checkpoint {folder.name} is damaged ({problem}): going back to the one before it")
+        damaged.append(f"{folder.name} is damaged ({problem})")
+    if damaged:
+        raise RunError(
+            f"no checkpoint of the run is whole: {', '.join(damaged)}",
+            where=str(run_folder / "checkpoints"),
+            fix="put one back from a copy, or start a new run with --run NAME",
+        )
     return None
 
 

@@ -26,7 +26,8 @@ from practicum.training.summary import print_evaluations, print_examples, print_
 from practicum.training.workbench import Workbench, build
 
 LABELS = ("base", "foothold", "trained", "control", "reference")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def run_demo(recipe: Recipe, console: Console, *, name: str, control: bool) -> None:
@@ -92,6 +93,18 @@ def _refuse_ungated(folder: Path) -> None:
             f"{folder} has not begun training: the gate comes first",
             fix=f"practicum train {folder}/recipe.yaml --run {folder}",
         )
+
+
+def evaluate_recipe(recipe: Recipe, console: Console, *, name: str) -> None:
+    """Evaluate the newest weights of the recipe's run; where it has not been trained, base and reference alone."""
+    folder = named_folder(name)
+    with open_pipeline(folder, console, recipe) as pipeline:  # refuses a run of another recipe
+        if not (folder / "checkpoints").exists():
+            pipeline.evaluate("base")
+            pipeline.evaluate_reference()
+            _show(evaluations_of(folder), pipeline)
+            return
+    evaluate_run(folder, console)
 
 
 def evaluate_run(folder: Path, console: Console) -> None:
@@ -174,7 +187,7 @@ def open_pipeline(
         gate: Says why training may begin, or refuses; what it says is recorded.
 
     Raises:
-        RunError: the folder holds a run with another recipe, or the disk is full; or what ``gate`` raises.
+        RunError: the folder holds a run with another recipe, or cannot be written; or what ``gate`` raises.
     """
     began = time.monotonic()
     try:
@@ -207,13 +220,13 @@ def open_pipeline(
     except PracticumError:
         raise
     except Exception as error:
-        if not _disk_full(error):
+        if _is(error, _FULL):
+            what, fix = "cannot write", "make room there; what is on record is whole"
+        elif _is(error, _DENIED):
+            what, fix = "not permitted", "let this user read and write there (chown, chmod); what is on record is whole"
+        else:
             raise
-        raise RunError(
-            f"cannot write: {error}",
-            where=str(folder),
-            fix=f"make room there; what is on record is whole. Then: practicum resume {folder}",
-        ) from error
+        raise RunError(f"{what}: {error}", where=str(folder), fix=f"{fix}. Then: practicum resume {folder}") from error
 
 
 def evaluations_of(folder: Path) -> list[Evaluation]:
@@ -266,6 +279,8 @@ def _same(run: Run, recipe: Recipe) -> Recipe:
     return recipe
 
 
-def _disk_full(error: Exception) -> bool:
-    """Also where a library wraps what the system said."""
-    return (isinstance(error, OSError) and error.errno in _FULL) or any(os.strerror(n) in str(error) for n in _FULL)
+def _is(error: Exception, reasons: set[int]) -> bool:
+    """Whether the system said so, also where a library wraps what it said."""
+    return (isinstance(error, OSError) and error.errno in reasons) or any(
+        os.strerror(number) in str(error) for number in reasons
+    )

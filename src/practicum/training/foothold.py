@@ -45,7 +45,7 @@ def demonstrate(environment: Environment, task: Task, seed: int) -> list[Message
         return _played(environment, task, seed)
     except PracticumError:
         raise
-    except Exception as error:  # the user's code
+    except (Exception, SystemExit) as error:  # the user's code
         raise EnvironmentFault(
             f"the oracle raised {type(error).__name__}: {error}",
             where=f"{place_of_error(error, environment.folder)}, task {task.id}",

@@ -87,6 +87,7 @@ class Pipeline:
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint; what is on record of steps after it is forgotten."""
         self.run.forget_after(checkpoint.step)
+        self.run.acknowledge(checkpoint)
         self.bench.learner.load(checkpoint.folder)
         self.step = checkpoint.step
 
@@ -112,7 +113,8 @@ class Pipeline:
             with TrainingView(last, title=run.name, first_step=first_step, console=self.console) as view:
                 Trainer(bench, run, bench.splits["train"], bench.splits["validation"], view).fit(first_step)
         self.step = last
-        if not (run.folder / "output").exists():
+        # One that is there may be of weights that a resumed run has trained again.
+        if first_step < last or not (run.folder / "output").exists():
             write_folder(run.folder / "output", bench.learner.export)
 
     def conclude(self) -> None:
@@ -134,6 +136,9 @@ class Pipeline:
 
     def _recorded(self, label: str, mode: Mode) -> Evaluation | None:
         path = self.run.folder / "evaluations" / f"{label}-{mode}.json"
+        if path.exists() and not self.run.has_on_record(path.stem):
+            self._warn(f"{path.name} is not what the ledger lists under that name: it is evaluated again")
+            return None
         found = read_evaluation(path) if path.exists() else None
         return found if found and found.version == self.bench.policy.version else None
 
@@ -175,6 +180,7 @@ class Pipeline:
             success_threshold=recipe.success_threshold,
             pass_k=recipe.pass_k_values,
             seed=derive(recipe.seed, "test"),
+            model_name=recipe.model_name or "",
         )
 
     def _evaluate(self, label: str, mode: Mode) -> Evaluation:
@@ -186,7 +192,13 @@ class Pipeline:
             count = _counter(status.update, what, total)
             dispatcher = self.bench.dispatcher(params, scored=True, on_done=count)
             evaluation, trajectories = self.bench.run(evaluate(dispatcher, plan, label))
-        self.run.record_evaluation(evaluation, trajectories)
+        if evaluation.failed == evaluation.n_rollouts:
+            raise RunError(
+                f"all {evaluation.failed} rollouts of the evaluation {evaluation.name} failed, most often with:\n"
+                f"  {evaluation.commonest_error}",
+                where=f"environment {recipe.environment} with its score and reward, agent {recipe.agent}",
+                fix="mend the cause, then run the same command again",
+            )
         metrics = evaluation_metrics(
             "eval",
             group_by_task(trajectories),
@@ -194,6 +206,7 @@ class Pipeline:
             estimates=evaluation.estimates,
         )
         self.run.record_metrics(f"evaluation {evaluation.name}", self.step, metrics)
+        self.run.record_evaluation(evaluation, trajectories)  # its event comes last: what has none is done again
         return evaluation
 
 

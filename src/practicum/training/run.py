@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -32,6 +31,8 @@ from practicum.ledger.verify import file_digests
 from practicum.ledger.versions import RUNS
 from practicum.monitor.tracking import Tracker
 from practicum.recipe import Recipe, load_recipe
+from practicum.training.checkpoint import Checkpoint
+from practicum.training.leftovers import remove_leftovers, whole_lines
 from practicum.training.workbench import Workbench
 from practicum.trajectory import Trajectory
 
@@ -80,17 +81,21 @@ class Run:
 
     @classmethod
     def reopen(cls, folder: Path, began: float) -> "Run":
-        """Go on with a run; what a killed process left half-written is removed.
+        """Go on with a run; what a killed process left half-written, or did not enter in the ledger, is removed.
 
         Raises:
-            RunError: no run is there.
+            RunError: no run is there, or a line of its metrics is broken.
             LedgerError: its ledger is broken, or another process is writing to it.
         """
         require_run(folder)
         recipe = load_recipe(folder / "recipe.yaml")
         events = EventLog(folder / "events.jsonl")
-        _remove_leftovers(folder)
-        return cls(folder, recipe, events, began)
+        try:
+            remove_leftovers(folder)
+            return cls(folder, recipe, events, began)
+        except BaseException:
+            events.close()
+            raise
 
     def __enter__(self) -> "Run":
         return self
@@ -98,7 +103,7 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
         with contextlib.suppress(OSError):  # a full disk is already being reported
-            if isinstance(error, Exception):
+            if error is not None and not isinstance(error, KeyboardInterrupt):
                 self.events.append("error", {"what": f"{type(error).__name__}: {error}"})
         self.close(status)
 
@@ -129,8 +134,7 @@ class Run:
         """Flush and let go of the folder."""
         if self._tracker is not None:
             self._tracker.close(status)
-        with contextlib.suppress(OSError):  # as above: the last line could not be written
-            self.events.close()
+        self.events.close()
 
     def describe(self, bench: Workbench, begun_as: Mapping[str, Any]) -> list[str]:
         """Write the manifest, or check that what is loaded now is what the manifest says.
@@ -178,16 +182,37 @@ class Run:
             self.tracker.log_trajectory(trajectory, prompts[trajectory.task_id])
 
     def record_evaluation(self, evaluation: Evaluation, trajectories: Sequence[Trajectory]) -> None:
-        """Write an evaluation and enter it in the ledger."""
+        """Write an evaluation and enter it in the ledger; only the entry makes it one that was carried out."""
         files = write_evaluation(self.folder, evaluation, trajectories)
         summary = {"label": evaluation.label, "mode": evaluation.mode, "success_rate": evaluation.success_rate}
         self.events.append("evaluation", {**summary, "interval": list(evaluation.interval), "files": files})
+
+    def has_on_record(self, evaluation: str) -> bool:
+        """Whether the ledger lists the files of the evaluation of that name, as they are now."""
+        recorded: dict[str, str] = {}
+        for event in read_events(self.events.path):
+            recorded |= event.data.get("files", {})
+        names = [f"evaluations/{evaluation}.json", f"trajectories/eval-{evaluation}.parquet"]
+        return all(
+            name in recorded and (self.folder / name).is_file() and digest_file(self.folder / name) == recorded[name]
+            for name in names
+        )
+
+    def acknowledge(self, checkpoint: Checkpoint) -> None:
+        """Enter a checkpoint that is gone on from in the ledger, if a kill came between it and its event."""
+        for event in read_events(self.events.path):
+            if checkpoint.digest in (event.data.get("checkpoint"), event.data.get("digest")):
+                return
+        if checkpoint.foothold is not None:
+            self.events.append("warmstart", {**checkpoint.foothold, "checkpoint": checkpoint.digest})
+        elif checkpoint.step:
+            self.events.append("checkpoint", {"step": checkpoint.step, "digest": checkpoint.digest})
 
     def forget_after(self, step: int | None) -> None:
         """Drop metrics of training after ``step``, which a resumed run does again; None: also the foothold's."""
         path = self.folder / "metrics.jsonl"
         if path.exists():
-            kept = [line for line in _whole_lines(path) if _stays(line, step)]
+            kept = [line for line in whole_lines(path) if _stays(line, step)]
             write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def _start(self) -> Mapping[str, Any] | None:
@@ -209,7 +234,7 @@ class Run:
 
     def _recorded_seconds(self) -> float:
         path = self.folder / "metrics.jsonl"
-        lines = _whole_lines(path) if path.exists() else []
+        lines = whole_lines(path) if path.exists() else []
         return float(lines[-1]["time"]) if lines else 0.0
 
 
@@ -271,21 +296,3 @@ def _machine_changes(before: Machine, now: Machine) -> list[str]:
         if old != new:
             notes.append(f"{name} {old} then, {new} now")
     return notes
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Files and folders that a killed process was writing beside their place, and a torn line of metrics."""
-    for path in [*folder.rglob(".*.part"), *folder.rglob(".*.old")]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    metrics = folder / "metrics.jsonl"
-    if metrics.exists() and not metrics.read_bytes().endswith(b"\n"):
-        write_text(metrics, "".join(json.dumps(line) + "\n" for line in _whole_lines(metrics)))
-
-
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The file's complete lines; a torn last one, as a killed process leaves it, is dropped."""
-    text = path.read_bytes()
-    return [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines() if line]

@@ -41,17 +41,13 @@ def warmstart(bench: Workbench, run: Run, console: Console) -> None:
                 f"loss {done.train_loss:.3f}, held out {done.validation_loss:.3f} nats per token",
                 highlight=False,
             )
-    checkpoint = save_checkpoint(run.folder, 0, bench.learner)
-    run.events.append(
-        "warmstart",
-        {
-            "source": recipe.warmstart_source,
-            "demonstrations": list(taught.tasks),
-            "losses": losses,
-            "checkpoint": checkpoint.digest,
-            "files": file_digests(run.folder, [path for path in [played_by_a_model(run)] if path.is_file()]),
-        },
-    )
+    foothold = {
+        "source": recipe.warmstart_source,
+        "demonstrations": list(taught.tasks),
+        "losses": losses,
+        "files": file_digests(run.folder, [path for path in [played_by_a_model(run)] if path.is_file()]),
+    }
+    run.acknowledge(save_checkpoint(run.folder, 0, bench.learner, foothold=foothold))
 
 
 def supervision(bench: Workbench, run: Run, say: Callable[[str], None] = lambda text: None) -> Lessons:

@@ -1,5 +1,9 @@
 """A whole environment: books on shelves, one question each. `practicum check examples/library_desk.py`"""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from practicum import Call, Environment, Task, score_fields, tool
 
 SHELVES = {f"B{n}": {"shelf": "ABCDE"[n % 5], "copies": n % 4} for n in range(100, 400)}
@@ -11,7 +15,7 @@ class LibraryDesk(Environment):
     id, version = "library-desk", "1.0.0"
 
     @tool
-    def find_book(self, book_id: str) -> dict:
+    def find_book(self, book_id: Annotated[str, Field(max_length=8)]) -> dict:
         """a book's shelf and free copies"""
         return SHELVES.get(book_id) or {"error": f"no book {book_id}"}
 

@@ -129,6 +129,24 @@ def test_single_stages_share_a_run_that_train_then_finishes(commands: Any) -> No
     assert "seed (0 there)" in other.err
 
 
+def test_a_recipe_is_evaluated_before_and_after_it_is_trained(commands: Any) -> None:
+    keys = ("desk.yaml", "max_steps=1", "warmstart_demonstrations=2", "--run", "a")
+
+    before = commands("eval", *keys)
+    assert commands("train", *keys).code == 0
+    after = commands("eval", *keys)
+    other = commands("eval", "desk.yaml", "seed=9", "--run", "a")
+    folder = commands("eval", "runs/a", "seed=9")
+
+    assert before.code == 0, before.err
+    assert "base" in before.out
+    assert "trained" not in before.out
+    assert "trained" in after.out
+    assert (other.code, folder.code) == (1, 1)
+    assert "another recipe" in other.err
+    assert "own recipe" in folder.err
+
+
 def test_explain_shows_where_values_come_from(commands: Any) -> None:
     rows = commands("recipe", "explain", "desk.yaml", "learning_rate=1e-5").out.splitlines()
 

@@ -1,5 +1,7 @@
 """A crash leaves the old file or the new one."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,19 @@ def test_a_failed_last_rename_puts_the_old_folder_back(tmp_path, monkeypatch):
         write_folder(target, lambda folder: (folder / "a").write_text("new"))
     assert (target / "a").read_text() == "old"
     assert names(tmp_path) == ["step", "step/a"]
+
+
+def test_files_in_a_folder_get_the_usual_mode_whatever_a_library_gave_them(tmp_path):
+    def fill(folder):
+        (folder / "weights").write_text("1")
+        (folder / "weights").chmod(0o600)
+        (folder / "script").write_text("2")
+        (folder / "script").chmod(0o755)
+
+    before = os.umask(0o027)
+    try:
+        write_folder(tmp_path / "model", fill)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()}
+    assert modes == {"weights": 0o640, "script": 0o755}

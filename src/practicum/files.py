@@ -39,14 +39,20 @@ def write_text(target: Path, text: str) -> None:
 def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     """Create folder ``target`` atomically: ``fill`` writes into a sibling that is then renamed.
 
-    An existing ``target`` is replaced; until the rename it stays whole.
+    An existing ``target`` is replaced; until the rename it stays whole. Files that a library made for their owner
+    alone get the mode that files of this process have.
     """
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
         fill(beside)
+        usual = (
+            beside.stat().st_mode & 0o666
+        )  # a folder's mode shows the umask, which cannot be read without setting it
         for path in beside.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                path.chmod(path.stat().st_mode | usual)
             sync(path)
         if target.exists():
             old = target.with_name(f".{target.name}.{os.getpid()}.old")

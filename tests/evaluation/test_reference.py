@@ -143,6 +143,7 @@ def test_a_reference_that_is_asked_for_its_own_opinion_is_marked(strong: Strong)
     assert judged_by(own, endpoint) == {"judge_models": [f"strong-1 at {strong.url}"], "independent": False}
     assert judged_by(other, endpoint)["independent"]
     assert judged_by(own, None)["independent"]
+    assert not judged_by(own, None, "models/strong-1")["independent"]
     assert judged_by(DESK.score, endpoint) == {"judge_models": [], "independent": True}
     assert evaluated(strong)[0].independent
 

@@ -70,7 +70,7 @@ class EnvironmentTarget:
             return self.environment(**copy.deepcopy(dict(self.args)))
         except PracticumError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = self.environment.__name__
             given = ", ".join(f"{key}={value!r}" for key, value in self.args.items())
             raise EnvironmentFault(
@@ -109,7 +109,7 @@ class EnvironmentTarget:
             return self.tasks(split)
         except PracticumError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvironmentFault(
                 f"{self.environment.__name__}.tasks({split!r}) raised {type(error).__name__}: {error}",
                 where=place_of_error(error, self.home),

@@ -1,12 +1,14 @@
 """Commands that make a run, go on with one, or look at one."""
 
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from practicum.cli.app import Overrides, RecipeFile, RunFolder, RunName, app, console, loaded_recipe, run_name
+from practicum.errors import RunError
 
 _OF_THE_ENVIRONMENT = ("environment", "score", "reward", "training_dataset", "validation_dataset")
 """Keys that, beside the gate's limits, decide what is checked."""
@@ -56,19 +58,39 @@ def train(
     ] = None,
 ) -> None:
     """Train in a checked environment: foothold if the recipe asks for one, then multi-turn reinforcement learning."""
+    from practicum.errors import RunError
     from practicum.training.demo import train_run
 
+    if without_gate is not None and not without_gate.strip():
+        raise RunError(
+            "--without-gate wants a reason, which is recorded with the run",
+            fix="--without-gate 'why the environment needs no certificate'; or leave it out, and run practicum check",
+        )
     loaded = loaded_recipe(recipe, overrides)
     name, command = run_name(run, loaded, recipe), _check_command(recipe, overrides or [])
     train_run(loaded, console(), name=name, command=command, without_gate=without_gate)
 
 
-@app.command("eval", epilog="Example: practicum eval runs/demo")
-def evaluate(run: RunFolder) -> None:
-    """Evaluate a run's model on its test split, beside what is on record for base and foothold."""
-    from practicum.training.demo import evaluate_run
+@app.command("eval", epilog="Example: practicum eval runs/demo; or: practicum eval desk.yaml --run desk")
+def evaluate(
+    what: Annotated[str, typer.Argument(help="A run folder, or a recipe: its run's newest weights.")],
+    overrides: Overrides = None,
+    run: RunName = None,
+) -> None:
+    """Evaluate a run's model on its test split, beside what is on record for base and foothold.
 
-    evaluate_run(run, console())
+    A recipe stands for its run (or the one named with --run); where that has not been trained, the base model and the
+    reference are evaluated alone.
+    """
+    from practicum.training.demo import evaluate_recipe, evaluate_run
+
+    if not Path(what).is_dir():
+        loaded = loaded_recipe(what, overrides)
+        evaluate_recipe(loaded, console(), name=run_name(run, loaded, what))
+        return
+    if overrides or run:
+        raise RunError("a run folder has its own recipe and name", where=what, fix=f"practicum eval {what}")
+    evaluate_run(Path(what), console())
 
 
 @app.command(epilog="Example: practicum resume runs/demo")
@@ -96,11 +118,13 @@ def promote(
 @app.command(epilog="Example: practicum report runs/demo")
 def report(run: RunFolder) -> None:
     """Write a run's HTML page again."""
+    from practicum.recipe import load_recipe
     from practicum.training.run import require_run
     from practicum.training.summary import next_commands
     from practicum.viewer.report import write_report
 
     require_run(run)
+    load_recipe(run / "recipe.yaml")  # the page says how to go on with the run, which a broken recipe forbids
     console().print(f"wrote {write_report(run, next_commands(run))}", markup=False, soft_wrap=True)
 
 

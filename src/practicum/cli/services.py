@@ -60,12 +60,22 @@ def export(
     base: Annotated[Path | None, typer.Option(help="The adapter's base model, if not where the adapter says.")] = None,
 ) -> None:
     """Write a run's model as one Hugging Face folder, its adapter merged: for Transformers, vLLM and others."""
-    from practicum.engine.local.adapters import export_merged
+    from practicum.engine.local.export import export_merged
     from practicum.errors import RunError
+    from practicum.training.summary import program
 
     output = run / "output" if (run / "recipe.yaml").is_file() else run
     if not output.is_dir():
-        raise RunError(f"no model in {output}", fix=f"let the run come to its end: practicum resume {run}")
+        fix = "give the folder of a run, such as runs/demo, or of a model" if output == run else ""
+        raise RunError(
+            f"no model in {output}", fix=fix or f"let the run come to its end: {program('practicum')} resume {run}"
+        )
+    if output == run and not any((run / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise RunError(
+            f"no model in {run}",
+            allowed="a run's folder, or one with config.json (a model) or adapter_config.json (an adapter)",
+            fix="give the folder of a run, such as runs/demo, or of a model",
+        )
     with Console(stderr=True).status("merging"):
         export_merged(output, folder, base)
     console().print(f"wrote {folder}", markup=False, soft_wrap=True)
@@ -83,22 +93,29 @@ def serve(
     serve_model(model, host, port, console())
 
 
-@app.command(epilog="Example: practicum tools examples/library_desk.py --task B310")
+@app.command(epilog="Example: practicum tools examples/library_desk.py --split test --task B350")
 def tools(
     target: Target,
     task: Annotated[str | None, typer.Option(help="Id of the task; left out, the seed draws one.")] = None,
-    seed: Annotated[int, typer.Option(help="The episode's seed.")] = 0,
-    split: Annotated[str, typer.Option(help="Where the task is taken from.")] = "train",
+    seed: Annotated[int | None, typer.Option(help="The episode's seed; left out, 0.")] = None,
+    split: Annotated[str | None, typer.Option(help="Where the task is taken from; left out, train.")] = None,
     http: Annotated[int | None, typer.Option(help="Port for streamable HTTP; left out, stdin and stdout.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Serve an environment's tools over MCP, one episode per session."""
     from practicum.checks.target import resolve_target
     from practicum.environment.faces.mcp_server import serve_http, serve_stdio
+    from practicum.errors import RunError
 
+    if http is not None and (task, seed, split) != (None, None, None):
+        raise RunError(
+            "over HTTP each session names its own task, seed and split",
+            allowed="--task, --seed and --split without --http",
+            fix=f"leave them out, and connect to http://{host}:{http}/mcp?task=…&seed=…&split=…",
+        )
     make = resolve_target(target).make
     if http is None:
-        serve_stdio(make, split=split, task=task, seed=seed)
+        serve_stdio(make, split=split or "train", task=task, seed=seed or 0)
         return
     Console(stderr=True).print(f"MCP at http://{host}:{http}/mcp?task=…&seed=…&split=…", markup=False)
     serve_http(make, host=host, port=http)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from practicum.environment.attributes import CORE, Attributes
-from practicum.environment.calling import ToolResult, awaited, result_of, run_to_end
+from practicum.environment.calling import ToolResult, awaited, exited, result_of, run_to_end
 from practicum.environment.fixtures import Fixture
 from practicum.environment.identity import Part, digest_of, own_classes, parts_of, source_of
 from practicum.environment.resources import Resources, VirtualClock
@@ -196,6 +196,8 @@ class Environment(Attributes):
         except BaseException as error:
             own["_in_start"] = False
             self.close(after=error)
+            if isinstance(error, SystemExit):
+                raise exited(error, f"{type(self).__name__}.start") from error
             raise
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
@@ -212,6 +214,8 @@ class Environment(Attributes):
         self.__dict__["_in_tool"] = True
         try:
             reply = self.next_user(answer)
+        except SystemExit as error:
+            raise exited(error, f"{type(self).__name__}.next_user") from error
         finally:
             self.__dict__["_in_tool"] = False
         if reply is not None:
@@ -319,6 +323,8 @@ class Environment(Attributes):
             result = result_of(name, await wait(value), self.transform)
         except ToolError as error:
             result = result_of(name, {"error": str(error)}, self.transform, is_error=True)
+        except SystemExit as error:
+            raise exited(error, f"tool {name!r}") from error
         finally:
             self.__dict__["_in_tool"] = False
         watch.check(self, name, marks)

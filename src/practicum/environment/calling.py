@@ -5,16 +5,20 @@ import contextvars
 import functools
 import inspect
 import json
+import sysconfig
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from practicum.environment.fixtures import thawed
 from practicum.environment.transform import Transform
-from practicum.errors import EnvironmentFault
+from practicum.errors import EnvironmentFault, RolloutError
 
 T = TypeVar("T")
+
+_NOT_THEIRS = (f"{Path(__file__).parent}/", f"{sysconfig.get_path('stdlib')}/", "<")
 
 RESULT_LIMIT = 20_000
 """Characters of one tool result; a longer one is cut, with a note the agent sees."""
@@ -43,6 +47,30 @@ def result_of(name: str, value: Any, transform: Transform | None, *, is_error: b
         text = f"{text[:RESULT_LIMIT]}… [cut: {len(text) - RESULT_LIMIT} more characters]"
     # Half a surrogate pair is nothing that a tokenizer takes.
     return ToolResult(text.encode(errors="replace").decode(), is_error)
+
+
+def exited(error: SystemExit, what: str) -> RolloutError:
+    """What to raise where the user's code would have ended the process: it fails one rollout, like any exception.
+
+    Args:
+        error: What was raised; its traceback goes along, for those who look for the user's line.
+        what: Whose code it was.
+    """
+    told = RolloutError(
+        f"{what} raised SystemExit: {error}", where=_place_of(error), fix="raise ToolError, or another exception"
+    )
+    return told.with_traceback(error.__traceback__)
+
+
+def _place_of(error: BaseException) -> str:
+    """``file:line`` of the innermost code that is neither ours nor Python's own."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(_NOT_THEIRS):
+            place = f"{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
 
 
 async def awaited(value: Any) -> Any:

@@ -5,7 +5,10 @@ Importing this module imports MLflow, which takes seconds; ``monitor.tracking`` 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracing.client import TracingClient
 
-from practicum.files import write_text
+from practicum.files import sync, write_text
 from practicum.monitor.spans import trace_of
 from practicum.trajectory import Trajectory
 
@@ -24,6 +27,9 @@ PARAM_LENGTH = 6000
 """These are MLflow's own limits."""
 RUN_FILE = "mlflow.json"
 """Remembers, in the run folder, which MLflow run it is."""
+STORE = "mlflow.db"
+BELONGING = ("-journal", "-wal", "-shm")
+"""What SQLite keeps beside its file while it writes."""
 
 
 class MlflowStore:
@@ -31,7 +37,7 @@ class MlflowStore:
 
     def __init__(self, folder: Path, experiment: str, run_name: str, uri: str | None) -> None:
         self._folder, self._uri = folder, uri
-        store = uri or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+        store = uri or _own_store(folder.resolve())
         self._client, self._tracing = MlflowClient(store), TracingClient(store)
         self._experiment_id = self._experiment(experiment)
         self._run_id = self._resumed() or self._started(run_name)
@@ -87,6 +93,56 @@ class MlflowStore:
         about = {"tracking_uri": self._uri, "run_id": run_id}
         write_text(self._folder / RUN_FILE, json.dumps(about) + "\n")
         return run_id
+
+
+def _own_store(folder: Path) -> str:
+    """Address of the store in a run folder, which is whole: made beside its place, and renamed.
+
+    MLflow makes its tables in many transactions, and can never open what a kill left in between: where no run is on
+    record yet, what is there is tried, and set aside if it is such a half.
+    """
+    store = folder / STORE
+    if not (folder / RUN_FILE).exists():
+        with _beside(folder) as copy:
+            there = [path for path in (store, *(folder / f"{STORE}{end}" for end in BELONGING)) if path.exists()]
+            for path in there:
+                shutil.copy(path, copy.parent)
+            if store.exists() and not _opens(copy):
+                for path in there:
+                    path.replace(folder / path.name.replace(STORE, f"broken-{STORE}"))
+    if not store.exists():
+        with _beside(folder) as new:
+            _make(new)
+            sync(new)
+            new.replace(store)
+    return f"sqlite:///{store}"
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A store's path in a folder of its own, which is gone afterwards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Never one path twice: MLflow keeps a connection to what was there.
+    own = Path(tempfile.mkdtemp(prefix=".mlflow.", suffix=".part", dir=folder))
+    try:
+        yield own / STORE
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _make(store: Path) -> None:
+    """Make a store's tables, as far as they are not there; and let go of the file."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(f"sqlite:///{store}", (store.parent.parent / "mlartifacts").as_uri()).engine.dispose()
+
+
+def _opens(store: Path) -> bool:
+    try:
+        _make(store)
+    except Exception:  # whatever MLflow and SQLAlchemy raise of tables that are there, or are not
+        return False
+    return True
 
 
 def _name(text: str) -> str:

@@ -130,7 +130,8 @@ class Tracker:
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
-            _log.warning("MLflow tracking failed, training goes on without it: %s", error)
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            _log.warning("MLflow tracking failed, training goes on without it: %s", first)
         self._warned = True
 
 

@@ -94,6 +94,15 @@ class GatewayServer:
             await self._task
 
 
+def require_free(host: str, port: int) -> None:
+    """Refuse a place that cannot be listened on, before anything is loaded for it.
+
+    Raises:
+        RunError: the port is in use or may not be used, the host is unknown.
+    """
+    _listen(host, port).close()
+
+
 def _listen(host: str, port: int) -> socket.socket:
     place = f"{host}:{port}"
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,0 +1,134 @@
+"""What the learner saves: one sequence per trajectory, shared prompts, logits where tokens are trained, no padding."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from practicum.engine.local import batching
+from practicum.engine.local.batching import FlatBatch, micro_batches
+from practicum.engine.local.learner import LocalLearner
+from practicum.engine.local.policy import Policy
+from practicum.engine.protocol import Datum
+from practicum.rollout.renderer import make_renderer
+from practicum.suites.support_desk import SupportDesk
+from practicum.training.foothold import demonstrations
+from trainer.chain import Chain
+
+GROUP, BUDGET, REPETITIONS = 4, 2048, 3
+ALONE = 10**9
+"""As the least shared prefix worth sharing: none is."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute the same gradient."""
+
+    name: str
+    data: Sequence[Datum]
+    shared: bool = True
+
+
+def learner_tables(policy: Policy) -> None:
+    """Print every ratio, the ways of each table measured in turn."""
+    learner = LocalLearner(policy, micro_batch_tokens=BUDGET)
+    renderer = make_renderer(policy.tokenizer, "smollm2-135m")
+    chain = grouped(demonstrations(Chain, renderer, Chain().tasks("train")[:4], 0))
+    desk = grouped(demonstrations(lambda: SupportDesk(level=2), renderer, SupportDesk(level=2).tasks("train")[:16], 0))
+    turns = [part for datum in chain for part in one_per_turn(datum)]
+    print(f"\nLearner: one gradient of {len(chain)} trajectories of {len(turns) // len(chain)} turns\n")
+    compare(
+        learner,
+        Way("one sequence per trajectory, prompts shared", chain),
+        Way("one sequence per trajectory", chain, shared=False),
+        Way("one sequence per turn, prompts shared", turns),
+        Way("one sequence per turn", turns, shared=False),
+    )
+    print(f"\nLearner: one gradient of {len(desk)} trajectories of the demo\n")
+    everywhere = [replace(datum, mask=np.ones_like(datum.mask) * (np.arange(len(datum.mask)) > 0)) for datum in desk]
+    compare(
+        learner,
+        Way("prompts shared, logits at trained tokens", desk),
+        Way("prompts computed for each, logits at trained tokens", desk, shared=False),
+        # Context's advantages are 0: the same gradient, with a table of logits at every token.
+        Way("prompts computed for each, logits everywhere", everywhere, shared=False),
+    )
+    print("\nPadding, as a share of what is computed\n\n| batch | linear layers | attention | a padded rectangle |")
+    print("| --- | --- | --- | --- |")
+    uneven = [
+        trimmed for n, datum in enumerate(chain) for trimmed in [one_per_turn(datum)[n % (len(turns) // len(chain))]]
+    ]
+    for name, data in (("demo", desk), ("8 turns", chain), ("cut off after 1 to 8 turns", uneven)):
+        with patch.object(batching, "MIN_SHARED", ALONE):
+            parts = list(micro_batches(data, BUDGET))
+        grids = [FlatBatch.of(part, torch.device("cpu")).layout.padding for part in parts]
+        lengths = [len(datum.tokens) for datum in data]
+        padded = 1 - sum(lengths) / (len(lengths) * max(lengths))
+        print(f"| {name} | 0% | {statistics.mean(grids):.1%} | {padded:.1%} |")
+
+
+def compare(learner: LocalLearner, *ways: Way) -> None:
+    """Print tokens and seconds of each way, and both over the first's."""
+    seconds: dict[str, list[float]] = {way.name: [] for way in ways}
+    for _ in range(REPETITIONS + 1):
+        for way in ways:
+            seconds[way.name].append(timed(lambda way=way: gradient(learner, way)))
+    medians = {name: statistics.median(found[1:]) for name, found in seconds.items()}
+    tokens = {way.name: computed(way) for way in ways}
+    first = ways[0].name
+    print("| | tokens computed | ratio | s | ratio |\n| --- | --- | --- | --- | --- |")
+    for name, median in medians.items():
+        more, longer = tokens[name] / tokens[first], median / medians[first]
+        print(f"| {name} | {tokens[name]:,} | {more:.1f} | {median:.2f} | {longer:.1f} |", flush=True)
+
+
+def gradient(learner: LocalLearner, way: Way) -> None:
+    """One forward and backward pass over all of it."""
+    config: Mapping[str, float] = {"clip_low_threshold": 0.8, "clip_high_threshold": 1.2}
+    with patch.object(batching, "MIN_SHARED", batching.MIN_SHARED if way.shared else ALONE):
+        learner.forward_backward(way.data, "ppo", config)
+
+
+def computed(way: Way) -> int:
+    """Tokens that go through the model."""
+    with patch.object(batching, "MIN_SHARED", batching.MIN_SHARED if way.shared else ALONE):
+        parts = [FlatBatch.of(part, torch.device("cpu")) for part in micro_batches(way.data, BUDGET)]
+    return sum(part.tokens.numel() for part in parts)
+
+
+def grouped(data: Sequence[Datum]) -> list[Datum]:
+    """Each demonstration as a group of rollouts, half of them good."""
+    return [
+        replace(datum, advantages=datum.mask * (1 if n % 2 else -1), logprobs=datum.mask * -0.1)
+        for datum in data
+        for n in range(GROUP)
+    ]
+
+
+def one_per_turn(datum: Datum) -> list[Datum]:
+    """A trajectory as trainers without sequence extension see it: each turn with all that came before it."""
+    steps = np.diff(datum.mask, prepend=0, append=0)
+    parts = []
+    for start, end in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0), strict=True):
+        mask = np.where(np.arange(end) >= start, datum.mask[:end], 0).astype(np.float32)
+        parts.append(
+            replace(
+                datum,
+                tokens=datum.tokens[:end],
+                mask=mask,
+                advantages=datum.advantages[:end] * mask,
+                logprobs=datum.logprobs[:end] * mask,
+            )
+        )
+    return parts
+
+
+def timed(work: Callable[[], None]) -> float:
+    """Seconds of a call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

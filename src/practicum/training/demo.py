@@ -22,8 +22,9 @@ from practicum.training.control import run_control
 from practicum.training.gate import Passed, require_certificate
 from practicum.training.pipeline import Pipeline
 from practicum.training.run import Run, default_folder, named_folder, require_run
-from practicum.training.summary import print_evaluations, print_examples, print_next, program
+from practicum.training.summary import print_evaluations, print_examples, print_next
 from practicum.training.workbench import Workbench, build
+from practicum.viewer.report import program
 
 LABELS = ("base", "foothold", "trained", "control", "reference")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -1,8 +1,6 @@
 """What a person reads at the end: the models side by side, two rollouts of one task, and how to go on."""
 
 import shlex
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from rich.text import Text
 from practicum.evaluation.evaluator import Evaluation
 from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory, text_of
+from practicum.viewer.report import program
 
 
 def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:
@@ -81,18 +80,6 @@ def next_commands(run_folder: Path) -> list[tuple[str, str]]:
         ("see every knob it was trained with", f"{practicum} recipe explain {folder}/recipe.yaml"),
         ("check an environment of your own", f"{practicum} check my_desk.py"),
     ]
-
-
-def program(name: str) -> str:
-    """How the user's shell finds a program installed beside this interpreter."""
-    beside = Path(sys.executable).with_name(name)
-    found = shutil.which(name)
-    if found and Path(found).resolve() == beside.resolve():
-        return name
-    if beside.is_file():
-        here = Path.cwd()
-        return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
-    return f"{shlex.quote(sys.executable)} -m practicum.cli" if name == "practicum" else name
 
 
 def _example(tables: Path) -> list[tuple[str, Trajectory]]:

@@ -19,6 +19,7 @@ class Chart:
     figure: Figure
 
 
+SUPERVISED = "Supervised phase"
 CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Reward", ("rollout/reward/mean", "rollout/reward/valid_mean")),
     ("Held-out", ("val/score/mean", "val/reward/mean")),
@@ -29,7 +30,7 @@ CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Entropy", ("rollout/action_entropy", "training/entropy")),
     ("Staleness, in training steps", ("training/staleness_mean", "training/staleness_max")),
     ("Tokens per response", ("rollout/tokens/response_mean", "rollout/tokens/response_max")),
-    ("Supervised phase", ("training/nll", "val/nll")),
+    (SUPERVISED, ("training/nll", "val/nll")),
 )
 SILENT_GROUPS = ("analysis/zero_adv_zero_reward", "analysis/zero_adv_nonzero_reward")
 TIMES = tuple(f"timing_s/{name}" for name in ("rollout", "training", "policy_update", "eval", "save_checkpoint"))
@@ -96,13 +97,15 @@ def _chart(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], 
     for name in names:
         by_phase = _points(name, rows)
         for phase, points in by_phase.items():
-            label = short(name) + (f" ({phase})" if len(by_phase) > 1 else "")
+            twice = sum(short(other) == short(name) for other in names) > 1
+            label = (name if twice else short(name)) + (f" ({phase})" if len(by_phase) > 1 else "")
             traces.append(draw(label, points, COLOURS[len(traces) % len(COLOURS)]))
         if by_phase:
-            captions.append(f"{short(name)}: {describe(name)}")
+            captions.append(f"{name if twice else short(name)}: {describe(name)}")
     if not traces:
         return None
-    layout = {"height": 240, "xaxis": {"title": {"text": "step"}}, "barmode": "stack"}
+    steps = "pass over the demonstrations" if title == SUPERVISED else "step"
+    layout = {"height": 240, "xaxis": {"title": {"text": steps}}, "barmode": "stack"}
     return Chart(title, "; ".join(captions) + ".", {"data": traces, "layout": layout})
 
 

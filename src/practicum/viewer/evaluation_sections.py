@@ -26,7 +26,7 @@ def comparison_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
             f"<td class='strong'>{form(each.get('difference'), 'percent')}</td>",
             f"<td>{form(low, 'percent')} – {form(high, 'percent')}</td>",
             f"<td>{form(each.get('only_second'), 'count')} / {form(each.get('only_first'), 'count')}</td>",
-            f"<td>{form(each.get('p_value'))}</td>",
+            f"<td>{form(each.get('p_value'), 'chance')}</td>",
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     if not rows:
@@ -81,12 +81,21 @@ def disagreement_list(found: Sequence[Disagreement]) -> str:
     """The worst turn by turn, then a table."""
     if not found:
         return ""
-    worst = conversations([Example(f"reward {e.reward:.3g}, score {e.score:.3g}", e.trajectory) for e in found[:SHOWN]])
+    worst = conversations([Example(_seen(e), e.trajectory) for e in found[:SHOWN]])
     rows = "".join(
-        f"<tr><th scope='row'>{esc(e.trajectory.task_id)}</th><td>{form(e.reward)}</td><td>{form(e.score)}</td>"
-        f"<td>{form(e.gap)}</td><td>{esc(e.trajectory.ending)}</td></tr>"
+        f"<tr><th scope='row'>{esc(e.trajectory.task_id)}</th><td>{_sampling(e)}</td>"
+        f"<td>{form(e.reward)}</td><td>{form(e.score)}</td><td>{form(e.gap)}</td><td>{esc(e.trajectory.ending)}</td></tr>"
         for e in found[:LISTED]
     )
-    head = "".join(f"<th scope='col'>{name}</th>" for name in ("task", "reward", "score", "gap", "ending"))
+    head = "".join(f"<th scope='col'>{name}</th>" for name in ("task", "sampling", "reward", "score", "gap", "ending"))
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f"{worst}<div class='wide'>{table}</div>"
+
+
+def _seen(found: Disagreement) -> str:
+    return f"{_sampling(found)}: reward {found.reward:.3g}, score {found.score:.3g}"
+
+
+def _sampling(found: Disagreement) -> str:
+    temperature = found.trajectory.temperature
+    return f"temperature {temperature:g}" if temperature else "greedy"

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -102,12 +104,26 @@ def _suggested(folder: Path) -> list[tuple[str, str]]:
     given: list[tuple[str, str]] = []
     if (folder / "mlflow.db").is_file():
         store = shlex.quote(f"sqlite:///{folder / 'mlflow.db'}")
-        given.append(("Every metric, and every rollout as a trace", f"mlflow ui --backend-store-uri {store}"))
+        given.append(
+            ("Every metric, and every rollout as a trace", f"{program('mlflow')} ui --backend-store-uri {store}")
+        )
     if any((folder / "trajectories").glob("*.parquet")):
         query = f"select task_id, score, ending from '{folder / 'trajectories'}/*.parquet' order by score"
         code = shlex.quote(f'import duckdb; print(duckdb.sql("{query}"))')
-        given.append(("Every rollout as a table", f"python -c {code}"))
+        given.append(("Every rollout as a table", f"{program('python')} -c {code}"))
     return given
+
+
+def program(name: str) -> str:
+    """How the user's shell finds a program installed beside this interpreter."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found and Path(found).resolve() == beside.resolve():
+        return name
+    if beside.is_file():
+        here = Path.cwd()
+        return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
+    return f"{shlex.quote(sys.executable)} -m practicum.cli" if name == "practicum" else name
 
 
 def _document(title: str, body: str, charts: Sequence[Chart]) -> str:

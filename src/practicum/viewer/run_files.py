@@ -134,8 +134,9 @@ def _events(path: Path, notes: list[str]) -> list[Event]:
 
 
 def _examples(folder: Path, notes: list[str]) -> list[Example]:
-    """From base and trained evaluations of one mode; else from the first and last step."""
-    pairs = [(folder / f"eval-base-{m}.parquet", folder / f"eval-trained-{m}.parquet") for m in MODES]
+    """From what reinforcement began with and ended with, evaluated in one mode; else from the first and last step."""
+    begun = [(label, mode) for mode in MODES for label in ("foothold", "base")]
+    pairs = [(folder / f"eval-{label}-{m}.parquet", folder / f"eval-trained-{m}.parquet") for label, m in begun]
     steps = sorted(folder.glob("step-*.parquet"))
     pairs += [(steps[0], steps[-1])] if len(steps) > 1 else []
     for before, after in pairs:

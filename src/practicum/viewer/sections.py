@@ -15,9 +15,11 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("tokens_per_rollout", "tokens / rollout", "count"),
     ("max_turns_frac", "out of turns", "percent"),
     ("at_cap_frac", "cut off", "percent"),
-    ("seconds_per_rollout", "seconds / rollout", "number"),
-    ("seconds", "seconds", "count"),
+    ("seconds_per_rollout", "a rollout's seconds, others beside it", "number"),
+    ("seconds", "seconds of them all", "count"),
 )
+LEAST_CHANCE = 0.001
+"""A p-value below this is said to be below it."""
 PACKAGES = ("practicum", "torch", "transformers", "peft", "tokenizers", "numpy")
 
 
@@ -30,6 +32,8 @@ def form(value: Any, kind: str = "number") -> str:
     """A number as people read it; – where there is none."""
     if not is_number(value):
         return "–"
+    if kind == "chance":
+        return f"{value:.2g}" if value >= LEAST_CHANCE else f"< {LEAST_CHANCE}"
     return {"percent": f"{100 * value:.1f}%", "number": f"{value:.3f}", "count": f"{value:,.0f}"}[kind]
 
 
@@ -73,25 +77,32 @@ def _comparison(mode: str, base: Mapping[str, Any], trained: Mapping[str, Any]) 
 
 
 def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
-    """One row per evaluation: success with its interval, then what else was measured anywhere."""
+    """Success with its interval and the estimates, then a second table of what else was measured anywhere."""
     if not evaluations:
         return ""
     columns = [column for column in COLUMNS if any(is_number(e.get(column[0])) for e in evaluations)]
     estimates = _estimates(evaluations)
-    head = ["model", "sampling", "solved", "95% interval", "rollouts", *(c[1] for c in columns), *estimates]
-    rows = []
+    solved, conduct = [], []
     for e in evaluations:
         interval = interval_of(e)
+        who = (
+            f"<th scope='row'>{esc(e['label'])}{', judged by itself' if e.get('independent') is False else ''}</th>"
+            f"<td>{esc(e['mode'])}</td>"
+        )
         cells = [
-            f"<th scope='row'>{esc(e['label'])}{', judged by itself' if e.get('independent') is False else ''}</th>",
-            f"<td>{esc(e['mode'])}</td>",
+            who,
             f"<td class='strong'>{form(e.get('success_rate'), 'percent')}</td>",
             f"<td>{' – '.join(form(end, 'percent') for end in interval) if interval else '–'}</td>",
             f"<td>{form(e.get('successes'), 'count')} / {form(e.get('n_rollouts'), 'count')}</td>",
-            *(f"<td>{form(e.get(name), kind)}</td>" for name, _, kind in columns),
             *(f"<td>{form(_estimate(e, name), 'percent')}</td>" for name in estimates),
         ]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        solved.append(f"<tr>{''.join(cells)}</tr>")
+        conduct.append(f"<tr>{who}{''.join(f'<td>{form(e.get(n), kind)}</td>' for n, _, kind in columns)}</tr>")
+    first = _table(["model", "sampling", "solved", "95% interval", "rollouts", *estimates], solved)
+    return first + (_table(["model", "sampling", *(c[1] for c in columns)], conduct) if columns else "")
+
+
+def _table(head: Sequence[str], rows: Sequence[str]) -> str:
     heads = "".join(f"<th scope='col'>{esc(name)}</th>" for name in head)
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f"<div class='wide'>{table}</div>"

@@ -366,3 +366,41 @@ def test_published_state_that_cannot_be_read_names_file_and_line(load, tmp_path,
 
 def test_the_digest_of_state_is_that_of_its_data():
     assert digest_state({"a": {1, 2}}) == digest_state({"a": {2, 1}}) != digest_state({"a": {1, 3}})
+
+
+def test_what_another_episodes_start_keeps_on_the_class_is_not_blamed_on_a_tool():
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Library(Environment):
+        id, version = "library", "1"
+        tables = {}
+
+        def tasks(self, split):
+            return []
+
+        def start(self, task):
+            if task.prompt == "second":
+                begun.set()
+                may_end.wait()
+                self.tables["books"] = 1
+
+        @tool
+        def find(self) -> str:
+            """finds"""
+            if self.task.prompt == "first":
+                second.start()
+                begun.wait()
+                may_end.set()
+                second.join()
+            else:
+                self.tables["lent"] = 1
+            return "found"
+
+    other = Library()
+    second = threading.Thread(target=other.reset, args=(Task("b", "second"), 0))
+    environment = Library()
+    environment.reset(Task("a", "first"), 0)
+
+    assert environment.call("find", {}).text == "found"
+    with pytest.raises(StateFault, match="Library.tables was changed by tool 'find'"):
+        other.call("find", {})

@@ -181,9 +181,9 @@ def test_a_part_per_turn_and_a_part_in_one_number_are_added_turn_by_turn():
     assert found.values == pytest.approx((0.0, 0.2, 0.8))
 
 
-def test_parts_that_speak_of_different_numbers_of_turns_fail_the_rollout():
+def test_a_part_that_speaks_of_another_number_of_turns_fails_the_rollout():
     reward = weighted(a=(0.5, lambda r: [0.1, 0.1]), b=(0.5, lambda r: [0.1, 0.1, 0.1]))
-    with pytest.raises(RolloutError, match="different numbers of turns"):
+    with pytest.raises(RolloutError, match="3 numbers for a rollout of turns: 2"):
         judged(reward, walk("a"))
 
 

@@ -63,7 +63,7 @@ def train(
 
     if without_gate is not None and not without_gate.strip():
         raise RunError(
-            "--without-gate wants a reason, which is recorded with the run",
+            "--without-gate needs a reason, which is recorded with the run",
             fix="--without-gate 'why the environment needs no certificate'; or leave it out, and run practicum check",
         )
     loaded = loaded_recipe(recipe, overrides)

@@ -33,7 +33,7 @@ from practicum.environment.resources import Resources, VirtualClock
 from practicum.environment.state import caller_place, declared, episode_digest
 from practicum.environment.tool import ToolError, ToolSpec, collect_tools
 from practicum.environment.transform import Transform
-from practicum.environment.watching import Watch
+from practicum.environment.watching import Watch, unwatched
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 from practicum.trajectory import USER, EnvironmentRef, Transition
@@ -189,7 +189,8 @@ class Environment(Attributes):
         own["random"] = random.Random(f"{seed}:{task.id}")
         own["_in_start"] = True
         try:
-            self.start(task)
+            with unwatched():
+                self.start(task)
             own["_in_start"] = False
             own["_watch"] = Watch(self, set(kept) - own["_started"])
             own["_digest"] = self._state()
@@ -213,7 +214,8 @@ class Environment(Attributes):
         self._require_turn("an answer was given")
         self.__dict__["_in_tool"] = True
         try:
-            reply = self.next_user(answer)
+            with unwatched():
+                reply = self.next_user(answer)
         except SystemExit as error:
             raise exited(error, f"{type(self).__name__}.next_user") from error
         finally:
@@ -234,7 +236,8 @@ class Environment(Attributes):
         owned = self._owned
         try:
             try:
-                self.stop()
+                with unwatched():
+                    self.stop()
             finally:
                 self.__dict__["task"] = None
                 owned.close()

@@ -3,11 +3,18 @@
 Rebinding an attribute is refused when it happens. A list that is only appended to is not an assignment, so plain data
 (numbers, text, lists, dicts, sets) on the class and on the instance is compared, up to a size. ``read_only`` objects
 that cannot be frozen are compared too.
+
+Episodes run in threads. Only tools are watched: a constructor, ``start``, ``stop``, ``next_user`` and ``final_state``
+may well keep something on the class, such as a table that is read once. While another episode is within one of these,
+what changes on the class is nobody's fault here.
 """
 
 import functools
 import marshal
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from practicum.environment.canonical import digest_value
@@ -31,35 +38,73 @@ _Place = tuple[str, Mapping[str, Any], str]
 """A name for people, and where the value stands."""
 
 
+class _Unwatched:
+    """How much unwatched code has begun or ended, and how much is running now, in all threads."""
+
+    def __init__(self) -> None:
+        self.lock, self.turns, self.running = threading.Lock(), 0, 0
+
+    def count(self, more: int) -> None:
+        with self.lock:
+            self.turns, self.running = self.turns + 1, self.running + more
+
+
+_unwatched = _Unwatched()
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Around what may keep something on the class."""
+    _unwatched.count(1)
+    try:
+        yield
+    finally:
+        _unwatched.count(-1)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How everything watched stands, and whether it was alone."""
+
+    values: list[Any]
+    turn: int
+    alone: bool
+
+
 class Watch:
     """Watches one episode of an environment. Made once ``start`` has run."""
 
     def __init__(self, environment: "Environment", attributes: set[str]) -> None:
         kind: type = type(environment)
         own = vars(environment)
+        shared = _class_places(kind)
+        self._shared = len(shared)
         self._places: list[_Place] = [
-            *_class_places(kind),
+            *shared,
             *((f"{kind.__name__}.{name}", own, name) for name in sorted(attributes) if _watchable(own.get(name), ())),
         ]
         self._guarded = [one for one in declared(kind).values() if one.kind == "read_only" and one.mutable(environment)]
 
-    def marks(self, environment: "Environment") -> list[Any]:
+    def marks(self, environment: "Environment") -> Marks:
         """How everything watched stands."""
-        marks = [_mark(holder.get(name)) for _, holder, name in self._places]
-        return marks + [digest_value(one.initial(environment)) for one in self._guarded] if self._guarded else marks
+        turn, alone = _unwatched.turns, not _unwatched.running
+        values = [_mark(holder.get(name)) for _, holder, name in self._places]
+        return Marks(values + [digest_value(one.initial(environment)) for one in self._guarded], turn, alone)
 
-    def check(self, environment: "Environment", tool: str, before: list[Any]) -> None:
+    def check(self, environment: "Environment", tool: str, before: Marks) -> None:
         """Compare with marks taken before a tool ran.
 
         Raises:
             StateFault: something changed.
         """
         after = self.marks(environment)
-        if after == before:
+        first = 0 if before.alone and before.turn == _unwatched.turns else self._shared
+        if after.values[first:] == before.values[first:]:
             return
         kind = type(environment)
         names = [name for name, _, _ in self._places] + [f"{kind.__name__}.{one.name}" for one in self._guarded]
-        name = next(name for name, old, new in zip(names, before, after, strict=True) if old != new)
+        pairs = list(zip(names, before.values, after.values, strict=True))
+        name = next(name for name, old, new in pairs[first:] if old != new)
         raise StateFault(
             f"{name} was changed by tool {tool!r}, and is no declared state",
             where=place_of(getattr(kind, tool, None)) or kind.__module__,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from practicum.environment import Environment
 from practicum.environment.calling import ToolResult
 from practicum.environment.fixtures import thawed
+from practicum.environment.watching import unwatched
 from practicum.rollout.episode_thread import EpisodeThread
 from practicum.rollout.session import ChatResult, Session, Tools
 from practicum.tasks import Task
@@ -92,12 +93,12 @@ class BuiltinAgent:
         """See ``Agent``. The environment is closed however the episode ends."""
         thread = EpisodeThread()
         try:
-            environment = await thread.run(self.make_environment)
+            environment = await thread.run(_made, self.make_environment)
             player = _Player(session, environment, thread)
             try:
                 first = await thread.run(_begun, environment, task, seed)
                 ending = await player.play(first, self.max_turns or environment.max_turns)
-                state = await thread.run(lambda: thawed(dict(environment.final_state())))
+                state = await thread.run(_final_state, environment)
             except BaseException as failure:
                 keep(Episode("error", tuple(player.calls), transitions=environment.transitions))
                 await _torn_down(environment, thread, failure)
@@ -108,6 +109,16 @@ class BuiltinAgent:
             return episode
         finally:
             thread.end()
+
+
+def _made(make: Callable[[], Environment]) -> Environment:
+    with unwatched():
+        return make()
+
+
+def _final_state(environment: Environment) -> Mapping[str, Any]:
+    with unwatched():
+        return thawed(dict(environment.final_state()))
 
 
 def _begun(environment: Environment, task: Task, seed: int) -> list[Message]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from practicum.scoring.base import ABOVE_SCORE, Judge, Judgement, excuses_of, judge, range_of
+from practicum.scoring.base import ABOVE_SCORE, Judge, excuses_of, judge, range_of
 from practicum.scoring.fields import tagged_object
 from practicum.trajectory import Rollout
 
@@ -29,14 +29,13 @@ class WeightedSum:
 
         Raises:
             RolloutError: a part raised, or left its range.
-            ValueError: two parts speak of different numbers of turns.
         """
         judgements = [(name, weight, await judge(part, rollout)) for name, weight, part in self.parts]
         components: dict[str, float] = {}
         for name, _, found in judgements:
             components[name] = found.total
             components |= {f"{name}/{key}": value for key, value in found.components.items()}
-        turns = _turns([(name, found) for name, _, found in judgements])
+        turns = max(len(found.values) for _, _, found in judgements)  # a part has one number, or one for each turn
         sums = [0.0] * turns
         for _, weight, found in judgements:
             spread = found.values if len(found.values) == turns else (*[0.0] * (turns - 1), found.total)
@@ -94,11 +93,3 @@ def score_format(tag: str) -> FormatScore:
 def with_format(judge: Judge, tag: str, weight: float = FORMAT_WEIGHT) -> WeightedSum:
     """A reward with a small term for form beside it: ``weight`` for form, the rest for ``judge``."""
     return weighted(format=(weight, score_format(tag)), task=(1.0 - weight, judge))
-
-
-def _turns(judgements: list[tuple[str, Judgement]]) -> int:
-    lengths = {name: len(found.values) for name, found in judgements if len(found.values) > 1}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ValueError(f"the parts speak of different numbers of turns: {told}")
-    return next(iter(lengths.values()), 1)

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import date
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -373,7 +374,7 @@ def test_what_another_episodes_start_keeps_on_the_class_is_not_blamed_on_a_tool(
 
     class Library(Environment):
         id, version = "library", "1"
-        tables = {}
+        tables: ClassVar[dict] = {}
 
         def tasks(self, split):
             return []
@@ -402,5 +403,5 @@ def test_what_another_episodes_start_keeps_on_the_class_is_not_blamed_on_a_tool(
     environment.reset(Task("a", "first"), 0)
 
     assert environment.call("find", {}).text == "found"
-    with pytest.raises(StateFault, match="Library.tables was changed by tool 'find'"):
+    with pytest.raises(StateFault, match=r"Library\.tables was changed by tool 'find'"):
         other.call("find", {})

@@ -84,13 +84,14 @@ def evaluate(
     """
     from practicum.training.demo import evaluate_recipe, evaluate_run
 
-    if not Path(what).is_dir():
+    path = Path(what)
+    if path.suffix in (".yaml", ".yml") or (path.name == what and not path.is_dir()):
         loaded = loaded_recipe(what, overrides)
         evaluate_recipe(loaded, console(), name=run_name(run, loaded, what))
         return
     if overrides or run:
         raise RunError("a run folder has its own recipe and name", where=what, fix=f"practicum eval {what}")
-    evaluate_run(Path(what), console())
+    evaluate_run(path, console())
 
 
 @app.command(epilog="Example: practicum resume runs/demo")

@@ -1,6 +1,7 @@
 """The page of a run: ``report.html``, one file that needs no network, made from the run folder alone."""
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -120,7 +121,7 @@ def program(name: str) -> str:
     found = shutil.which(name)
     if found and Path(found).resolve() == beside.resolve():
         return name
-    if beside.is_file():
+    if os.path.isfile(beside):  # noqa: PTH113 (False where this user may not look, instead of an error)
         here = Path.cwd()
         return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
     return f"{shlex.quote(sys.executable)} -m practicum.cli" if name == "practicum" else name

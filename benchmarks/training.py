@@ -44,7 +44,7 @@ from practicum.trajectory import Trajectory
 
 HERE = Path(__file__).parent
 CPU, SEED = torch.device("cpu"), 0
-PROMPTS, GROUP, REPETITIONS, STEPS = 16, 4, 3, 4
+PROMPTS, GROUP, REPETITIONS, STEPS = 16, 4, 2, 3
 PORT = 8327
 KEYS = {
     "warmstart_demonstrations": 0,
@@ -81,9 +81,9 @@ def able_model(folder: Path) -> Path:
     """The small model after the demo's foothold, as a Hugging Face folder."""
     policy = Policy.load(find_model(SMOLLM2), dtype=torch.bfloat16, device=CPU)
     learner = LocalLearner(policy, micro_batch_tokens=2048)
-    tasks = desk().tasks("train")[:32]
+    tasks = desk().tasks("train")[:80]
     data = demonstrations(desk, make_renderer(policy.tokenizer, SMOLLM2), tasks, SEED)
-    for _ in imitate(learner, data, data[:4], epochs=3, batch_size=8, learning_rate=5e-5, seed=SEED):
+    for _ in imitate(learner, data, data[:4], epochs=1, batch_size=8, learning_rate=5e-5, seed=SEED):
         pass
     folder.mkdir()
     learner.export(folder)

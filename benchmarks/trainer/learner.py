@@ -19,7 +19,7 @@ from practicum.suites.support_desk import SupportDesk
 from practicum.training.foothold import demonstrations
 from trainer.chain import Chain
 
-GROUP, BUDGET, REPETITIONS = 4, 2048, 3
+GROUP, BUDGET, REPETITIONS = 4, 2048, 2
 ALONE = 10**9
 """As the least shared prefix worth sharing: none is."""
 
@@ -37,7 +37,7 @@ def learner_tables(policy: Policy) -> None:
     """Print every ratio, the ways of each table measured in turn."""
     learner = LocalLearner(policy, micro_batch_tokens=BUDGET)
     renderer = make_renderer(policy.tokenizer, "smollm2-135m")
-    chain = grouped(demonstrations(Chain, renderer, Chain().tasks("train")[:4], 0))
+    chain = grouped(demonstrations(Chain, renderer, Chain().tasks("train")[:2], 0))
     desk = grouped(demonstrations(lambda: SupportDesk(level=2), renderer, SupportDesk(level=2).tasks("train")[:16], 0))
     turns = [part for datum in chain for part in one_per_turn(datum)]
     print(f"\nLearner: one gradient of {len(chain)} trajectories of {len(turns) // len(chain)} turns\n")

@@ -121,7 +121,7 @@ def row(environment: SupportDesk, task: Task) -> dict[str, Any]:
     """One line of the data set."""
     messages = opening(environment, task)
     messages[0]["content"] += "\n" + tools_text(environment.schemas(), "pythonic")
-    asked = {"id": task.id, "prompt": task.prompt, "label": dict(task.label)}
+    asked = {"id": task.id, "prompt": task.prompt, "answer": dict(task.answer or {})}
     return {"prompt": messages, "task": json.dumps(asked)}
 
 

@@ -29,11 +29,11 @@ PROMPTS, GROUP, MINIBATCHES, MICRO_BATCH = 16, 4, 2, 16
 LONGEST = 160
 """Tokens of a completion: calls, results and answer."""
 TEMPLATE = (
-    "{%- for message in messages -%}<|im_start|>{{ message.role }}\n"
+    "{%- for message in messages -%}<|im_start|>{{ message.role + '\\n' }}"
     "{%- if message.tool_calls -%}[{%- for call in message.tool_calls -%}{{ call.function.name }}("
     "{%- for name, value in call.function.arguments.items() -%}{{ name }}={{ value | tojson }}{%- endfor -%})"
-    "{%- endfor -%}]{%- else -%}{{ message.content }}{%- endif -%}<|im_end|>\n{% endfor -%}"
-    "{%- if add_generation_prompt -%}<|im_start|>assistant\n{% endif -%}"
+    "{%- endfor -%}]{%- else -%}{{ message.content }}{%- endif -%}<|im_end|>{{ '\\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}<|im_start|>assistant{{ '\\n' }}{%- endif -%}"
 )
 
 

@@ -47,9 +47,8 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     beside.mkdir(parents=True)
     try:
         fill(beside)
-        usual = (
-            beside.stat().st_mode & 0o666
-        )  # a folder's mode shows the umask, which cannot be read without setting it
+        # A folder's mode shows the umask, which cannot be read without setting it.
+        usual = beside.stat().st_mode & 0o666
         for path in beside.rglob("*"):
             if path.is_file() and not path.is_symlink():
                 path.chmod(path.stat().st_mode | usual)

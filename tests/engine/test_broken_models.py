@@ -48,22 +48,27 @@ def adapter(model: Path, tmp_path: Path) -> Path:
     return tmp_path / "adapter"
 
 
+def refused(folder: Path, what: str, target: Path) -> list[ModelError]:
+    """The errors of loading and of exporting it; nothing is written."""
+    errors = []
+    for load in (lambda: load_weights(folder, torch.float32, CPU), lambda: export_merged(folder, target)):
+        with pytest.raises(ModelError, match=what) as failed:
+            load()
+        errors.append(failed.value)
+    assert not target.exists()
+    return errors
+
+
 @pytest.mark.parametrize("harm", [torn, other_sizes])
 def test_weights_that_cannot_be_read(model: Path, harm: object, tmp_path: Path) -> None:
     harm(model, "model.safetensors")  # type: ignore[operator]
-    for load in (lambda: load_weights(model, torch.float32, CPU), lambda: export_merged(model, tmp_path / "out")):
-        with pytest.raises(ModelError, match="cannot load the model") as failed:
-            load()
-        assert failed.value.where == str(model)
-        assert "put the folder back" in failed.value.fix
-    assert not (tmp_path / "out").exists()
+    for error in refused(model, "cannot load the model", tmp_path / "out"):
+        assert error.where == str(model)
+        assert "put the folder back" in error.fix
 
 
 @pytest.mark.parametrize("harm", [torn, other_sizes])
 def test_an_adapter_that_cannot_be_read(adapter: Path, harm: object, tmp_path: Path) -> None:
     harm(adapter, "adapter_model.safetensors")  # type: ignore[operator]
-    for load in (lambda: load_weights(adapter, torch.float32, CPU), lambda: export_merged(adapter, tmp_path / "out")):
-        with pytest.raises(ModelError, match="cannot merge the adapter") as failed:
-            load()
-        assert failed.value.where == str(adapter)
-    assert not (tmp_path / "out").exists()
+    for error in refused(adapter, "cannot merge the adapter", tmp_path / "out"):
+        assert error.where == str(adapter)

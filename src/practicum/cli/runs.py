@@ -58,7 +58,6 @@ def train(
     ] = None,
 ) -> None:
     """Train in a checked environment: foothold if the recipe asks for one, then multi-turn reinforcement learning."""
-    from practicum.errors import RunError
     from practicum.training.demo import train_run
 
     if without_gate is not None and not without_gate.strip():

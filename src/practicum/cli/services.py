@@ -62,7 +62,7 @@ def export(
     """Write a run's model as one Hugging Face folder, its adapter merged: for Transformers, vLLM and others."""
     from practicum.engine.local.export import export_merged
     from practicum.errors import RunError
-    from practicum.viewer.report import program
+    from practicum.programs import program
 
     output = run / "output" if (run / "recipe.yaml").is_file() else run
     if not output.is_dir():

@@ -16,7 +16,7 @@ from practicum.errors import EnvironmentFault, PracticumError
 from practicum.evaluation.evaluator import EvaluationPlan, circumstances, judged_by, requests_of
 from practicum.evaluation.summary import Evaluation, Mode, summarize
 from practicum.rollout.agents import BuiltinAgent, Episode
-from practicum.rollout.dispatcher import RolloutRequest
+from practicum.rollout.dispatcher import RolloutRequest, told
 from practicum.rollout.session import ChatResult, Tools
 from practicum.scoring import Judge, judge
 from practicum.scoring.endpoint import Endpoint, Patience, complete, message_of
@@ -159,7 +159,7 @@ async def _rollout(
     except EnvironmentFault:
         raise
     except Exception as failure:  # whatever the endpoint or a tool throws fails this rollout alone
-        error = str(failure) if isinstance(failure, PracticumError) else f"{type(failure).__name__}: {failure}"
+        error = told(failure)
     episode = kept[-1]
     return Trajectory(
         id=request.id,

@@ -131,7 +131,7 @@ class Dispatcher:
             # The environment is broken for every rollout alike: retrying would only hide it.
             raise
         except (Exception, SystemExit) as failure:  # whatever an agent, a tool or a reward throws fails this one alone
-            error = _told(failure)
+            error = told(failure)
             if isinstance(failure, TimeoutError) and deadline.expired():
                 error = f"gave up after rollout_timeout = {self.limits.timeout:g} s"
                 error += ", in the reward or the score" if trajectory else ""
@@ -209,7 +209,8 @@ class _Untimed:
         self.sampler.release(session)
 
 
-def _told(failure: BaseException) -> str:
+def told(failure: BaseException) -> str:
+    """What is written down of why a rollout failed."""
     if isinstance(failure, SystemExit):
         failure = exited(failure, "the environment, the agent or the reward")
     text = str(failure) if isinstance(failure, PracticumError) else f"{type(failure).__name__}: {failure}"

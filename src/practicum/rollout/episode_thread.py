@@ -40,9 +40,7 @@ class EpisodeThread:
         Raises:
             BaseException: what the function raised, with the lines it came from.
         """
-        outcome: asyncio.Future[_Outcome] = self._loop.create_future()
-        self._open += 1
-        self._orders.put(lambda: self._carry_out(outcome, function, args))
+        outcome = self._order(function, args)
         # The error travels as a value: a future refuses StopIteration, and complains of errors nobody asked for.
         value, error = await outcome
         if error is not None:
@@ -55,13 +53,17 @@ class EpisodeThread:
 
     def later(self, function: Callable[[], object]) -> None:
         """Run it when all that was asked before has come back, if ever; what becomes of it nobody hears."""
-        outcome: asyncio.Future[_Outcome] = self._loop.create_future()
-        self._open += 1
-        self._orders.put(lambda: self._carry_out(outcome, function, ()))
+        self._order(function, ())
 
     def end(self) -> None:
         """Nothing more will be asked: the thread ends once it has done what was."""
         self._orders.put(None)
+
+    def _order(self, function: Callable[..., object], args: Any) -> "asyncio.Future[_Outcome]":
+        outcome: asyncio.Future[_Outcome] = self._loop.create_future()
+        self._open += 1
+        self._orders.put(lambda: self._carry_out(outcome, function, args))
+        return outcome
 
     def _serve(self) -> None:
         while (order := self._orders.get()) is not None:

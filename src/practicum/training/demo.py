@@ -16,15 +16,15 @@ from practicum.evaluation.evaluator import Evaluation, read_evaluation
 from practicum.evaluation.gates import require_baseline, require_foothold
 from practicum.ledger.events import read_events
 from practicum.ledger.versions import RUNS, compare_version, enter_version
+from practicum.programs import program
 from practicum.recipe import Recipe
-from practicum.training.checkpoint import latest_checkpoint, newest_step
+from practicum.training.checkpoint import Checkpoint, latest_checkpoint, newest_step
 from practicum.training.control import run_control
 from practicum.training.gate import Passed, require_certificate
 from practicum.training.pipeline import Pipeline
 from practicum.training.run import Run, default_folder, named_folder, require_run
 from practicum.training.summary import print_evaluations, print_examples, print_next
 from practicum.training.workbench import Workbench, build
-from practicum.viewer.report import program
 
 LABELS = ("base", "foothold", "trained", "control", "reference")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -99,13 +99,9 @@ def _refuse_ungated(folder: Path) -> None:
 def evaluate_recipe(recipe: Recipe, console: Console, *, name: str) -> None:
     """Evaluate the newest weights of the recipe's run; where it has not been trained, base and reference alone."""
     folder = named_folder(name)
+    checkpoint = _newest(folder, console)
     with open_pipeline(folder, console, recipe) as pipeline:  # refuses a run of another recipe
-        if not (folder / "checkpoints").exists():
-            pipeline.evaluate("base")
-            pipeline.evaluate_reference()
-            _show(evaluations_of(folder), pipeline)
-            return
-    evaluate_run(folder, console)
+        _evaluate_newest(pipeline, checkpoint)
 
 
 def evaluate_run(folder: Path, console: Console) -> None:
@@ -113,18 +109,28 @@ def evaluate_run(folder: Path, console: Console) -> None:
     require_run(folder)
     if not (folder / "checkpoints").exists():
         raise RunError(f"{folder} has no checkpoint to evaluate", fix=f"practicum resume {folder}")
-    checkpoint = latest_checkpoint(folder, lambda text: console.print(text, style="yellow", markup=False))
+    checkpoint = _newest(folder, console)
     if checkpoint is None:
         raise RunError(f"{folder} has no whole checkpoint to evaluate", fix=f"practicum resume {folder}")
     with open_pipeline(folder, console) as pipeline:
-        if not any(each.label == "base" for each in evaluations_of(folder)):
-            pipeline.evaluate("base")
+        _evaluate_newest(pipeline, checkpoint)
+
+
+def _newest(folder: Path, console: Console) -> Checkpoint | None:
+    return latest_checkpoint(folder, lambda text: console.print(text, style="yellow", markup=False))
+
+
+def _evaluate_newest(pipeline: Pipeline, checkpoint: Checkpoint | None) -> None:
+    folder, console = pipeline.run.folder, pipeline.console
+    if not any(each.label == "base" for each in evaluations_of(folder)):
+        pipeline.evaluate("base")
+    if checkpoint is not None:
         pipeline.load(checkpoint)
         pipeline.evaluate("trained" if pipeline.step else "foothold")
-        pipeline.evaluate_reference()
-        print_evaluations(evaluations_of(folder), console)
-        pipeline.conclude()
-        console.print(f"on record in {folder}; page: {pipeline.report()}", markup=False)
+    pipeline.evaluate_reference()
+    print_evaluations(evaluations_of(folder), console)
+    pipeline.conclude()
+    console.print(f"on record in {folder}; page: {pipeline.report()}", markup=False)
 
 
 def baseline_run(recipe: Recipe, console: Console, *, name: str, given: str) -> None:

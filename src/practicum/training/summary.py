@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from practicum.evaluation.evaluator import Evaluation
+from practicum.programs import program
 from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory, text_of
-from practicum.viewer.report import program
 
 
 def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:

@@ -1,10 +1,7 @@
 """The page of a run: ``report.html``, one file that needs no network, made from the run folder alone."""
 
 import json
-import os
 import shlex
-import shutil
-import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from practicum.files import write_text
+from practicum.programs import program
 from practicum.viewer.charts import Chart, curve_charts, success_chart
 from practicum.viewer.conversation import conversations
 from practicum.viewer.evaluation_sections import comparison_table, disagreement_list, gap_chart, tool_chart
@@ -113,18 +111,6 @@ def _suggested(folder: Path) -> list[tuple[str, str]]:
         code = shlex.quote(f'import duckdb; print(duckdb.sql("{query}"))')
         given.append(("Every rollout as a table", f"{program('python')} -c {code}"))
     return given
-
-
-def program(name: str) -> str:
-    """How the user's shell finds a program installed beside this interpreter."""
-    beside = Path(sys.executable).with_name(name)
-    found = shutil.which(name)
-    if found and Path(found).resolve() == beside.resolve():
-        return name
-    if os.path.isfile(beside):  # noqa: PTH113 (False where this user may not look, instead of an error)
-        here = Path.cwd()
-        return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
-    return f"{shlex.quote(sys.executable)} -m practicum.cli" if name == "practicum" else name
 
 
 def _document(title: str, body: str, charts: Sequence[Chart]) -> str:

@@ -6,6 +6,7 @@ import re
 from importlib.resources import files
 
 import pytest
+from scipy.stats import chi2_contingency
 
 from practicum.checks.environment import run_checks
 from practicum.checks.target import load_target
@@ -13,8 +14,9 @@ from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
 from practicum.suites.support_desk import SupportDesk, generate, reward, score
 from practicum.suites.support_desk.environment import ARGUMENTS
-from practicum.suites.support_desk.procedure import LEVELS, final_output, verdict
+from practicum.suites.support_desk.procedure import LEVELS, final_output, known, verdict
 from practicum.tasks import TaskSet
+from practicum.training import foothold
 from practicum.trajectory import Rollout
 
 SPLITS = ("train", "validation", "test")
@@ -262,9 +264,59 @@ def test_who_believes_an_old_record_a_note_or_a_customer_is_often_wrong(level):
     assert (shares["claim"] > 0.2) is ("severity" in LEVELS[level].facts)
 
 
+def demonstrated(desk, task):
+    """The demonstration's answer, read as the score reads it."""
+    said = foothold.demonstrate(desk, task, 0)[-1]["content"]
+    return json.loads(said.removeprefix("<final_output>").removesuffix("</final_output>"))
+
+
+def test_an_oracle_demonstrates_what_is_right(desk):
+    for task in desk.tasks("validation")[:20]:
+        assert demonstrated(desk, task) == task.answer
+
+
+def test_staff_know_the_procedure_and_guess_half_of_the_time_where_it_is_silent():
+    desk = SupportDesk(4, demonstrators="staff")
+    right, guessed = {}, set()
+    tasks = desk.tasks("train")
+    for task in tasks:
+        answer = demonstrated(desk, task)
+        assert answer == demonstrated(desk, task)
+        for name, value in task.answer.items():
+            right[name] = right.get(name, 0) + (answer[name] == value)
+        guessed.add(answer["owner"])
+    assert guessed == set(LEVELS[4].unstated)
+    assert right.pop("owner") / len(tasks) == pytest.approx(1 / 2 + 1 / 6, abs=0.05)
+    assert set(right.values()) == {len(tasks)}
+
+
+def test_where_staff_err_has_nothing_to_do_with_what_the_rule_rests_on():
+    """Otherwise imitation would learn from their errors that some tickets differ from others."""
+    desk = SupportDesk(4, demonstrators="staff")
+    recorded, seen = tables(desk), {}
+    for task in desk.tasks("train"):
+        facts = known(recorded.__getitem__, ticket_of(task))
+        wrong = demonstrated(desk, task)["owner"] != task.answer["owner"]
+        seen.setdefault((facts["severity"], facts["tier"]), []).append(wrong)
+    assert chi2_contingency([[sum(each), len(each) - sum(each)] for each in seen.values()]).pvalue > 0.01
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 5, 6])
+def test_staff_are_as_good_as_the_oracle_where_every_rule_is_stated(level):
+    desk = SupportDesk(level, demonstrators="staff")
+    assert all(demonstrated(desk, task) == task.answer for task in desk.tasks("validation")[:20])
+
+
+def test_no_answer_to_the_unstated_rule_is_right_much_more_often_than_the_others():
+    for split in SPLITS:
+        owners = [task.answer["owner"] for task in SupportDesk(4).tasks(split)]
+        assert max(owners.count(value) for value in LEVELS[4].unstated) < 0.45 * len(owners)
+
+
 def test_a_difficulty_is_part_of_the_digest():
-    kinds = [SupportDesk(2), SupportDesk(4), SupportDesk(2, distractors=3), SupportDesk(2, traps=True)]
-    assert len({kind.digest for kind in kinds}) == 4
+    staffed = SupportDesk(2, demonstrators="staff")
+    kinds = [SupportDesk(2), SupportDesk(4), SupportDesk(2, distractors=3), SupportDesk(2, traps=True), staffed]
+    assert len({kind.digest for kind in kinds}) == 5
     assert SupportDesk(2).digest == SupportDesk(2, 1, False).digest
 
 
@@ -278,6 +330,7 @@ def test_a_difficulty_is_part_of_the_digest():
         ({"distractors": 5}, "no distractors 5"),
         ({"distractors": "1"}, "no distractors '1'"),
         ({"traps": 1}, "no traps 1"),
+        ({"demonstrators": "guests"}, "no demonstrators 'guests'"),
     ],
 )
 def test_a_difficulty_that_is_not_there_is_refused(arguments, message):

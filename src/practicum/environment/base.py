@@ -120,6 +120,10 @@ class Environment(Attributes):
             f"{type(self).__name__} has no oracle", fix="define oracle(self, task) to warm-start from demonstrations"
         )
 
+    def demonstration(self, task: Task) -> Oracle:
+        """What a foothold imitates: the oracle, unless those who demonstrate know less than it."""
+        return self.oracle(task)
+
     def final_state(self) -> Mapping[str, Any]:
         """State a score may judge once the episode is over; JSON-able."""
         return {}

@@ -57,7 +57,7 @@ def _played(environment: Environment, task: Task, seed: int) -> list[Message]:
     environment.reset(task, seed)
     try:
         messages = opening(environment, task)
-        steps, told = environment.oracle(task), None
+        steps, told = environment.demonstration(task), None
         while True:
             try:
                 step = steps.send(told)

@@ -2,8 +2,9 @@
 
 A level is the number of dependent lookups: ticket → account → contract → policy → roster → engineer. The answer
 follows a rule that the procedure states (``fixtures/sop.txt``), but at level 4: there the agent must discover it
-from its reward. Distractors are tools that no ticket needs; traps are records that have moved and still stand
-where they were, notes that ask for another answer, and customers who claim what the records deny.
+from its reward, and with ``demonstrators: staff`` a third of what it is shown is wrong. Distractors are tools that no
+ticket needs; traps are records that have moved and still stand where they were, notes that ask for another answer,
+and customers who claim what the records deny.
 
 Everything is recorded data (``fixtures/``, made by ``generate.py``), found by the canonical form of a call's
 arguments; nothing is random within an episode. Splits are disjoint by ticket and by the combination of facts the
@@ -12,9 +13,10 @@ answer depends on.
 
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from zlib import crc32
 
 from pydantic import Field
 
@@ -41,18 +43,23 @@ class SupportDesk(Environment):
         level: 1 to 6, the number of dependent lookups.
         distractors: 0 to 4 tools that no ticket needs; None for the level's own number, 1 or 2.
         traps: Whether records move, notes interfere and customers claim what is not so.
+        demonstrators: Who shows a foothold how it is done: ``oracle``, who knows every rule, or ``staff``, who know
+            what the procedure states, and guess half of the time where it leaves a rule out.
     """
 
-    id, version = "support-desk", "1.2.0"
+    id, version = "support-desk", "1.3.0"
     max_turns = 5
 
-    def __init__(self, level: int = 2, distractors: int | None = None, traps: bool = False) -> None:
+    def __init__(
+        self, level: int = 2, distractors: int | None = None, traps: bool = False, demonstrators: str = "oracle"
+    ) -> None:
         super().__init__()
         _refuse_unless("level", level, list(LEVELS))
         count = LEVELS[level].distractors if distractors is None else distractors
         _refuse_unless("distractors", count, range(len(DISTRACTORS) + 1))
         _refuse_unless("traps", traps, (False, True))
-        self.level, self.distractors, self.traps = level, count, traps
+        _refuse_unless("demonstrators", demonstrators, ("oracle", "staff"))
+        self.level, self.distractors, self.traps, self.demonstrators = level, count, traps, demonstrators
         self._rules = LEVELS[level]
         self.max_turns = self._rules.turns + (len(MOVES) if traps else 0)
         offered = {*self._rules.lookups, *DISTRACTORS[:count]}
@@ -60,7 +67,12 @@ class SupportDesk(Environment):
 
     def settings(self) -> dict[str, Any]:
         """The difficulty."""
-        return {"level": self.level, "distractors": self.distractors, "traps": self.traps}
+        return {
+            "level": self.level,
+            "distractors": self.distractors,
+            "traps": self.traps,
+            "demonstrators": self.demonstrators,
+        }
 
     def tool_specs(self) -> dict[str, ToolSpec]:
         """The level's lookups and the distractors."""
@@ -130,6 +142,20 @@ class SupportDesk(Environment):
 
     def oracle(self, task: Task) -> Oracle:
         """Looks up what the procedure asks for and answers from what the tools said."""
+        facts = yield from self._facts(task)
+        return final_output(verdict(facts, self.level))
+
+    def demonstration(self, task: Task) -> Oracle:
+        """As the oracle, or as staff do: where no rule is stated, they guess half of the time, drawn by the ticket."""
+        facts = yield from self._facts(task)
+        answer, guesses = verdict(facts, self.level), self._rules.unstated
+        if guesses and self.demonstrators == "staff":
+            draw = crc32(facts["ticket"].encode()) % (2 * len(guesses))
+            if draw < len(guesses):
+                answer[self._rules.fields[-1]] = guesses[draw]
+        return final_output(answer)
+
+    def _facts(self, task: Task) -> Generator[Call, Any, dict[str, Any]]:
         ticket_id = task.prompt.removeprefix("Handle ticket ").partition(".")[0]
         facts: dict[str, Any] = {"ticket": ticket_id}
         for name in self._rules.lookups:
@@ -138,7 +164,7 @@ class SupportDesk(Environment):
             while "moved_to" in record:
                 record = yield Call(name, dict.fromkeys(arguments, record["moved_to"]))
             facts |= record
-        return final_output(verdict(facts, self.level))
+        return facts
 
     def _prompt(self, ticket_id: str) -> str:
         claim = self.fixture("traps")["claims"].get(ticket_id) if self.traps else None
@@ -175,7 +201,7 @@ def _shown(record: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 @functools.lru_cache(maxsize=1024)
 def _missing(folder: Path, table: str, moved: bool, wanted: str) -> str:
     """The error for a call that was not recorded."""
-    # Published results of levels 2 and 4 rest on which record this names, so it does not follow the core's choice.
+    # Published results of level 2 rest on which record this names, so it does not follow the core's choice.
     near = difflib.get_close_matches(wanted, _rows(folder, table, moved), n=1, cutoff=0.0)
     return f"no record {wanted!r} in {table}; nearest recorded: {near[0]}"
 
@@ -195,7 +221,7 @@ def _rows(folder: Path, table: str, moved: bool) -> Fixture:
 
 
 def _refuse_unless(name: str, value: object, allowed: Sequence[object]) -> None:
-    if not any(value is one for one in allowed):
+    if not any(type(value) is type(one) and value == one for one in allowed):
         raise EnvironmentFault(
             f"support_desk has no {name} {value!r}", allowed=", ".join(map(str, allowed)), fix="set environment_args"
         )

@@ -1,6 +1,6 @@
 """Makes the support desk's recorded tables: ``python -m practicum.suites.support_desk.generate``.
 
-Seeded; running it again writes the same bytes. Tables of version 1.0.0 and the splits of its levels 2 and 4 are
+Seeded; running it again writes the same bytes. Tables of version 1.0.0 and the split of its level 2 are
 drawn from one generator, in the order they always were; whatever came later has a generator of its own.
 """
 
@@ -64,8 +64,8 @@ def tables(seed: int = SEED) -> Tables:
         "articles": articles,
         **_later(seed, tickets, accounts),
     }
-    made["splits"] = {str(level): _split(rng, level, made) for level in (2, 4)}
-    made["splits"] = {str(level): made["splits"].get(str(level)) or _fair_split(seed, level, made) for level in LEVELS}
+    first = _split(rng, 2, made)
+    made["splits"] = {str(level): first if level == 2 else _fair_split(seed, level, made) for level in LEVELS}
     made["traps"] = _traps(random.Random(f"{seed}:traps"), made)
     return made
 

@@ -21,6 +21,7 @@ class Level:
         facts: What the answer rests on; no two splits share a combination of them.
         turns: Model calls an episode may take.
         distractors: Tools that no ticket needs, unless told otherwise.
+        unstated: Values of the last field where no prompt states its rule; empty where one does.
     """
 
     lookups: tuple[str, ...]
@@ -30,6 +31,7 @@ class Level:
     facts: tuple[str, ...]
     turns: int
     distractors: int
+    unstated: tuple[str, ...] = ()
 
 
 _LOOKUPS = ("get_ticket", "get_account", "get_contract", "get_policy", "get_roster", "get_engineer")
@@ -67,10 +69,11 @@ LEVELS: Mapping[int, Level] = {
         _LOOKUPS[:4],
         _TICKET,
         ("region", "contract"),
-        ("queue", "region", "hours", "escalate"),
-        ("topic", "severity", "region", "tier", "term"),
+        ("queue", "region", "hours", "owner"),
+        ("topic", "severity", "region", "tier"),
         turns=8,
         distractors=2,
+        unstated=("lead", "field", "desk"),
     ),
     5: Level(
         _LOOKUPS[:5],
@@ -111,7 +114,7 @@ def known(table: Callable[[str], Mapping[str, Any]], ticket_id: str) -> dict[str
 
 def verdict(facts: Mapping[str, Any], level: int) -> dict[str, Any]:
     """The right answer to a ticket, from the facts that the lookups give."""
-    decide = {1: _reply, 2: _by_plan, 3: _by_term, 4: _escalate, 5: _by_severity, 6: _by_state}[level]
+    decide = {1: _reply, 2: _by_plan, 3: _by_term, 4: _owner, 5: _by_severity, 6: _by_state}[level]
     told = {"queue": facts["topic"], "region": facts.get("region"), "hours": facts.get("hours")}
     return {name: decide(facts) if name == LEVELS[level].fields[-1] else told[name] for name in LEVELS[level].fields}
 
@@ -132,11 +135,10 @@ def _by_term(facts: Mapping[str, Any]) -> str:
     return "urgent" if facts["severity"] == "critical" else "normal"
 
 
-def _escalate(facts: Mapping[str, Any]) -> str:
-    # The rule to discover: short cover for what hurts now, or an old contract in trouble.
-    pressing = facts["severity"] == "critical" and facts["hours"] > 4
-    expiring = facts["term"] == "monthly" and facts["severity"] != "minor"
-    return "yes" if pressing or expiring else "no"
+def _owner(facts: Mapping[str, Any]) -> str:
+    # The rule to discover. Each owner has about a third of the tickets, so that no answer is right more often than
+    # the others: with a favourite, a policy settles on it before it has found the rule.
+    return {"critical": "lead", "major": "field", "minor": "desk"}[facts["severity"]]
 
 
 def _by_severity(facts: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ def play(order: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def agent_server(refuses: Callable[[int], bool] = lambda number: False) -> Iterator[str]:
+def agent_server(refuses: Callable[[int], bool] = lambda number: False, *, port: int = 0) -> Iterator[str]:
     """An agent server that answers at once and plays in a thread; some rollouts it refuses by their number."""
     count, lock = 0, threading.Lock()
 
@@ -79,7 +79,7 @@ def agent_server(refuses: Callable[[int], bool] = lambda number: False) -> Itera
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -154,3 +154,24 @@ def test_an_agent_that_always_fails_ends_the_run_with_its_own_words(commands: An
     assert "out of boxes" in done.err
     assert "practicum resume runs/a" in done.err
     assert "Traceback" not in done.err
+
+
+def test_an_agent_that_dies_before_a_validation_is_no_score_of_zero(commands: Any, train: Any) -> None:
+    with agent_server(lambda number: number > 8) as url:
+        done = train(url, "rollout_max_retries=0", "val_every=1", "max_steps=2")
+
+    assert done.code == 1
+    assert "rollouts of the validation after step 1 failed for good" in done.err
+    assert "out of boxes" in done.err
+    assert '"val/' not in (commands.folder / "runs/a/metrics.jsonl").read_text()
+
+
+def test_a_run_whose_agent_died_goes_on_with_one_that_lives(commands: Any, train: Any) -> None:
+    with agent_server(lambda number: number > 8) as url:
+        assert train(url, "rollout_max_retries=0", "val_every=1", "save_every=1", "max_steps=2").code == 1
+        port = url.rsplit(":", 1)[1].strip("/")
+    with agent_server(port=int(port)):
+        done = commands("resume", "runs/a")
+
+    assert done.code == 0, done.err
+    assert commands("verify", "runs/a").code == 0

@@ -123,7 +123,7 @@ class Trainer:
             RunError: too many rollouts failed.
         """
         recipe, collected = self.bench.recipe, time.monotonic()
-        self._refuse_broken(step, groups)
+        self._refuse_broken(f"step {step}", groups)
         self.view.phase("gradient step")
         repetitive = filtered(groups, recipe)
         advantages = group_advantages(groups, recipe, without=repetitive)
@@ -175,6 +175,7 @@ class Trainer:
         ]
         dispatcher = self.bench.dispatcher(self.bench.held_out_params(recipe.val_temperature), scored=True)
         groups = group_by_task(await dispatcher.run(requests))
+        self._refuse_broken(f"the validation after step {step}", groups)
         estimates = pass_estimates(groups, recipe)
         metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates=estimates)
         metrics["timing_s/eval"] = time.monotonic() - began
@@ -190,7 +191,7 @@ class Trainer:
         self.run.record_metrics("checkpoint", step, {"timing_s/save_checkpoint": time.monotonic() - began})
         self.run.events.append("checkpoint", {"step": step, "digest": checkpoint.digest})
 
-    def _refuse_broken(self, step: int, groups: Sequence[Group]) -> None:
+    def _refuse_broken(self, part: str, groups: Sequence[Group]) -> None:
         """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
         trajectories = [t for group in groups for t in group.trajectories]
         errors = Counter(t.error for t in trajectories if t.error is not None)
@@ -199,7 +200,7 @@ class Trainer:
             return
         causes = "\n".join(f"  {count} times: {error}" for error, count in errors.most_common(CAUSES_SHOWN))
         raise RunError(
-            f"{failed} of {len(trajectories)} rollouts of step {step} failed for good, each after "
+            f"{failed} of {len(trajectories)} rollouts of {part} failed for good, each after "
             f"{self.bench.recipe.rollout_max_retries} retries\n{causes}",
             allowed=f"a share of {limit:g} (max_failed_rollouts)",
             fix=f"mend the cause, then: practicum resume {self.run.folder}",

@@ -36,12 +36,16 @@ def test_sigterm_ends_a_run_as_ctrl_c_does_and_says_how_to_go_on(commands: Any, 
     commands.start = lambda *arguments: start(*arguments, first=first)
     command = trains(commands)
 
+    if ignored:
+        os.kill(command.pid, signal.SIGINT)
+        time.sleep(0.2)
     os.kill(command.pid, signal.SIGTERM)
 
     assert command.wait().code == 143
     assert "stopped; what is on record is whole" in command.out
     assert "resume runs/a" in command.out
     assert "Traceback" not in command.err
+    assert "never retrieved" not in command.err
     del commands.start
     assert commands("verify", "runs/a").code == 0
 

@@ -151,7 +151,7 @@ def test_a_column_that_is_not_json_is_refused_when_it_is_read(tmp_path):
         ("d.csv", b"prompt\n", "has no tasks"),
         ("d.csv", b"", "has no tasks"),
         ("d.parquet", b"PAR1 no PAR1", "not a Parquet file"),
-        ("d.jsonl", b'{"prompt": "\xff"}', "cannot read the dataset"),
+        ("d.jsonl", b'{"prompt": "\xff"}', "the dataset is not UTF-8"),
         ("d.txt", b"hello", "cannot read a dataset of type '.txt'"),
         ("d", b"hello", "without suffix"),
     ],

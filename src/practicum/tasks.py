@@ -82,7 +82,9 @@ def load_tasks(path: Path) -> TaskSet:
         raise TaskError("no such dataset file", where=str(path), fix="check the path in the recipe")
     try:
         rows = _rows(path)
-    except (UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise TaskError(f"the dataset is not UTF-8: {error}", where=str(path), fix="save it as UTF-8") from error
+    except OSError as error:
         raise TaskError(f"cannot read the dataset: {error}", where=str(path)) from error
     return TaskSet((_task(row, line, path) for line, row in rows), name=path.name)
 

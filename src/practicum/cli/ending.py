@@ -13,13 +13,23 @@ class Ending:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._asked = False
+        self._ignoring = False
 
     def __enter__(self) -> "Ending":
         if threading.current_thread() is threading.main_thread():  # nobody else may
             signal.signal(signal.SIGTERM, self._terminate)
+            self._ignoring = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            if self._ignoring:
+                # A shell had Ctrl-C ignored, and it stays without effect: blocked. But asyncio ends its tasks in
+                # order only where it finds Python's own handler, which it replaces with one that does.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                signal.signal(signal.SIGINT, signal.default_int_handler)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._ignoring:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         if self._asked:
             sys.exit(128 + signal.SIGTERM)
 
@@ -29,6 +39,6 @@ class Ending:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         self._asked = True
-        # Whoever handles Ctrl-C just now, asyncio for one, handles this; unless a shell had it ignored.
+        # Whoever handles Ctrl-C just now, asyncio for one, handles this.
         handler = signal.getsignal(signal.SIGINT)
         (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)

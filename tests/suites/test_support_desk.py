@@ -275,7 +275,7 @@ def test_an_oracle_demonstrates_what_is_right(desk):
         assert demonstrated(desk, task) == task.answer
 
 
-def test_staff_know_the_procedure_and_guess_half_of_the_time_where_it_is_silent():
+def test_staff_know_the_procedure_and_guess_every_other_time_where_it_is_silent():
     desk = SupportDesk(4, demonstrators="staff")
     right, guessed = {}, set()
     tasks = desk.tasks("train")
@@ -286,7 +286,7 @@ def test_staff_know_the_procedure_and_guess_half_of_the_time_where_it_is_silent(
             right[name] = right.get(name, 0) + (answer[name] == value)
         guessed.add(answer["owner"])
     assert guessed == set(LEVELS[4].unstated)
-    assert right.pop("owner") / len(tasks) == pytest.approx(1 / 2 + 1 / 6, abs=0.05)
+    assert right.pop("owner") / len(tasks) == pytest.approx(1 / 2 + 1 / 8, abs=0.05)
     assert set(right.values()) == {len(tasks)}
 
 
@@ -297,7 +297,7 @@ def test_where_staff_err_has_nothing_to_do_with_what_the_rule_rests_on():
     for task in desk.tasks("train"):
         facts = known(recorded.__getitem__, ticket_of(task))
         wrong = demonstrated(desk, task)["owner"] != task.answer["owner"]
-        seen.setdefault((facts["severity"], facts["tier"]), []).append(wrong)
+        seen.setdefault(facts["tier"], []).append(wrong)
     assert chi2_contingency([[sum(each), len(each) - sum(each)] for each in seen.values()]).pvalue > 0.01
 
 
@@ -310,7 +310,7 @@ def test_staff_are_as_good_as_the_oracle_where_every_rule_is_stated(level):
 def test_no_answer_to_the_unstated_rule_is_right_much_more_often_than_the_others():
     for split in SPLITS:
         owners = [task.answer["owner"] for task in SupportDesk(4).tasks(split)]
-        assert max(owners.count(value) for value in LEVELS[4].unstated) < 0.45 * len(owners)
+        assert max(owners.count(value) for value in LEVELS[4].unstated) < 0.4 * len(owners)
 
 
 def test_a_difficulty_is_part_of_the_digest():

@@ -17,11 +17,11 @@ GOLDEN = {
         "turns": "ef2d127de37b942baad06145e54b0c619a1f22327b2ebbcfbec78f5564afe39d",
     },
     4: {
-        "openings": "f6f040e02e8e4cadf7417e826b44343da298ab87b5271fdd2ec409ce637ac25a",
+        "openings": "3070027b803d44705a543861a40a5d0a5e65f41e1d0f54ec45186bd6a71e5cf0",
         "results": "03d56ca042519a7fb2f82e543314335292a896113010e906abef4182db887595",
         "schemas": "23c28687e514e8eaa57cb14c2f530d15c99f815c1e0c8aad7382c910aec098db",
-        "tasks": "1b8df5c128e049b979c10bdf5d7fe6f9e93161d64e635122d1cab7dbf4ae6c42",
-        "transcripts": "4803914e13daa0a11bcd5f8c87ac09078f4109c7aaf12b8dbb232aa863f1c89a",
+        "tasks": "b3c441349d5f6fc8eeab4da9ba628d38e816009e280ef06371e854091012ede3",
+        "transcripts": "deda89e03ce63f2b10b58981878871735bb4d11274013e7720de617f32bc9c7b",
         "turns": "2c624232cdd221771294dfbb310aca000a0df6ac8b66b696d90ef06fdefb64a3",
     },
 }

@@ -2,9 +2,9 @@
 
 A level is the number of dependent lookups: ticket → account → contract → policy → roster → engineer. The answer
 follows a rule that the procedure states (``fixtures/sop.txt``), but at level 4: there the agent must discover it
-from its reward, and with ``demonstrators: staff`` a third of what it is shown is wrong. Distractors are tools that no
-ticket needs; traps are records that have moved and still stand where they were, notes that ask for another answer,
-and customers who claim what the records deny.
+from its reward, and with ``demonstrators: staff`` three in eight of the answers it is shown are wrong. Distractors are
+tools that no ticket needs; traps are records that have moved and still stand where they were, notes that ask for
+another answer, and customers who claim what the records deny.
 
 Everything is recorded data (``fixtures/``, made by ``generate.py``), found by the canonical form of a call's
 arguments; nothing is random within an episode. Splits are disjoint by ticket and by the combination of facts the
@@ -44,7 +44,7 @@ class SupportDesk(Environment):
         distractors: 0 to 4 tools that no ticket needs; None for the level's own number, 1 or 2.
         traps: Whether records move, notes interfere and customers claim what is not so.
         demonstrators: Who shows a foothold how it is done: ``oracle``, who knows every rule, or ``staff``, who know
-            what the procedure states, and guess half of the time where it leaves a rule out.
+            what the procedure states, and guess every other time where it leaves a rule out.
     """
 
     id, version = "support-desk", "1.3.0"
@@ -146,7 +146,7 @@ class SupportDesk(Environment):
         return final_output(verdict(facts, self.level))
 
     def demonstration(self, task: Task) -> Oracle:
-        """As the oracle, or as staff do: where no rule is stated, they guess half of the time, drawn by the ticket."""
+        """As the oracle, or as staff do: where no rule is stated, they guess every other time, drawn by the ticket."""
         facts = yield from self._facts(task)
         answer, guesses = verdict(facts, self.level), self._rules.unstated
         if guesses and self.demonstrators == "staff":

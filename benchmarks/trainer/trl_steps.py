@@ -74,7 +74,6 @@ class Desk:
 class Tokenizer(transformers.PreTrainedTokenizerFast):  # type: ignore[misc]
     """With this model's way to write calls."""
 
-    response_template = "compact"
     schemas: Any = None
 
     def parse_response(self, response: Any, **_: Any) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def main() -> None:
     environment = SupportDesk(level=2)
     tokenizer = Tokenizer.from_pretrained(model)
     tokenizer.chat_template, tokenizer.padding_side = TEMPLATE, "left"
-    tokenizer.schemas = environment.schemas()
+    tokenizer.response_template, tokenizer.schemas = "compact", environment.schemas()
     rows = [row(environment, task) for task in environment.tasks("train")[: PROMPTS * steps]]
     seen = tokenizer.apply_chat_template(rows[0]["prompt"], add_generation_prompt=True, return_dict=False)
     task = environment.tasks("train")[0]

@@ -203,7 +203,10 @@ def served(model: Path, vllm: str | None) -> Iterator[str | None]:
     command += ["--max-model-len", "2048", "--max-num-seqs", str(PROMPTS * GROUP), "--port", str(PORT)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     environment |= {"VLLM_CPU_KVCACHE_SPACE": "4", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log, env=environment) as server:
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True) as server,
+    ):
         try:
             wait_until_healthy(url, server)
             yield url

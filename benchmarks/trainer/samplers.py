@@ -86,9 +86,7 @@ class ServedSampler:
     version = 0
 
     def __init__(self, url: str, model: str) -> None:
-        # A server that computes on every core may be slow to accept.
-        patient = httpx.AsyncHTTPTransport(retries=5, limits=httpx.Limits(max_connections=256))
-        self._client = httpx.AsyncClient(base_url=url, timeout=600, transport=patient)
+        self._client = httpx.AsyncClient(base_url=url, timeout=600, limits=httpx.Limits(max_connections=256))
         self._model = model
         self.tokens_sampled = 0
 

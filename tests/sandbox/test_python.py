@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from practicum.sandbox import PythonLimits, SandboxError, arun_python, run_python
 from practicum.sandbox.inside.tidy import remove
+from practicum.sandbox.interpreter import WORK
 from practicum.sandbox.python import prepare
 from practicum.sandbox.supervise import netstrings
 
@@ -40,8 +41,8 @@ def test_the_same_program_gives_the_same_result_to_the_byte(wall: Any) -> None:
     one, other = (wall.run(code, "x", stdin="in") for _ in range(2))
     assert one == other
     assert one.status == "error"
-    assert one.stdout.splitlines()[1].startswith("/work")
-    assert 'File "/work/main.py", line 8, in <module>' in one.stderr
+    assert one.stdout.splitlines()[1].startswith(WORK)
+    assert f'File "{WORK}/main.py", line 8, in <module>' in one.stderr
     for place in ("practicum", "/root", f"{Path.home()}/", "/tmp/p"):
         assert place not in one.stdout + one.stderr
 
@@ -67,7 +68,7 @@ def test_a_program_gets_its_files_arguments_and_input() -> None:
 
 def test_another_file_can_be_the_one_to_start() -> None:
     result = run_python({"tests/run.py": "import os; print(__file__, os.listdir())"}, main="tests/run.py")
-    assert result.stdout == "/work/tests/run.py ['tests']\n"
+    assert result.stdout == f"{WORK}/tests/run.py ['tests']\n"
 
 
 def test_text_files_that_are_new_or_changed_come_back(wall: Any) -> None:
@@ -260,7 +261,7 @@ def test_a_path_that_is_accepted_stays_in_the_folder(path: str) -> None:
     except SandboxError:
         return
     for name in program.files:
-        assert os.path.normpath(f"/work/{name}") == f"/work/{name}"
+        assert os.path.normpath(f"{WORK}/{name}") == f"{WORK}/{name}"
         assert "\0" not in name
 
 

@@ -156,21 +156,18 @@ def test_an_agent_that_always_fails_ends_the_run_with_its_own_words(commands: An
     assert "Traceback" not in done.err
 
 
-def test_an_agent_that_dies_before_a_validation_is_no_score_of_zero(commands: Any, train: Any) -> None:
+def test_an_agent_that_dies_before_a_validation_is_no_score_of_zero_and_the_run_goes_on_with_one_that_lives(
+    commands: Any, train: Any
+) -> None:
     with agent_server(lambda number: number > 8) as url:
-        done = train(url, "rollout_max_retries=0", "val_every=1", "max_steps=2")
+        done = train(url, "rollout_max_retries=0", "val_every=1", "save_every=1", "max_steps=2")
 
     assert done.code == 1
     assert "rollouts of the validation after step 1 failed for good" in done.err
     assert "out of boxes" in done.err
     assert '"val/' not in (commands.folder / "runs/a/metrics.jsonl").read_text()
 
-
-def test_a_run_whose_agent_died_goes_on_with_one_that_lives(commands: Any, train: Any) -> None:
-    with agent_server(lambda number: number > 8) as url:
-        assert train(url, "rollout_max_retries=0", "val_every=1", "save_every=1", "max_steps=2").code == 1
-        port = url.rsplit(":", 1)[1].strip("/")
-    with agent_server(port=int(port)):
+    with agent_server(port=int(url.rsplit(":", 1)[1])):
         done = commands("resume", "runs/a")
 
     assert done.code == 0, done.err

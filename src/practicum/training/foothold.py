@@ -36,7 +36,7 @@ class Pass:
 
 
 def demonstrate(environment: Environment, task: Task, seed: int) -> list[Message]:
-    """The oracle's conversation on one task, tool calls really executed.
+    """The conversation that the environment demonstrates on one task, tool calls really executed.
 
     Raises:
         EnvironmentFault: the environment has no oracle, the oracle's own call failed, or its code raised.

@@ -48,6 +48,10 @@ class RolloutError(PracticumError):
     """One rollout failed. The dispatcher retries it; it never ends a run."""
 
 
+class ContextFull(RolloutError):
+    """A conversation leaves no room to sample within ``max_sequence_length``. Trying again would not help."""
+
+
 class RunError(PracticumError):
     """A run folder cannot be created, resumed or read."""
 

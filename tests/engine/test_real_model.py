@@ -19,6 +19,11 @@ def policy(smollm2):
     return Policy.load(smollm2, dtype=torch.bfloat16, device=torch.device("cpu"))
 
 
+@pytest.fixture(scope="module")
+def exact_policy(smollm2):
+    return Policy.load(smollm2, dtype=torch.float32, device=torch.device("cpu"))
+
+
 def chats(policy, tokens=12):
     """Two turns of four conversations at temperature 1."""
     sampler = LocalSampler(policy)
@@ -62,3 +67,16 @@ def test_the_learner_gives_sampled_tokens_the_logprobs_the_sampler_reported(poli
     assert stats.tokens == len(reported)
     assert stats.metrics["logprob_diff"] < 0.1
     assert stats.metrics["ratio_mean"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_in_float32_they_agree_on_every_token_with_a_plain_forward_pass_too(exact_policy, plain_logprobs):
+    for turns in chats(exact_policy):
+        tokens = [token for turn in turns for token in (*turn.context_ids, *turn.action_ids)]
+        with torch.no_grad():
+            expected = plain_logprobs(exact_policy, tokens).tolist()
+        at = 0
+        for turn in turns:
+            at += len(turn.context_ids)
+            assert list(turn.logprobs) == pytest.approx(expected[at - 1 : at - 1 + len(turn.action_ids)], abs=1e-4)
+            at += len(turn.action_ids)
+        assert at == len(tokens)

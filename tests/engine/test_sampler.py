@@ -1,6 +1,7 @@
 """The continuous-batching sampler against plain forward passes, one sequence at a time."""
 
 import asyncio
+import copy
 import time
 
 import numpy as np
@@ -230,6 +231,46 @@ def test_after_a_step_of_the_learner_the_new_weights_are_sampled_and_stamped(tin
     assert set(after.versions) == {1}
     assert sampler.version == 1
     assert_reported_logprobs_are_those_of(policy, [(longer, after)], plain_logprobs)
+
+
+def test_weights_that_change_between_two_tokens_are_told_apart_token_by_token(tiny_policy, plain_logprobs, random_data):
+    policy = tiny_policy()
+    sampler, learner = LocalSampler(policy), LocalLearner(policy)
+    weights = {0: copy.deepcopy(policy.model.state_dict())}
+
+    def learn():
+        # In a thread of its own, beside the sampler: as asynchronous training does.
+        learner.forward_backward(random_data(len(weights)), "cross_entropy", {})
+        learner.optim_step(AdamParams(1e-2))
+        weights[policy.version] = copy.deepcopy(policy.model.state_dict())
+
+    async def run():
+        over = asyncio.Event()
+
+        async def learning():
+            while not over.is_set():
+                await asyncio.to_thread(learn)
+                await asyncio.sleep(0.005)
+
+        updates = asyncio.create_task(learning())
+        params = SamplingParams(max_tokens=12)
+        played = await asyncio.gather(*(play(sampler, n, params=params, attached=False, think=0.01) for n in range(5)))
+        over.set()
+        await updates
+        return [each for samples in played for each in samples]
+
+    samples = asyncio.run(asyncio.wait_for(run(), 60))
+
+    assert max(len(set(sample.versions)) for _, sample in samples) > 1  # within a turn too
+    for before, sample in samples:
+        assert list(sample.versions) == sorted(sample.versions)
+        for version in set(sample.versions):
+            policy.model.load_state_dict(weights[version])
+            with torch.no_grad():
+                expected = plain_logprobs(policy, [*before, *sample.token_ids])[len(before) - 1 :].tolist()
+            for told, known, stamped in zip(sample.logprobs, expected, sample.versions, strict=True):
+                if stamped == version:
+                    assert told == pytest.approx(known, abs=1e-4)
 
 
 def test_a_prompt_without_room_or_without_tokens_is_refused(tiny_policy):

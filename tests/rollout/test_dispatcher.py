@@ -5,9 +5,12 @@ import json
 import math
 import re
 import time
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
 from practicum.environment import Environment, tool
 from practicum.errors import EnvironmentFault, RolloutError
@@ -127,6 +130,34 @@ def test_with_the_real_sampler_the_same_requests_give_the_same_trajectories(tiny
         assert first == second  # bit for bit
 
 
+def test_how_long_judges_and_retries_take_changes_nothing_in_lock_step(tiny_sampler, pythonic, monkeypatch):
+    desk = SupportDesk(4)
+    wanted = [RolloutRequest(f"r{i}", "g", desk.tasks("train")[i % 3], seed=i) for i in range(9)]
+
+    def collect(backoff, seconds):
+        monkeypatch.setattr(dispatcher_module, "BACKOFF_S", backoff)
+        asked = Counter()
+
+        async def moody(rollout):
+            asked[rollout.task.id] += 1
+            await asyncio.sleep(seconds(sum(asked.values())))
+            if rollout.messages[-1]["content"].count("e") % 2:
+                raise ValueError("it does not like this one")
+            return 0.5
+
+        agent, params = BuiltinAgent(lambda: SupportDesk(4)), SamplingParams(max_tokens=6)
+        limits = Limits(concurrency=2, retries=2)
+        dispatcher = Dispatcher(tiny_sampler, pythonic, params, agent, desk.ref, moody, limits=limits)
+        tiny_sampler.weights_changed()
+        done = asyncio.run(asyncio.wait_for(dispatcher.run(wanted), 60))
+        assert {t.retries for t in done} >= {0, 1}
+        return [(t.retries, t.error, [(turn.action_ids, turn.logprobs) for turn in t.turns]) for t in done]
+
+    at_once = collect(0.0, lambda nth: 0.0)
+    assert collect(0.03, lambda nth: 0.05 * (nth % 3)) == at_once  # bit for bit
+    assert collect(0.001, lambda nth: 0.02 * (nth % 2)) == at_once
+
+
 def test_no_more_rollouts_run_at_once_than_allowed(dispatch):
     async def linger(task, seed):
         await asyncio.sleep(0.003)
@@ -236,11 +267,71 @@ def test_a_rollout_that_takes_too_long_is_given_up_and_the_others_end(dispatch, 
         if task.id == "t1":
             await asyncio.sleep(60)
 
-    limits = Limits(timeout=0.5, retries=1)
+    limits = Limits(timeout=0.5, retries=3)
     trajectories = dispatch(Talker(stuck, in_process), requests(3), limits=limits)
     assert [t.ending for t in trajectories] == ["final", "error", "final"]
     assert trajectories[1].error == "gave up after rollout_timeout = 0.5 s"
-    assert trajectories[1].retries == 1
+    assert trajectories[1].retries == 1  # it would hang again, and each time costs all of its time
+
+
+def test_a_judge_that_hangs_is_given_up_and_holds_no_other_rollout_up(dispatch):
+    async def hanging(rollout):
+        await asyncio.sleep(60 if rollout.task.id == "t0" else 0)
+        return 0.5
+
+    limits = Limits(timeout=0.4, retries=0, concurrency=2)
+    began = time.perf_counter()
+    trajectories = dispatch(Talker(), requests(6), reward=hanging, limits=limits)
+    assert time.perf_counter() - began < 5
+    assert trajectories[0].error == "gave up after rollout_timeout = 0.4 s, in the reward or the score"
+    assert [t.error for t in trajectories[1:]] == [None] * 5
+
+
+class Wordy(Environment):
+    """A tool that says more than fits."""
+
+    id, version = "wordy", "1"
+
+    @tool
+    def read(self):
+        """everything"""
+        return "word " * 3000
+
+    def final_state(self):
+        return {"read": True}
+
+
+def test_a_result_that_fills_the_context_ends_the_rollout_which_is_judged_and_not_repeated(
+    tiny_sampler, tokenizer, pythonic
+):
+    class Reading(LocalSampler):
+        async def sample(self, session, prompt_ids, params, seed):
+            sample = await super().sample(session, prompt_ids, params, seed)
+            ids = tuple(tokenizer.encode("[read()]<|im_end|>", add_special_tokens=False))
+            n = len(ids)
+            return replace(sample, token_ids=ids, logprobs=(-1.0,) * n, versions=(0,) * n, finish_reason="stop")
+
+    judged = []
+
+    def judge(rollout):
+        judged.append(rollout)
+        return 0.25
+
+    dispatcher = Dispatcher(
+        Reading(tiny_sampler._policy, max_length=2048), pythonic, PARAMS, BuiltinAgent(Wordy), Wordy().ref, judge
+    )
+    (t,) = asyncio.run(dispatcher.run(requests(1)))
+    assert (t.ending, t.error, t.retries, t.rewards) == ("length", None, 0, (0.25,))
+    assert ([call.name for call in t.tool_calls], len(t.turns)) == (["read"], 1)
+    assert (judged[0].final_state, judged[0].ending) == ({"read": True}, "length")
+
+
+def test_a_task_too_long_for_the_context_fails_once_and_is_not_repeated(tiny_sampler, pythonic):
+    sampler = LocalSampler(tiny_sampler._policy, max_length=20)
+    dispatcher = Dispatcher(sampler, pythonic, PARAMS, BuiltinAgent(Wordy), Wordy().ref, lambda rollout: 1.0)
+    (t,) = asyncio.run(dispatcher.run(requests(1)))
+    assert (t.ending, t.retries) == ("error", 0)
+    assert "leaves no room in max_sequence_length 20" in t.error
 
 
 def test_a_timeout_of_the_agents_own_is_not_called_the_rollouts(dispatch):

@@ -14,6 +14,7 @@ from practicum.environment import Environment
 from practicum.environment.calling import ToolResult
 from practicum.environment.fixtures import thawed
 from practicum.environment.watching import unwatched
+from practicum.errors import ContextFull
 from practicum.rollout.episode_thread import EpisodeThread
 from practicum.rollout.session import ChatResult, Session, Tools
 from practicum.tasks import Task
@@ -157,7 +158,12 @@ class _Player:
         environment = self.environment
         tools = environment.schemas()
         for turn in range(max_turns):
-            result = await self.session.chat(messages, tools)
+            try:
+                result = await self.session.chat(messages, tools)
+            except ContextFull:
+                if not turn:
+                    raise  # the task itself is too long: no rollout of it can be played
+                return "length"
             messages = [*messages, result.message]
             if result.finish_reason == "length":
                 return "length"

@@ -1,6 +1,8 @@
 """Runs rollouts under limits and turns each into a trajectory. One failed rollout never ends a run."""
 
 import asyncio
+import itertools
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -8,7 +10,7 @@ from typing import Protocol
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.environment.calling import exited
-from practicum.errors import EnvironmentFault, PracticumError
+from practicum.errors import ContextFull, EnvironmentFault, PracticumError
 from practicum.rollout.agents import Agent, Episode, Keep
 from practicum.rollout.session import Renderer, Session
 from practicum.scoring import Judge, judge
@@ -17,6 +19,8 @@ from practicum.tasks import Task
 from practicum.trajectory import EnvironmentRef, Rollout, Trajectory
 
 BACKOFF_S = 0.25
+RETRIES_OF_A_TIMEOUT = 1
+"""What hung twice would hang again, and each time costs the whole ``rollout_timeout``."""
 
 
 class AttachableSampler(Sampler, Protocol):
@@ -41,7 +45,8 @@ class RolloutRequest:
 class Limits:
     """What rollouts may take. Times in seconds; ``starts_per_s`` None starts them as soon as there is a place.
 
-    In lock step the time that a rollout waits for the model is not counted.
+    The timeout is of one attempt, episode and judges together. In lock step the time that a rollout waits for the model
+    is not counted.
     """
 
     concurrency: int = 96
@@ -75,18 +80,17 @@ class Dispatcher:
     _next_start: float = 0.0
 
     async def run(self, requests: Sequence[RolloutRequest]) -> list[Trajectory]:
-        """Trajectories in the order of the requests; failed ones have ``ending == "error"``."""
-        waiting, done = iter(enumerate(requests)), dict[int, Trajectory]()
+        """Trajectories in the order of the requests; failed ones have ``ending == "error"``.
 
-        async def place() -> None:
-            # Whoever ends makes way at once: in lock step no token is sampled between the two, however fast they are.
-            for n, request in waiting:
-                done[n] = await self.one(request)
-
+        In lock step nothing that happens beside the model decides which rollouts are under way together, since rounding
+        depends on it: judges work while the next rollouts play, and who failed is tried again in a round of its own.
+        """
+        done: dict[int, Trajectory] = {}
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.limits.concurrency, len(requests))):
-                    group.create_task(place())
+            if self.agent.in_process:
+                await self._rounds(requests, done)
+            else:
+                await self._places(requests, done)
         except ExceptionGroup as failures:
             # The others were cancelled; the first failure says what to mend.
             raise failures.exceptions[0] from None
@@ -94,18 +98,64 @@ class Dispatcher:
 
     async def one(self, request: RolloutRequest) -> Trajectory:
         """One trajectory, however many others are under way."""
-        trajectory = await self._with_retries(request)
-        self.on_done(trajectory)
-        return trajectory
-
-    async def _with_retries(self, request: RolloutRequest) -> Trajectory:
-        for attempt in range(self.limits.retries + 1):
-            seed = request.seed if attempt == 0 else derive(request.seed, "retry", attempt)
-            trajectory = await self._attempt(request, seed)
-            if trajectory.error is None or attempt == self.limits.retries:
-                return replace(trajectory, retries=attempt)
+        for attempt in itertools.count():
+            played = await self._play(request, attempt)
+            judged = await self._judge(played, request.task)
+            if self._final(judged):
+                break
             await asyncio.sleep(BACKOFF_S * 2**attempt)
-        raise AssertionError("unreachable")
+        self.on_done(judged.trajectory)
+        return judged.trajectory
+
+    async def _places(self, requests: Sequence[RolloutRequest], done: dict[int, Trajectory]) -> None:
+        waiting = iter(enumerate(requests))
+
+        async def place() -> None:
+            for n, request in waiting:
+                done[n] = await self.one(request)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.limits.concurrency, len(requests))):
+                group.create_task(place())
+
+    async def _rounds(self, requests: Sequence[RolloutRequest], done: dict[int, Trajectory]) -> None:
+        left: Sequence[int] = range(len(requests))
+        for attempt in itertools.count():
+            left = await self._round(requests, left, attempt, done)
+            if not left:
+                return
+            await asyncio.sleep(BACKOFF_S * 2**attempt)
+
+    async def _round(
+        self, requests: Sequence[RolloutRequest], which: Sequence[int], attempt: int, done: dict[int, Trajectory]
+    ) -> list[int]:
+        """Play and judge these once; returns those to try again."""
+        waiting, again, judges = iter(which), list[int](), asyncio.Semaphore(self.limits.concurrency)
+
+        async def place() -> None:
+            # Whoever ends makes way at once: in lock step no token is sampled between the two, however fast they are.
+            for n in waiting:
+                played = await self._play(requests[n], attempt)
+                group.create_task(judged(n, played))
+
+        async def judged(n: int, played: _Attempt) -> None:
+            async with judges:
+                result = await self._judge(played, requests[n].task)
+            if self._final(result):
+                done[n] = result.trajectory
+                self.on_done(result.trajectory)
+            else:
+                again.append(n)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.limits.concurrency, len(which))):
+                group.create_task(place())
+        return sorted(again)
+
+    def _final(self, attempt: "_Attempt") -> bool:
+        """Whether it is not to be tried again."""
+        tries = min(self.limits.retries, attempt.worth)
+        return attempt.trajectory.error is None or attempt.trajectory.retries >= tries
 
     async def _wait_for_start(self) -> None:
         if self.limits.starts_per_s is None:
@@ -115,30 +165,49 @@ class Dispatcher:
         self._next_start = start + 1 / self.limits.starts_per_s
         await asyncio.sleep(start - now)
 
-    async def _attempt(self, request: RolloutRequest, seed: int) -> Trajectory:
+    async def _play(self, request: RolloutRequest, attempt: int) -> "_Attempt":
+        """One episode, not judged yet. An attempt after the first has another seed."""
         await self._wait_for_start()
-        deadline = asyncio.timeout(self.limits.timeout)
+        seed = derive(request.seed, "retry", attempt) if attempt else request.seed
+        deadline, loop = asyncio.timeout(self.limits.timeout), asyncio.get_running_loop()
         sampler = _Untimed(self.sampler, deadline) if self.agent.in_process else self.sampler
         session = Session(request.id, sampler, self.renderer, self.params, seed)
         kept = [Episode("error")]
-        trajectory, error = None, None
+        error, worth, left = None, sys.maxsize, 0.0
         try:
             async with deadline:
-                episode = await self._played(session, request.task, seed, kept.append)
-                trajectory = self._trajectory(request, seed, session, episode)
-                trajectory = await self._judged(trajectory, request.task)
+                kept.append(await self._played(session, request.task, seed, kept.append))
+                left = (deadline.when() or loop.time()) - loop.time()
         except EnvironmentFault:
             # The environment is broken for every rollout alike: retrying would only hide it.
             raise
-        except (Exception, SystemExit) as failure:  # whatever an agent, a tool or a reward throws fails this one alone
-            error = told(failure)
-            if isinstance(failure, TimeoutError) and deadline.expired():
-                error = f"gave up after rollout_timeout = {self.limits.timeout:g} s"
-                error += ", in the reward or the score" if trajectory else ""
-        if error is None and trajectory is not None:
-            return trajectory
-        trajectory = trajectory or self._trajectory(request, seed, session, kept[-1])
-        return replace(trajectory, ending="error", error=error)
+        except (Exception, SystemExit) as failure:  # whatever an agent or a tool throws fails this one alone
+            expired = isinstance(failure, TimeoutError) and deadline.expired()
+            error, worth = self._gave_up() if expired else told(failure), _worth(failure, expired=expired)
+        trajectory = replace(self._trajectory(request, seed, session, kept[-1]), retries=attempt)
+        if error is not None:
+            trajectory = replace(trajectory, ending="error", error=error)
+        return _Attempt(trajectory, left, worth)
+
+    async def _judge(self, played: "_Attempt", task: Task) -> "_Attempt":
+        """The episode with its reward and score, within what it left of its time; a failed one as it is."""
+        trajectory = played.trajectory
+        if trajectory.error is not None:
+            return played
+        deadline = asyncio.timeout(played.left)
+        try:
+            async with deadline:
+                return replace(played, trajectory=await self._judged(trajectory, task))
+        except EnvironmentFault:
+            raise
+        except (Exception, SystemExit) as failure:
+            expired = isinstance(failure, TimeoutError) and deadline.expired()
+            error = f"{self._gave_up()}, in the reward or the score" if expired else told(failure)
+            failed = replace(trajectory, ending="error", error=error)
+            return _Attempt(failed, 0.0, _worth(failure, expired=expired))
+
+    def _gave_up(self) -> str:
+        return f"gave up after rollout_timeout = {self.limits.timeout:g} s"
 
     async def _played(self, session: Session, task: Task, seed: int, keep: Keep) -> Episode:
         try:
@@ -179,6 +248,17 @@ class Dispatcher:
         return trajectory
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at a rollout; ``retries`` of the trajectory says which."""
+
+    trajectory: Trajectory
+    left: float
+    """Seconds it has left of its time."""
+    worth: int
+    """Retries that a failure like this one is worth at most."""
+
+
 @dataclass
 class _Untimed:
     """The sampler of a rollout in lock step, whose time stands still while it waits for the model.
@@ -207,6 +287,12 @@ class _Untimed:
 
     def release(self, session: str) -> None:
         self.sampler.release(session)
+
+
+def _worth(failure: BaseException, *, expired: bool) -> int:
+    if isinstance(failure, ContextFull):
+        return 0
+    return RETRIES_OF_A_TIMEOUT if expired else sys.maxsize
 
 
 def told(failure: BaseException) -> str:

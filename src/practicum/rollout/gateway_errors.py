@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from practicum.errors import PracticumError
+from practicum.errors import ContextFull, PracticumError
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,9 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(PracticumError)
     async def rollout_refused(_: Request, error: PracticumError) -> Json:
-        return error_response(400, str(error), "rollout_error")
+        # The name that OpenAI's service gives it: agents that shorten their history look for it.
+        code = "context_length_exceeded" if isinstance(error, ContextFull) else "rollout_error"
+        return error_response(400, str(error), code)
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Json:

@@ -114,7 +114,8 @@ class Session:
         """Sample the next assistant message. Nothing is recorded unless sampling succeeds.
 
         Raises:
-            RolloutError: the conversation cannot be rendered or leaves no room to sample.
+            ContextFull: the conversation leaves no room to sample.
+            RolloutError: it cannot be rendered.
         """
         tools = list(tools or ())
         prompt = self._prompt(list(messages), tools)

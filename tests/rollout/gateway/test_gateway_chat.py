@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from practicum.errors import RolloutError
+from practicum.errors import ContextFull, RolloutError
 from practicum.rollout.openai_types import UNSUPPORTED
 
 
@@ -295,6 +295,13 @@ def test_two_equal_calls_side_by_side_are_two_samples(gateway, trajectory):
         session.go_on.set()
         texts = {call.result().json()["choices"][0]["message"]["content"] for call in calls}
     assert texts == {"first", "second"}
+
+
+def test_a_full_context_has_the_code_that_openais_service_gives_it(gateway, trajectory):
+    gateway.open(trajectory, ContextFull("a prompt of 70000 tokens leaves no room"))
+    response = gateway.chat(trajectory)
+    assert (response.status_code, error_of(response)) == (400, "a prompt of 70000 tokens leaves no room")
+    assert response.json()["error"]["code"] == "context_length_exceeded"
 
 
 def test_a_request_the_session_refuses_is_400_with_its_reason(gateway, trajectory):

@@ -25,7 +25,7 @@ from torch import Tensor
 from practicum.engine.local.cache import Lane, PrefixLayout, RowsLayout
 from practicum.engine.local.policy import Policy
 from practicum.engine.protocol import Sample, SamplingParams
-from practicum.errors import RolloutError
+from practicum.errors import ContextFull, RolloutError
 
 MIN_SHARED = 16
 """Prompts that agree on fewer tokens than this are not worth a shared prefix."""
@@ -101,11 +101,12 @@ class LocalSampler:
         """See ``engine.protocol.Sampler``. A session's generator is seeded at its first call.
 
         Raises:
-            RolloutError: the prompt leaves no room to sample, or the session already has a call under way.
+            ContextFull: the prompt leaves no room to sample.
+            RolloutError: the session already has a call under way.
         """
         room = self._max_length - len(prompt_ids)
         if not prompt_ids or room < 1:
-            raise RolloutError(
+            raise ContextFull(
                 f"a prompt of {len(prompt_ids)} tokens leaves no room in max_sequence_length {self._max_length}",
                 fix="raise max_sequence_length, or lower max_turns or sampling_max_tokens",
             )

@@ -288,6 +288,7 @@ def test_equal_groups_among_equally_long_trajectories_have_no_advantage_after_wh
 
 def test_a_tie_for_the_best_leaves_passk_nothing() -> None:
     assert scalars("grpo_passk", singles(1.0, 1.0, 0.0)) == [0.0, 0.0, 0.0]
+    assert scalars("grpo_passk", singles(0.1 + 0.2, 0.3, 0.0)) == [0.0, 0.0, 0.0]  # but for rounding
 
 
 @settings(max_examples=50, deadline=None)

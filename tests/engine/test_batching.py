@@ -60,12 +60,27 @@ def batches(draw):
 
 @settings(max_examples=100, deadline=None)
 @given(data=batches(), budget=st.integers(1, 200))
-def test_no_part_exceeds_the_budget_or_could_have_taken_the_next_sequence(data, budget):
+def test_no_part_exceeds_the_budget_or_should_have_taken_the_next_sequence(data, budget):
     parts = list(micro_batches(data, budget))
     assert [id(d) for part in parts for d in part] == [id(d) for d in data]
     for part, following in zip(parts, [*parts[1:], None], strict=True):
         assert computed(part) <= budget or len(part) == 1
-        assert following is None or computed([*part, following[0]]) > budget
+        if following is not None:
+            together, apart = computed([*part, following[0]]), computed(part) + len(following[0].tokens)
+            assert together > min(budget, apart)
+
+
+def test_another_prompt_begins_another_part_where_sharing_saves_more_than_room_does():
+    def group(mark, prompt=100, answers=8):
+        tokens = [*range(20), *([mark] * (prompt - 20))]
+        mask = (np.arange(prompt + 10) >= prompt).astype(np.float32)
+        zeros = np.zeros(prompt + 10)
+        return [Datum(np.array([*tokens, *([200 + n] * 10)]), mask, zeros, zeros) for n in range(answers)]
+
+    data = [*group(98), *group(99)]
+    parts = list(micro_batches(data, 100_000))
+    assert [len(part) for part in parts] == [8, 8]
+    assert sum(map(computed, parts)) == 2 * (100 + 8 * 10)
 
 
 @settings(max_examples=100, deadline=None)

@@ -141,6 +141,8 @@ def grpo_passk(rewards: np.ndarray, *, normalize: bool) -> np.ndarray:
     if not centred.any():
         return advantages
     second, best = np.sort(rewards)[-2:]
+    if best - second <= ROUNDING * np.max(np.abs(rewards)):
+        return advantages
     divisor = _deviation(centred) + EPSILON if normalize else 1.0
     advantages[np.argmax(rewards)] = (best - second) / divisor
     return advantages

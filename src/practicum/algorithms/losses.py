@@ -35,7 +35,7 @@ def policy_loss(
     """Loss of each token, and what it says about the step.
 
     Args:
-        name: ``importance_sampling`` −ρA; ``ppo`` −min(ρA, clamp(ρ, low, high)A) (arXiv 1707.06347);
+        name: ``importance_sampling`` −ρA (arXiv 1205.4839); ``ppo`` −min(ρA, clamp(ρ, low, high)A) (arXiv 1707.06347);
             ``cispo`` −stop_grad(clamp(ρ, low, high)) · log π_θ · A (arXiv 2506.13585);
             ``cross_entropy`` −log π_θ, which reads neither sampler nor advantages.
         logprobs: log π_θ of each token, with gradient; nats.

@@ -77,8 +77,8 @@ def shared_prefix(batch: Sequence[Datum]) -> int:
 def micro_batches(data: Sequence[Datum], budget: int) -> Iterator[list[Datum]]:
     """Cut a batch into parts that compute at most ``budget`` tokens (a longer sequence goes alone).
 
-    What all sequences of a part begin with counts once. A part has one sampling temperature. Sequences without a
-    trained token are left out.
+    What all sequences of a part begin with counts once; a sequence that begins otherwise begins another part where
+    that is less to compute. A part has one sampling temperature. Sequences without a trained token are left out.
     """
     part: list[Datum] = []
     common = length = 0
@@ -87,15 +87,21 @@ def micro_batches(data: Sequence[Datum], budget: int) -> Iterator[list[Datum]]:
             continue
         if part:
             shared = _common(part[0], datum) if len(part) == 1 else min(common, _common(part[0], datum))
-            saved = len(part) * (shared if shared >= MIN_SHARED else 0)
-            if length + len(datum.tokens) - saved <= budget and datum.temperature == part[0].temperature:
+            together = _computed(len(part) + 1, length + len(datum.tokens), shared)
+            apart = _computed(len(part), length, common) + len(datum.tokens)
+            if together <= min(budget, apart) and datum.temperature == part[0].temperature:
                 part.append(datum)
                 common, length = shared, length + len(datum.tokens)
                 continue
             yield part
-        part, length = [datum], len(datum.tokens)
+        part, common, length = [datum], 0, len(datum.tokens)
     if part:
         yield part
+
+
+def _computed(sequences: int, tokens: int, shared: int) -> int:
+    """Tokens that a part computes."""
+    return tokens - (sequences - 1) * (shared if shared >= MIN_SHARED else 0)
 
 
 def _common(first: Datum, second: Datum) -> int:

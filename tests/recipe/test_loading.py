@@ -196,6 +196,20 @@ def test_relative_paths_start_at_the_recipes_folder(
     assert recipe.model_name == f"{tmp_path}/weights"
 
 
+def test_a_model_in_a_folder_is_found_from_elsewhere_too(
+    tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here/runs/a/output").mkdir(parents=True)
+    (tmp_path / "here/runs/b").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    given = ["model_name=runs/a/output", "warmstart_source=runs/b"]
+    recipe = load_recipe(write("seed: 1\n"), given)
+    assert recipe.model_name == f"{tmp_path}/here/runs/a/output"
+    assert recipe.warmstart_source == f"{tmp_path}/here/runs/b"
+    there = load_recipe(write("seed: 1\n"), ["model_name=org/model", "warmstart_source=http://127.0.0.1/v1"])
+    assert (there.model_name, there.warmstart_source) == ("org/model", "http://127.0.0.1/v1")
+
+
 def test_what_is_not_a_relative_path_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     values = {

@@ -58,6 +58,7 @@ SPECIFIED_DEFAULTS = {
 
 LIMITS = [  # key, the outermost values allowed, the first ones that are not
     ("group_size", [2, 64], [1]),
+    ("keep_checkpoints", [1], [0]),
     ("global_batch_size", [1, 4096], [0]),
     ("gamma", [0, 1], [-0.01, 1.01]),
     ("clip_low_threshold", [0, 1], [-0.1, 1.1]),

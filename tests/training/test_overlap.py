@@ -7,21 +7,25 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kills import killed_at
 from practicum.errors import EnvironmentFault
 from practicum.recipe import build_recipe
 from practicum.rollout.dispatcher import RolloutRequest
+from practicum.seeds import derive
 from practicum.store import read_trajectories
 from practicum.tasks import Task
 from practicum.training import overlap
 from practicum.training.buffer import GroupBuffer, StepClock
+from practicum.training.checkpoint import OpenGroups
 from practicum.training.overlap import Ahead
-from practicum.trajectory import EnvironmentRef, Trajectory, Turn, survivors
+from practicum.trajectory import EnvironmentRef, Trajectory, Turn, group_by_task, survivors
 
 
 class World:
-    """A policy whose version the test sets, and rollouts that take the time it says."""
+    """A policy whose version the test sets, and rollouts that take the time it says, or (time, whether they fail)."""
 
     def __init__(self, seconds: Any = lambda request: 0.0, *, steps: int = 6, **recipe: Any) -> None:
         values = {"global_batch_size": 2, "group_size": 3, "max_steps_off_policy": 1, **recipe}
@@ -46,13 +50,22 @@ class World:
             result = self.seconds(request)
             if isinstance(result, Exception):
                 raise result
-            await asyncio.sleep(result)
+            seconds, failed = result if isinstance(result, tuple) else (result, False)
+            await asyncio.sleep(seconds)
         except asyncio.CancelledError:
             self.cancelled.append(request.id)
             raise
         turn = Turn((), {"role": "assistant"}, (1,), (2,), (-1.0,), (version,), "stop")
         ref = EnvironmentRef("e", "1", "d")
+        if failed:
+            return Trajectory(request.id, request.task.id, request.group_id, 0, ref, (), (), "error", error="it failed")
         return Trajectory(request.id, request.task.id, request.group_id, 0, ref, (turn,), (), "final", rewards=(1.0,))
+
+    def again(self, kept: OpenGroups) -> None:
+        """Go on from what a checkpoint holds."""
+        old, clock = self.buffer, StepClock(kept.state["first_step"], list(kept.state["versions"]))
+        self.buffer = GroupBuffer(old.task_at, old.total, old.batch, old.ahead, clock)
+        self.buffer.restore(kept.state, group_by_task(kept.trajectories))
 
     def ahead(self) -> Ahead:
         return Ahead(self.buffer, self, self.requests, self.recipe, lambda: self.version)
@@ -163,6 +176,42 @@ def test_a_group_that_hangs_whole_is_begun_anew_when_it_can_no_longer_be_trained
     assert world.buffer.discarded == 3
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    bound=st.integers(1, 3),
+    group_size=st.integers(2, 4),
+    kinds=st.lists(st.sampled_from(["quick", "slow", "failed", "hung"]), min_size=7, max_size=7),
+    gradient=st.sampled_from([0.0, 0.003, 0.02]),
+    torn_after=st.integers(0, 5),
+)
+def test_whatever_rollouts_do_none_too_old_is_trained_on_and_each_task_is_trained_on_once(
+    bound: int, group_size: int, kinds: list[str], gradient: float, torn_after: int
+) -> None:
+    takes = {"quick": 0.001, "slow": 0.02, "failed": (0.002, True), "hung": (0.3, True)}
+    world = World(
+        lambda request: takes[kinds[derive(0, request.id) % len(kinds)]],
+        group_size=group_size,
+        max_steps_off_policy=bound,
+    )
+
+    async def work() -> list[list[Any]]:
+        async with world.ahead() as ahead:
+            first = await world.trained(torn_after, ahead, gradient)
+            kept = ahead.open_groups()
+        # As after a kill: only what the checkpoint holds goes on.
+        world.again(kept)
+        async with world.ahead() as ahead:
+            return first + await world.trained(6 - torn_after, ahead, gradient)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlap, "STRAGGLER_FLOOR_S", 0.05)
+        patch.setattr(overlap, "LOOK_S", 0.01)
+        batches = asyncio.run(asyncio.wait_for(work(), 30))
+
+    assert Counter(group.task_id for groups in batches for group in groups) == {str(n): 1 for n in range(12)}
+    assert all(len(group.trajectories) == group_size for groups in batches for group in groups)
+
+
 def test_no_more_rollouts_are_under_way_than_allowed() -> None:
     most, now = 0, 0
 
@@ -238,6 +287,23 @@ def test_a_whole_asynchronous_run_survives_a_kill_and_keeps_the_bound(commands: 
     trained = [t.task_id for n in range(1, 6) for t in read_trajectories(run / f"trajectories/step-{n:06d}.parquet")]
     assert set(Counter(trained).values()) == {2}  # each task's group once
     assert commands("verify", "runs/a").code == 0
+
+
+def test_a_validation_that_hangs_holds_no_training_rollout_up(commands: Any) -> None:
+    desk = commands.folder / "desk.py"
+    hang = (
+        "    def start(self, task):\n        time.sleep(60 if task.id.startswith('validation') else 0)\n\n    @tool\n"
+    )
+    desk.write_text("import time\n" + desk.read_text().replace("    @tool\n", hang))
+    keys = ("max_steps_off_policy=1", "max_steps=3", "val_every=1", "rollout_timeout=2", "rollout_max_retries=0")
+
+    done = commands("train", "desk.yaml", *keys, "max_failed_rollouts=1", "--run", "a")
+
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for line in (commands.folder / "runs/a/metrics.jsonl").read_text().splitlines()]
+    hung = [line["metrics"]["val/reward/failed_rollouts"] for line in lines if line["phase"] == "validation"]
+    assert max(hung[1:]) > 0
+    assert [line["metrics"]["rollout/failed_frac"] for line in lines if line["phase"] == "rl"] == [0.0] * 3
 
 
 def test_a_fault_of_one_rollout_ends_the_training_though_others_of_its_group_still_run() -> None:

@@ -154,6 +154,10 @@ def test_an_agent_that_always_fails_ends_the_run_with_its_own_words(commands: An
     assert "out of boxes" in done.err
     assert "practicum resume runs/a" in done.err
     assert "Traceback" not in done.err
+    # What went wrong can be looked at rollout by rollout.
+    assert "trajectories/step-000001.parquet" in done.err
+    failed = read_trajectories(commands.folder / "runs/a/trajectories/step-000001.parquet")
+    assert [t.ending for t in failed] == ["error"] * 8
 
 
 def test_an_agent_that_dies_before_a_validation_is_no_score_of_zero_and_the_run_goes_on_with_one_that_lives(

@@ -151,7 +151,7 @@ def test_validation_tells_how_often_one_or_all_of_k_succeed() -> None:
     bench = SimpleNamespace(
         recipe=settings,
         held_out_params=lambda temperature: temperature,
-        dispatcher=lambda params, scored: SimpleNamespace(run=rollouts),
+        dispatcher=lambda params, scored, free: SimpleNamespace(run=rollouts),
     )
     run = SimpleNamespace(record_metrics=lambda phase, step, metrics: recorded.update(metrics))
     view = SimpleNamespace(phase=lambda name: None)

@@ -117,7 +117,8 @@ class Environment(Attributes):
     def oracle(self, task: Task) -> Oracle:
         """A policy that solves ``task`` through the tools: yield ``Call``, receive its result, return the answer."""
         raise EnvironmentFault(
-            f"{type(self).__name__} has no oracle", fix="define oracle(self, task) to warm-start from demonstrations"
+            f"{type(self).__name__} has no oracle",
+            fix="define oracle(self, task), or name another warmstart_source, or set warmstart_demonstrations=0",
         )
 
     def demonstration(self, task: Task) -> Oracle:

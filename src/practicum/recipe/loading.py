@@ -201,12 +201,22 @@ def _located(key: str, value: Any, folder: Path) -> Any:
         return value
     if key in ("training_dataset", "validation_dataset"):
         return str(_below(folder, value))
-    if key in ("model_name", "warmstart_source") and value.startswith(("./", "../", "~/")):
-        return str(_below(folder, value))
+    if key in ("model_name", "warmstart_source"):
+        return _model_located(value, folder)
     file, colon, name = value.rpartition(":")
     if key == "environment" and file.endswith(".py"):
         return f"{_below(folder, file)}{colon}{name}"
     return value
+
+
+def _model_located(value: str, folder: Path) -> str:
+    if value.startswith(("./", "../", "~/")):
+        return str(_below(folder, value))
+    if "/" not in value or "://" in value:
+        return value
+    # A run that goes on from another folder has to find it too.
+    there = (base / value for base in (folder, Path.cwd()))
+    return next((str(path) for path in there if path.exists()), value)
 
 
 def _below(folder: Path, path: str) -> Path:

@@ -60,7 +60,7 @@ class Recipe(BaseModel):
     name: str | None = Field(
         None, pattern=r"^[^\s./\\][^/\\\x00-\x1f]*$", json_schema_extra=_says("a file name, or null")
     )
-    """Name of the run and of its folder; null: one is made."""
+    """Name of the run and of its folder; null: the recipe file's."""
     display_name: str | None = None
     """The run's title, for people."""
     recipe_version: str | None = Field(None, coerce_numbers_to_str=True, strict=False)
@@ -111,17 +111,20 @@ class Recipe(BaseModel):
     group_size: int = Field(8, ge=2)
     """Rollouts per prompt; their rewards are compared with each other."""
     min_group_survivors: int = Field(2, ge=1)
-    """A group is trained on only when at least so many of its rollouts did not fail."""
+    """A group is trained on only when at least so many of its rollouts did not fail. Slow ones are left behind (above
+    max_steps_off_policy 0) only where so many, and more than half of the group, have ended well."""
     minibatches_per_step: int = Field(1, ge=1)
     """Optimizer updates per training step; above 1 the later ones are slightly off-policy."""
     micro_batch_tokens: int = Field(4096, ge=1)
-    """Tokens, padding included, in one forward and backward pass: lower it when memory runs out."""
+    """Tokens in one forward and backward pass: lower it when memory runs out."""
     max_epochs: int = Field(1, ge=1)
     """Passes over the training tasks; training ends here or at max_steps, whichever comes first."""
     max_steps: int = Field(50, ge=1)
     """Training steps; most failures show within 30."""
     save_every: int = Field(1, ge=1)
     """Steps between checkpoints."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """Newest checkpoints that are kept; above 1 there is one to go back to where the newest is damaged."""
 
     # Algorithm
 
@@ -144,7 +147,7 @@ class Recipe(BaseModel):
     importance_cap: float | None = Field(None, gt=1)
     """Most that a token's probability ratio may weigh (truncated importance sampling); null: no cap."""
     loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
-    """How token losses are summed: all tokens alike, sequences alike, or divided by a constant length."""
+    """How token losses are summed: all tokens alike, sequences alike, or divided by sampling_max_tokens."""
     kl_coef: float = Field(0.0, ge=0)
     """Weight of the k3 penalty that keeps the policy near the one reinforcement started from (the model after its
     foothold, where it has one); 0: none. It costs a forward pass per trained token, and for full fine-tuning one more
@@ -207,7 +210,7 @@ class Recipe(BaseModel):
     promote_max_unearned: float = Field(0.05, ge=0, le=1)
     """Largest share of rollouts that may be paid like a success without being one, for a promotion."""
     success_threshold: float = Field(1.0, ge=-1, le=1)
-    """Reward from which a rollout counts as a success."""
+    """Score (in training, reward) from which a rollout counts as a success."""
 
     # Model and optimizer
 
@@ -243,7 +246,7 @@ class Recipe(BaseModel):
     rollout_max_concurrency: int = Field(96, ge=1)
     """Rollouts under way at once."""
     rollout_timeout: float = Field(600.0, gt=0)
-    """Seconds until a rollout is given up."""
+    """Seconds after which an attempt at a rollout is given up; it is tried once more at most."""
     rollout_max_retries: int = Field(3, ge=0)
     """Further tries for a failed rollout."""
     max_failed_rollouts: float = Field(0.5, ge=0, le=1)
@@ -259,8 +262,8 @@ class Recipe(BaseModel):
 
     # Foothold: demonstrations first, where the base model never succeeds
 
-    warmstart_demonstrations: int = Field(32, ge=0)
-    """Demonstrations to imitate; 0: no foothold."""
+    warmstart_demonstrations: int = Field(0, ge=0)
+    """Demonstrations to imitate; 0: no foothold. Where the base model never succeeds, 32 are a beginning."""
     warmstart_source: str = Field(
         "oracle",
         min_length=1,

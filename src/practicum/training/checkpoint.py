@@ -23,7 +23,6 @@ from practicum.trajectory import Trajectory
 
 STATE = "state.json"
 OPEN_STATE, OPEN_TABLE = "open.json", "open.parquet"
-KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,10 @@ def save_checkpoint(
     open_groups: OpenGroups | None = None,
     *,
     foothold: Mapping[str, Any] | None = None,
+    keep: int = 2,
     keep_first: bool = False,
 ) -> Checkpoint:
-    """Write the checkpoint of a finished step and drop all but the newest ``KEPT``.
+    """Write the checkpoint of a finished step and drop all but the newest ``keep``.
 
     Args:
         run_folder: The run.
@@ -71,6 +71,7 @@ def save_checkpoint(
         open_groups: What was collected ahead of training, where anything was.
         foothold: How the foothold came about that it ends, for the ledger: kept in the checkpoint, so that a kill
             between the two loses nothing.
+        keep: So many stay, this one included.
         keep_first: Keep that of step 0 too, which the reference policy of ``kl_coef`` is read from.
     """
 
@@ -88,7 +89,7 @@ def save_checkpoint(
     # Later ones are of a course that is being done again: damaged, or they would have been gone on from.
     for later in [old for old in _folders(run_folder) if _step(old) > step]:
         shutil.rmtree(later)
-    for old in _folders(run_folder)[:-KEPT]:
+    for old in _folders(run_folder)[:-keep]:
         if not (keep_first and _step(old) == 0):
             shutil.rmtree(old)
     return Checkpoint(step, folder)

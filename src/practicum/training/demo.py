@@ -244,6 +244,7 @@ def evaluations_of(folder: Path) -> list[Evaluation]:
 
 def _carry_out(pipeline: Pipeline, *, whole: bool, control: bool) -> None:
     run, console = pipeline.run, pipeline.console
+    pipeline.tasks()  # what is missing is said before anything long has run
     if whole:
         console.rule("check: is the environment deterministic?")
         pipeline.check()

@@ -70,7 +70,8 @@ async def fit_overlapped(trainer: "Trainer", first_step: int) -> None:
         f"asynchronous: rollouts go on while weights change, none more than {_steps(buffer.ahead)} behind. Two such "
         "runs are not the same bit for bit; with max_steps_off_policy=0 they are"
     )
-    async with Ahead(buffer, bench.free_dispatcher(), trainer.requests, recipe, lambda: bench.policy.version) as ahead:
+    dispatcher = bench.dispatcher(bench.training_params(), free=True)
+    async with Ahead(buffer, dispatcher, trainer.requests, recipe, lambda: bench.policy.version) as ahead:
         for step in range(first_step + 1, last + 1):
             trainer.view.phase("rollouts")
             began = time.monotonic()

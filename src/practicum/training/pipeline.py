@@ -5,7 +5,7 @@ continues where it stopped. ``practicum demo``, ``train``, ``resume`` and the si
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from practicum.monitor.metrics import evaluation_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.scoring.endpoint import Endpoint
 from practicum.seeds import derive
+from practicum.tasks import Task, TaskSet
 from practicum.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from practicum.training.gate import Passed, certify
 from practicum.training.run import Run
@@ -105,13 +106,24 @@ class Pipeline:
             save_checkpoint(run.folder, 0, self.bench.learner)
         return 0
 
+    def tasks(self) -> tuple[TaskSet, Sequence[Task]]:
+        """Training tasks, and validation tasks where the recipe validates.
+
+        Raises:
+            EnvironmentFault: there are none.
+        """
+        recipe, splits = self.run.recipe, self.bench.splits
+        validates = recipe.val_every or recipe.val_at_start
+        return splits["train"], splits["validation"] if validates else ()
+
     def reinforce(self, first_step: int) -> None:
         """Multi-turn reinforcement learning from ``first_step`` to the end, then export the model."""
         bench, run = self.bench, self.run
         last = total_steps(run.recipe, len(bench.splits["train"]))
         if first_step < last:
+            train, validation = self.tasks()
             with TrainingView(last, title=run.name, first_step=first_step, console=self.console) as view:
-                Trainer(bench, run, bench.splits["train"], bench.splits["validation"], view).fit(first_step)
+                Trainer(bench, run, train, validation, view).fit(first_step)
         self.step = last
         # One that is there may be of weights that a resumed run has trained again.
         if first_step < last or not (run.folder / "output").exists():

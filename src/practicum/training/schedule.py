@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Sequence
 
 from practicum.recipe import Recipe
 from practicum.seeds import derive
@@ -22,7 +23,7 @@ def batch_of(tasks: TaskSet, step: int, recipe: Recipe) -> list[Task]:
     return order[place * recipe.global_batch_size : (place + 1) * recipe.global_batch_size]
 
 
-def validation_tasks(tasks: TaskSet, step: int, recipe: Recipe) -> list[Task]:
+def validation_tasks(tasks: Sequence[Task], step: int, recipe: Recipe) -> list[Task]:
     """The tasks of one validation: the first ``val_batch_size``, or as many drawn anew each time."""
     n = min(recipe.val_batch_size or len(tasks), len(tasks))
     if recipe.val_random_sample:

@@ -16,7 +16,7 @@ class Splits(dict[str, TaskSet]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.absent: dict[str, EnvironmentFault] = {}
+        self.absent: dict[str, EnvironmentFault | TaskError] = {}
 
     def __missing__(self, split: str) -> TaskSet:
         raise self.absent[split]
@@ -28,14 +28,15 @@ def load_splits(recipe: Recipe, target: EnvironmentTarget) -> Splits:
     Raises:
         TaskError: a dataset cannot be read, has fewer rows than a training step needs, or shares a prompt with
             what is held out.
-        EnvironmentFault: the environment's own ``tasks`` raised, or it has no test split.
+        EnvironmentFault: the environment's own ``tasks`` raised for a split that is used, or it has no test split.
     """
     splits = Splits()
     for split in SPLITS:
         try:
             splits[split] = _split(recipe, target, split)
-        except EnvironmentFault as fault:
-            if split == "test" or fault.__cause__ is not None:
+        except (EnvironmentFault, TaskError) as fault:
+            said_so = isinstance(fault, EnvironmentFault) and fault.__cause__ is None and split != "test"
+            if not (said_so or _unused(split, recipe, target)):
                 raise
             splits.absent[split] = fault
     if "train" in splits and len(splits["train"]) < recipe.global_batch_size:
@@ -46,6 +47,12 @@ def load_splits(recipe: Recipe, target: EnvironmentTarget) -> Splits:
         )
     _refuse_overlap(splits)
     return splits
+
+
+def _unused(split: str, recipe: Recipe, target: EnvironmentTarget) -> bool:
+    """Whether nothing asks for the split: a validation that never takes place."""
+    validates = recipe.val_every or recipe.val_at_start
+    return split == "validation" and not validates and split not in target.datasets
 
 
 def _split(recipe: Recipe, target: EnvironmentTarget, split: str) -> TaskSet:

@@ -65,7 +65,7 @@ def lessons(bench: Workbench, played: Path, say: Callable[[str], None] = lambda 
     if source == "oracle":
         chosen = chosen_tasks(recipe, bench.splits["train"])
         data = demonstrations(bench.target.make, bench.renderer, chosen, recipe.seed)
-        return Lessons(tuple(task.id for task in chosen), data, _by_the_oracle(bench))
+        return _measured(bench, tuple(task.id for task in chosen), data)
     if source.startswith(("http://", "https://")):
         return _of_rollouts(bench, _asked(bench, played, say), source, exact=False)
     table, exact = _recorded(Path(source), bench.folder)
@@ -96,11 +96,16 @@ def _of_rollouts(bench: Workbench, rollouts: Iterable[Trajectory], source: str, 
         )
     chosen = _spread(good, recipe)
     data = [datum for t in chosen for datum in _data(t, bench, exact=exact)]
-    if bench.target.has_oracle:
-        return Lessons(tuple(t.task_id for t in chosen), data, _by_the_oracle(bench))
+    return _measured(bench, tuple(t.task_id for t in chosen), data)
+
+
+def _measured(bench: Workbench, tasks: tuple[str, ...], data: list[Datum]) -> Lessons:
+    """With what to measure on: validation tasks that the oracle demonstrates, else some kept back."""
+    if bench.target.has_oracle and "validation" in bench.splits:
+        return Lessons(tasks, data, _by_the_oracle(bench))
     held_out = data[HELD_BACK - 1 :: HELD_BACK][:HELD_OUT] or data[-1:]
     kept = [datum for datum in data if not any(datum is held for held in held_out)] or data
-    return Lessons(tuple(t.task_id for t in chosen), kept, held_out)
+    return Lessons(tasks, kept, held_out)
 
 
 def _successes(bench: Workbench, rollouts: Iterable[Trajectory]) -> list[Trajectory]:

@@ -46,14 +46,14 @@ class Trainer:
         bench: Model, environment, agent.
         run: Where everything is recorded.
         train: Tasks to train on.
-        validation: Held-out tasks for the score shown while training; nothing learns from them.
+        validation: Held-out tasks for the score shown while training, if it is; nothing learns from them.
         view: The terminal.
     """
 
     bench: Workbench
     run: Run
     train: TaskSet
-    validation: TaskSet
+    validation: Sequence[Task]
     view: TrainingView
 
     def fit(self, first_step: int) -> None:
@@ -123,15 +123,16 @@ class Trainer:
             RunError: too many rollouts failed.
         """
         recipe, collected = self.bench.recipe, time.monotonic()
-        self._refuse_broken(f"step {step}", groups)
+        trajectories = [t for group in groups for t in group.trajectories]
+        # Before anything can refuse them: what went wrong is in them.
+        table = self.run.folder / "trajectories" / f"step-{step:06d}.parquet"
+        write_trajectories(table, trajectories)
+        self._refuse_broken(f"step {step}", groups, where=str(table))
         self.view.phase("gradient step")
         repetitive = filtered(groups, recipe)
         advantages = group_advantages(groups, recipe, without=repetitive)
         learned = self._learn(groups, advantages, step)
         trained = time.monotonic()
-        trajectories = [t for group in groups for t in group.trajectories]
-        table = self.run.folder / "trajectories" / f"step-{step:06d}.parquet"
-        write_trajectories(table, trajectories)
         metrics = step_metrics(
             groups,
             {key: list(value) for key, value in advantages.items()},
@@ -173,7 +174,9 @@ class Trainer:
             for task in tasks
             for n in range(recipe.val_group_size)
         ]
-        dispatcher = self.bench.dispatcher(self.bench.held_out_params(recipe.val_temperature), scored=True)
+        # Where training rollouts go on meanwhile, none of them may wait for one of these.
+        free, params = bool(recipe.max_steps_off_policy), self.bench.held_out_params(recipe.val_temperature)
+        dispatcher = self.bench.dispatcher(params, scored=True, free=free)
         groups = group_by_task(await dispatcher.run(requests))
         self._refuse_broken(f"the validation after step {step}", groups)
         estimates = pass_estimates(groups, recipe)
@@ -187,11 +190,18 @@ class Trainer:
         self.view.phase("checkpoint")
         began = time.monotonic()
         keep_first = bool(self.bench.recipe.kl_coef)
-        checkpoint = save_checkpoint(self.run.folder, step, self.bench.learner, open_groups, keep_first=keep_first)
+        checkpoint = save_checkpoint(
+            self.run.folder,
+            step,
+            self.bench.learner,
+            open_groups,
+            keep=self.bench.recipe.keep_checkpoints,
+            keep_first=keep_first,
+        )
         self.run.record_metrics("checkpoint", step, {"timing_s/save_checkpoint": time.monotonic() - began})
         self.run.events.append("checkpoint", {"step": step, "digest": checkpoint.digest})
 
-    def _refuse_broken(self, part: str, groups: Sequence[Group]) -> None:
+    def _refuse_broken(self, part: str, groups: Sequence[Group], where: str = "") -> None:
         """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
         trajectories = [t for group in groups for t in group.trajectories]
         errors = Counter(t.error for t in trajectories if t.error is not None)
@@ -200,8 +210,9 @@ class Trainer:
             return
         causes = "\n".join(f"  {count} times: {error}" for error, count in errors.most_common(CAUSES_SHOWN))
         raise RunError(
-            f"{failed} of {len(trajectories)} rollouts of {part} failed for good, each after "
-            f"{self.bench.recipe.rollout_max_retries} retries\n{causes}",
+            f"{failed} of {len(trajectories)} rollouts of {part} failed for good, after "
+            f"{sum(t.retries for t in trajectories)} retries in all\n{causes}",
+            where=where,
             allowed=f"a share of {limit:g} (max_failed_rollouts)",
             fix=f"mend the cause, then: practicum resume {self.run.folder}",
         )

@@ -91,29 +91,29 @@ class Workbench:
         params: SamplingParams,
         *,
         scored: bool = False,
+        free: bool = False,
         on_done: Callable[[Trajectory], None] = lambda trajectory: None,
     ) -> Dispatcher:
-        """A dispatcher over the present weights. Only ``scored`` ones, for held-out tasks, run the score."""
+        """A dispatcher over the present weights. Only ``scored`` ones, for held-out tasks, run the score.
+
+        Rollouts of a ``free`` one do not wait for each other: others are under way besides, and weights may change.
+        """
         self.sampler.weights_changed()
-        remote = not isinstance(self.agent, BuiltinAgent)
+        agent = self.agent
+        remote = not isinstance(agent, BuiltinAgent)
+        if free and isinstance(agent, BuiltinAgent):
+            agent = replace(agent, in_process=False)
         return Dispatcher(
             sampler=self.sampler,
             renderer=self.renderer,
             params=params,
-            agent=self.agent,
+            agent=agent,
             environment=self.environment,
             reward=None if remote else self.reward,
             score=self.score if scored else None,
             limits=self._limits(remote=remote),
             on_done=on_done,
         )
-
-    def free_dispatcher(self) -> Dispatcher:
-        """A dispatcher for training rollouts that go on while weights change: no rollout waits for another."""
-        dispatcher = self.dispatcher(self.training_params())
-        if isinstance(self.agent, BuiltinAgent):
-            dispatcher.agent = replace(self.agent, in_process=False)
-        return dispatcher
 
     def training_params(self) -> SamplingParams:
         """How training rollouts sample."""

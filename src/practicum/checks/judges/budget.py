@@ -1,4 +1,4 @@
-"""BUDGET-: turns and tokens, from walkthroughs and from recorded rollouts (SPEC, checks before training)."""
+"""BUDGET-: turns and tokens, from walkthroughs and from recorded rollouts."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""``check_judges``: every check of SPEC's section 8 on scores, rewards, budgets and data, in one call."""
+"""``check_judges``: every check on scores, rewards, budgets and data, in one call."""
 
 import asyncio
 import time

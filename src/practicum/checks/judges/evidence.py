@@ -23,7 +23,7 @@ from practicum.tasks import Task
 from practicum.trajectory import Rollout, Trajectory
 
 BASELINE = 100
-"""Baseline rollouts that are looked at (SPEC, checks before training)."""
+"""Baseline rollouts that are looked at."""
 ONE_TOOL = 12
 """Times the one tool is called."""
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from practicum.engine.local.batching import MIN_SHARED, FlatBatch, micro_batches, shared_prefix
+from practicum.engine.local.batching import MIN_SHARED, PART_COST, FlatBatch, micro_batches, shared_prefix
 from practicum.engine.protocol import Datum
 
 
@@ -67,7 +67,7 @@ def test_no_part_exceeds_the_budget_or_should_have_taken_the_next_sequence(data,
         assert computed(part) <= budget or len(part) == 1
         if following is not None:
             together, apart = computed([*part, following[0]]), computed(part) + len(following[0].tokens)
-            assert together > min(budget, apart)
+            assert together > min(budget, apart + PART_COST)
 
 
 def test_another_prompt_begins_another_part_where_sharing_saves_more_than_room_does():
@@ -81,6 +81,8 @@ def test_another_prompt_begins_another_part_where_sharing_saves_more_than_room_d
     parts = list(micro_batches(data, 100_000))
     assert [len(part) for part in parts] == [8, 8]
     assert sum(map(computed, parts)) == 2 * (100 + 8 * 10)
+    few = [*group(98, answers=3), *group(99, answers=3)]  # too little to save
+    assert [len(part) for part in micro_batches(few, 100_000)] == [6]
 
 
 @settings(max_examples=100, deadline=None)

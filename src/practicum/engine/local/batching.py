@@ -16,6 +16,8 @@ from practicum.engine.protocol import Datum
 
 MIN_SHARED = 16
 """Sequences that agree on fewer tokens than this are not worth a shared prefix."""
+PART_COST = 256
+"""Tokens that one more forward and backward pass has to save: small ones use processors badly."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def micro_batches(data: Sequence[Datum], budget: int) -> Iterator[list[Datum]]:
     """Cut a batch into parts that compute at most ``budget`` tokens (a longer sequence goes alone).
 
     What all sequences of a part begin with counts once; a sequence that begins otherwise begins another part where
-    that is less to compute. A part has one sampling temperature. Sequences without a trained token are left out.
+    that is clearly less to compute. A part has one sampling temperature. Sequences without a trained token are left
+    out.
     """
     part: list[Datum] = []
     common = length = 0
@@ -89,7 +92,7 @@ def micro_batches(data: Sequence[Datum], budget: int) -> Iterator[list[Datum]]:
             shared = _common(part[0], datum) if len(part) == 1 else min(common, _common(part[0], datum))
             together = _computed(len(part) + 1, length + len(datum.tokens), shared)
             apart = _computed(len(part), length, common) + len(datum.tokens)
-            if together <= min(budget, apart) and datum.temperature == part[0].temperature:
+            if together <= min(budget, apart + PART_COST) and datum.temperature == part[0].temperature:
                 part.append(datum)
                 common, length = shared, length + len(datum.tokens)
                 continue

@@ -1,4 +1,4 @@
-"""Does each estimator learn with each loss: `python benchmarks/learning.py [FOLDER]` (about 10 minutes on one core).
+"""Does each estimator learn with each loss: `python benchmarks/learning.py [FOLDER]` (about 15 minutes on one core).
 
 Nine ``advantage_method``s × three ``loss_fn``s × three seeds from the same footholds: 81 runs of 40 steps of 16 prompts
 × 4 rollouts, and 240 held-out rollouts at temperature 1 before and after each. A pretrained model takes twenty seconds

@@ -52,6 +52,10 @@ class ContextFull(RolloutError):
     """A conversation leaves no room to sample within ``max_sequence_length``. Trying again would not help."""
 
 
+class RolloutTimeout(RolloutError):
+    """An agent's rollout was not over within ``rollout_timeout``."""
+
+
 class RunError(PracticumError):
     """A run folder cannot be created, resumed or read."""
 

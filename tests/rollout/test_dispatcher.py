@@ -13,7 +13,7 @@ import pytest
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
 from practicum.environment import Environment, tool
-from practicum.errors import EnvironmentFault, RolloutError
+from practicum.errors import EnvironmentFault, RolloutError, RolloutTimeout
 from practicum.rollout import dispatcher as dispatcher_module
 from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
@@ -218,6 +218,16 @@ def test_one_reward_too_many_fails_its_rollout_alone(dispatch):
     assert (good.error, good.rewards) == (None, (0.1,))
     assert (bad.ending, bad.rewards) == ("error", ())
     assert "per_message gave 2 numbers for a rollout of turns: 1" in bad.error
+
+
+@pytest.mark.parametrize(("failure", "retries"), [(RolloutTimeout("too late"), 1), (ConnectionError("gone"), 3)])
+def test_an_agent_that_was_too_slow_is_tried_once_more_only(dispatch, failure, retries):
+    def failing(task, seed):
+        raise failure
+
+    for in_process in (True, False):
+        (t,) = dispatch(Talker(failing, in_process), requests(1), limits=Limits(retries=3))
+        assert (t.ending, t.retries) == ("error", retries)
 
 
 class Odd:

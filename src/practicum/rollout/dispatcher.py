@@ -10,7 +10,7 @@ from typing import Protocol
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.environment.calling import exited
-from practicum.errors import ContextFull, EnvironmentFault, PracticumError
+from practicum.errors import ContextFull, EnvironmentFault, PracticumError, RolloutTimeout
 from practicum.rollout.agents import Agent, Episode, Keep
 from practicum.rollout.session import Renderer, Session
 from practicum.scoring import Judge, judge
@@ -292,7 +292,8 @@ class _Untimed:
 def _worth(failure: BaseException, *, expired: bool) -> int:
     if isinstance(failure, ContextFull):
         return 0
-    return RETRIES_OF_A_TIMEOUT if expired else sys.maxsize
+    late = expired or isinstance(failure, RolloutTimeout)
+    return RETRIES_OF_A_TIMEOUT if late else sys.maxsize
 
 
 def told(failure: BaseException) -> str:

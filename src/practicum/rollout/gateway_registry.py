@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from practicum.errors import RolloutError
+from practicum.errors import RolloutError, RolloutTimeout
 from practicum.rollout.gateway_errors import GatewayError
 from practicum.rollout.session import Session
 
@@ -180,7 +180,8 @@ class Registry:
         """Wait at most ``timeout`` seconds until the trajectory is READY or FAILED.
 
         Raises:
-            RolloutError: time is over, or the trajectory was closed meanwhile.
+            RolloutTimeout: time is over.
+            RolloutError: the trajectory was closed meanwhile.
         """
         entry = self.get(trajectory_id)
         return await self._wait(entry, entry.sealed, timeout, "the agent never called /complete-rollout")
@@ -189,7 +190,8 @@ class Registry:
         """Wait at most ``timeout`` seconds until the trajectory is REWARD_RECEIVED or FAILED.
 
         Raises:
-            RolloutError: time is over, or the trajectory was closed meanwhile.
+            RolloutTimeout: time is over.
+            RolloutError: the trajectory was closed meanwhile.
         """
         entry = self.get(trajectory_id)
         missing = "the agent never called /update-reward"
@@ -211,7 +213,7 @@ class Registry:
             try:
                 await asyncio.wait_for(event.wait(), timeout)
             except TimeoutError:
-                raise RolloutError(
+                raise RolloutTimeout(
                     f"the rollout was not over after {time.monotonic() - entry.opened:.0f} s: {missing} "
                     f"(state {entry.state}, {entry.calls} model calls)",
                     where=f"trajectory {entry.id}",

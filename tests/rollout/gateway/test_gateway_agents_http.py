@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from practicum.errors import RolloutError, RunError
+from practicum.errors import RolloutError, RolloutTimeout, RunError
 from practicum.rollout.agents_http import HttpAgent, observed_tool_calls
 from practicum.rollout.gateway import create_gateway
 from practicum.rollout.gateway_registry import Registry
@@ -197,7 +197,7 @@ def test_an_agent_that_never_finishes_is_given_up_in_time(session, answers, said
         return JSONResponse({})
 
     before = time.monotonic()
-    with pytest.raises(RolloutError, match=said):
+    with pytest.raises(RolloutTimeout, match=said):
         rollout(handler, session, needs_reward=False, timeout_s=0.3)
     assert time.monotonic() - before < 10
 

@@ -11,7 +11,7 @@ rate, default clip bounds, rewards per turn (the lookup's at its turn, the answe
 step, so that ratios differ from 1 and losses from each other.
 
 ``--small`` takes the real small model and the demo's recipe instead: SmolLM2 after the demo's foothold, ten steps, 200
-held-out tasks; four to five minutes a run on two cores, so choose (``--losses ppo --seeds 0``: 40 minutes).
+held-out tasks; seven minutes a run on two cores, so choose (``--losses ppo --seeds 0``: an hour).
 
 Written to FOLDER (``benchmarks/learning``, or ``benchmarks/learning-small``): ``table.md``, ``curves.csv``,
 ``curves.svg``; and below ``runs`` and ``footholds`` what a second start goes on from: finished runs are not done again.

@@ -176,7 +176,7 @@ def test_a_group_that_hangs_whole_is_begun_anew_when_it_can_no_longer_be_trained
     assert world.buffer.discarded == 3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     bound=st.integers(1, 3),
     group_size=st.integers(2, 4),

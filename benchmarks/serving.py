@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
 import torch
+from trainer.samplers import ServedSampler
 from trainer.vllm import served
 
 from practicum.engine.local.export import export_merged
@@ -74,38 +74,21 @@ def compared(
 ) -> bool:
     """Whether vLLM's greedy tokens are ours; prints it."""
     policy = Policy.load(ours, dtype=torch.float32, device=CPU)
-    sampler, params = LocalSampler(policy), SamplingParams(0.0, 1.0, TOKENS, (policy.tokenizer.eos_token_id,))
-    own = our_tokens(sampler, params, prompts)
+    params = SamplingParams(0.0, 1.0, TOKENS, (policy.tokenizer.eos_token_id,))
+    own = asyncio.run(continued(LocalSampler(policy), params, prompts))
     with served(vllm, served_model, PROMPTS, "float32", *options) as url:
-        theirs = [completed(url, model, prompt, params) for prompt in prompts]
+        theirs = asyncio.run(continued(ServedSampler(url, model), params, prompts))
     same = sum(a == b for a, b in zip(own, theirs, strict=True))
     print(f"{what}: {same} of {len(prompts)} greedy answers are the same, token by token", flush=True)
     return same == len(prompts)
 
 
-def our_tokens(sampler: LocalSampler, params: SamplingParams, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Our tokens."""
-
-    async def all_of_them() -> list[list[int]]:
-        work = (sampler.sample(str(n), prompt, params, SEED) for n, prompt in enumerate(prompts))
-        return [list(sample.token_ids) for sample in await asyncio.gather(*work)]
-
-    return asyncio.run(all_of_them())
-
-
-def completed(url: str, model: str, prompt: Sequence[int], params: SamplingParams) -> list[int]:
-    """The server's tokens."""
-    asked = {
-        "model": model,
-        "prompt": list(prompt),
-        "max_tokens": params.max_tokens,
-        "temperature": 0,
-        "stop_token_ids": list(params.stop_token_ids),
-        "return_token_ids": True,
-    }
-    answer = httpx.post(f"{url}/v1/completions", json=asked, timeout=300)
-    answer.raise_for_status()
-    return list(answer.json()["choices"][0]["token_ids"])
+async def continued(
+    sampler: LocalSampler | ServedSampler, params: SamplingParams, prompts: Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """What a sampler makes of each prompt."""
+    work = (sampler.sample(str(n), prompt, params, SEED) for n, prompt in enumerate(prompts))
+    return [list(sample.token_ids) for sample in await asyncio.gather(*work)]
 
 
 def desk() -> SupportDesk:

@@ -307,6 +307,11 @@ class Recipe(BaseModel):
         """SHA-256 of ``to_dict()``; absolute paths are part of it."""
         return digest(self.to_dict())
 
+    @property
+    def validates(self) -> bool:
+        """Whether training ever looks at validation tasks."""
+        return self.val_at_start or self.val_every > 0
+
     def to_dict(self) -> dict[str, Any]:
         """Every setting by its flat name, as plain JSON-able data."""
         return self.model_dump(mode="json")

@@ -112,9 +112,8 @@ class Pipeline:
         Raises:
             EnvironmentFault: there are none.
         """
-        recipe, splits = self.run.recipe, self.bench.splits
-        validates = recipe.val_every or recipe.val_at_start
-        return splits["train"], splits["validation"] if validates else ()
+        splits = self.bench.splits
+        return splits["train"], splits["validation"] if self.run.recipe.validates else ()
 
     def reinforce(self, first_step: int) -> None:
         """Multi-turn reinforcement learning from ``first_step`` to the end, then export the model."""

@@ -51,8 +51,7 @@ def load_splits(recipe: Recipe, target: EnvironmentTarget) -> Splits:
 
 def _unused(split: str, recipe: Recipe, target: EnvironmentTarget) -> bool:
     """Whether nothing asks for the split: a validation that never takes place."""
-    validates = recipe.val_every or recipe.val_at_start
-    return split == "validation" and not validates and split not in target.datasets
+    return split == "validation" and not recipe.validates and split not in target.datasets
 
 
 def _split(recipe: Recipe, target: EnvironmentTarget, split: str) -> TaskSet:

@@ -33,7 +33,7 @@ from practicum.training.overlap import fit_overlapped
 from practicum.training.run import Run
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
 from practicum.training.workbench import Workbench
-from practicum.trajectory import Group, group_by_task, survivors
+from practicum.trajectory import Group, Trajectory, group_by_task, survivors
 
 CAUSES_SHOWN = 3
 
@@ -127,7 +127,7 @@ class Trainer:
         # Before anything can refuse them: what went wrong is in them.
         table = self.run.folder / "trajectories" / f"step-{step:06d}.parquet"
         write_trajectories(table, trajectories)
-        self._refuse_broken(f"step {step}", groups, where=str(table))
+        self._refuse_broken(f"step {step}", trajectories, where=str(table))
         self.view.phase("gradient step")
         repetitive = filtered(groups, recipe)
         advantages = group_advantages(groups, recipe, without=repetitive)
@@ -177,8 +177,9 @@ class Trainer:
         # Where training rollouts go on meanwhile, none of them may wait for one of these.
         free, params = bool(recipe.max_steps_off_policy), self.bench.held_out_params(recipe.val_temperature)
         dispatcher = self.bench.dispatcher(params, scored=True, free=free)
-        groups = group_by_task(await dispatcher.run(requests))
-        self._refuse_broken(f"the validation after step {step}", groups)
+        trajectories = await dispatcher.run(requests)
+        self._refuse_broken(f"the validation after step {step}", trajectories)
+        groups = group_by_task(trajectories)
         estimates = pass_estimates(groups, recipe)
         metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates=estimates)
         metrics["timing_s/eval"] = time.monotonic() - began
@@ -201,9 +202,8 @@ class Trainer:
         self.run.record_metrics("checkpoint", step, {"timing_s/save_checkpoint": time.monotonic() - began})
         self.run.events.append("checkpoint", {"step": step, "digest": checkpoint.digest})
 
-    def _refuse_broken(self, part: str, groups: Sequence[Group], where: str = "") -> None:
+    def _refuse_broken(self, part: str, trajectories: Sequence[Trajectory], where: str = "") -> None:
         """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
-        trajectories = [t for group in groups for t in group.trajectories]
         errors = Counter(t.error for t in trajectories if t.error is not None)
         failed, limit = errors.total(), self.bench.recipe.max_failed_rollouts
         if failed <= limit * len(trajectories):

@@ -6,7 +6,6 @@ training; ``practicum export`` makes a plain model to start afresh from.
 """
 
 import copy
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import save_file
 from torch import Tensor
 
-from practicum.engine.local.adapters import CONFIG, COPY_AGAIN, UNREADABLE, adapters_below
+from practicum.engine.local.adapters import COPY_AGAIN, UNREADABLE, adapters_below
 from practicum.engine.local.models import find_model
 from practicum.errors import ModelError
 
@@ -51,12 +50,10 @@ def write_adapter(folder: Path, config: peft.LoraConfig, state: Mapping[str, Ten
         config, state = _stacked(config, [*below, _factors(state, _scale(config))])
     weights = {f"{PREFIX}{name}": value.contiguous() for name, value in state.items()}
     save_file(weights, folder / "adapter_model.safetensors")
-    config.save_pretrained(str(folder))
     # PEFT keeps modules' names in a set, whose order differs from process to process; a file's digest shall not.
-    path = folder / CONFIG
-    told = json.loads(path.read_text(encoding="utf-8"))
-    told["target_modules"] = sorted(told["target_modules"])
-    path.write_text(json.dumps(told, indent=2, sort_keys=True), encoding="utf-8")
+    config = copy.copy(config)
+    config.target_modules = sorted(config.target_modules or ())
+    config.save_pretrained(str(folder))
 
 
 def inherited(folder: Path, shapes: Mapping[str, Tensor]) -> tuple[list[Factors], Path]:

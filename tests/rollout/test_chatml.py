@@ -106,9 +106,9 @@ def test_the_text_of_a_conversation(pythonic, tokenizer, lookup_tools):
     assert tokenizer.decode(ids) == (
         "<|im_start|>system\nBe brief.\n"
         "Tools:\nget_ticket(ticket_id): the get_ticket\nsearch(text, limit): the search\n"
-        'To call one, reply only with [name("value")].<|im_end|>\n'
+        'To call one, reply only with [name(parameter="value")].<|im_end|>\n'
         "<|im_start|>user\nHello<|im_end|>\n"
-        '<|im_start|>assistant\n[get_ticket("T1")]<|im_end|>\n'
+        '<|im_start|>assistant\n[get_ticket(ticket_id="T1")]<|im_end|>\n'
         "<|im_start|>tool\n{}<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
@@ -147,7 +147,7 @@ def test_a_response_is_read_as_the_text_it_is(pythonic, tokenizer, text):
 
 def test_a_response_with_a_call_in_either_style(pythonic, hermes, tokenizer, lookup_tools):
     said = {
-        pythonic: '[get_ticket("T1")]',
+        pythonic: '[get_ticket(ticket_id="T1")]',
         hermes: '<tool_call>{"name": "get_ticket", "arguments": {"ticket_id": "T1"}}</tool_call>',
     }
     for renderer, text in said.items():

@@ -1,6 +1,7 @@
 """Two ways a model writes a tool call as text, and reading them back.
 
-``pythonic``: a list of calls, ``[get_ticket("T123")]``, as Llama 3.2 and others write them; few tokens.
+``pythonic``: a list of calls, ``[get_ticket(ticket_id="T123")]``, as Llama 3.2 and others write them, arguments by
+name, since parsers of other servers refuse positional ones; few tokens.
 ``hermes``: ``<tool_call>{"name": …, "arguments": …}</tool_call>``, as Qwen and Hermes models write them.
 Both are a matter between renderer and model: agents see OpenAI ``tool_calls`` either way.
 """
@@ -9,6 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
+from keyword import iskeyword
 from typing import Any, Literal
 
 from renderers.base import ParsedToolCall, ToolCallParseStatus
@@ -28,16 +30,16 @@ def tools_text(tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> str:
             'Call one with <tool_call>{"name": NAME, "arguments": {…}}</tool_call>'
         )
     lines = [_signature(tool) for tool in tools]
-    return "Tools:\n" + "\n".join(lines) + '\nTo call one, reply only with [name("value")].'
+    return "Tools:\n" + "\n".join(lines) + '\nTo call one, reply only with [name(parameter="value")].'
 
 
-def call_text(calls: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> str:
+def call_text(calls: Sequence[Mapping[str, Any]], style: ToolFormat) -> str:
     """An assistant message's ``tool_calls`` as the model would have written them."""
     pairs = [(call["function"]["name"], _arguments(call["function"]["arguments"])) for call in calls]
     if style == "hermes":
         blocks = [json.dumps({"name": name, "arguments": args}, ensure_ascii=False) for name, args in pairs]
         return "\n".join(f"<tool_call>\n{block}\n</tool_call>" for block in blocks)
-    return "[" + ", ".join(f"{name}({_written(name, args, tools)})" for name, args in pairs) + "]"
+    return "[" + ", ".join(f"{name}({_written(args)})" for name, args in pairs) + "]"
 
 
 def parse_calls(text: str, tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> tuple[str, list[ParsedToolCall]]:
@@ -97,9 +99,12 @@ def _call(node: ast.expr, raw: str, tools: Sequence[Mapping[str, Any]]) -> Parse
         names = names + [f"argument_{i + 1}" for i in range(len(names), len(values))]
     arguments = dict(zip(names, values, strict=False))
     for keyword in node.keywords:
-        if keyword.arg is None or keyword.arg in arguments:
-            raise ValueError("unpacked or repeated argument")
-        arguments[keyword.arg] = ast.literal_eval(keyword.value)
+        value = ast.literal_eval(keyword.value)
+        named = value if keyword.arg is None else {keyword.arg: value}
+        odd = keyword.arg is None and not (isinstance(value, dict) and all(_unnameable(key) for key in value))
+        if odd or named.keys() & arguments.keys():
+            raise ValueError("a repeated argument, or something unpacked that could be named or is no argument")
+        arguments |= named
     if not _portable(arguments):
         raise ValueError("arguments that JSON cannot carry")
     return ParsedToolCall(raw, node.func.id, arguments)
@@ -143,15 +148,17 @@ def _arguments(arguments: Any) -> dict[str, Any]:
     return dict(arguments)
 
 
-def _written(name: str, arguments: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> str:
-    """Arguments as Python literals: the schema's leading parameters by position, the rest by name."""
-    parts = []
-    rest = dict(arguments)
-    for parameter in _parameters(name, tools):
-        if parameter not in rest:
-            break
-        parts.append(_literal(rest.pop(parameter)))
-    return ", ".join(parts + [f"{key}={_literal(value)}" for key, value in rest.items()])
+def _written(arguments: Mapping[str, Any]) -> str:
+    """Arguments as Python literals, by name; those whose name Python does not take, in an unpacked dict at the end."""
+    plain = {name: value for name, value in arguments.items() if not _unnameable(name)}
+    parts = [f"{name}={_literal(value)}" for name, value in plain.items()]
+    odd = [f"{_literal(name)}: {_literal(value)}" for name, value in arguments.items() if name not in plain]
+    return ", ".join(parts + (["**{" + ", ".join(odd) + "}"] if odd else []))
+
+
+def _unnameable(key: object) -> bool:
+    """Whether it is an argument's name that Python does not take as a keyword."""
+    return isinstance(key, str) and (not key.isidentifier() or iskeyword(key))
 
 
 def _literal(value: Any) -> str:

@@ -92,7 +92,7 @@ class ChatMLRenderer:
             self._message(tokens, "system", "\n".join(parts), owner)
             rest = rest[owner + 1 :]
         for number, message in rest:
-            self._any(tokens, message, number, tools or ())
+            self._any(tokens, message, number)
         if add_generation_prompt:
             self._open(tokens)
         return tokens.rendered(messages)
@@ -146,7 +146,7 @@ class ChatMLRenderer:
         tokens = _Tokens(prior or ())
         tokens.add(self._newline, -1)
         for number, message in enumerate(new_messages):
-            self._any(tokens, message, number, tools or ())
+            self._any(tokens, message, number)
         self._open(tokens)
         return tokens.rendered(new_messages)
 
@@ -154,10 +154,10 @@ class ChatMLRenderer:
     def _style(self) -> ToolFormat:
         return self.config.tool_format
 
-    def _any(self, tokens: _Tokens, message: Message, number: int, tools: Sequence[Mapping[str, Any]]) -> None:
+    def _any(self, tokens: _Tokens, message: Message, number: int) -> None:
         text = text_of(message)
         if message.get("tool_calls"):
-            written = call_text(message["tool_calls"], tools, self._style)
+            written = call_text(message["tool_calls"], self._style)
             text = f"{text}\n{written}" if text else written
         self._message(tokens, message["role"], text, number)
 

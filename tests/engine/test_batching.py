@@ -8,21 +8,39 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from practicum.engine.local.batching import MIN_SHARED, PART_COST, FlatBatch, micro_batches, shared_prefix
+from practicum.engine.local.batching import MIN_SHARED, PART_COST, FlatBatch, Part, Tree, micro_batches
 from practicum.engine.protocol import Datum
 
 
-def test_the_shared_prefix_ends_before_any_trained_token_and_leaves_every_row_a_token():
-    def datum(tokens, trained_from):
-        mask = (np.arange(len(tokens)) >= trained_from).astype(int)
-        return Datum(np.array(tokens), mask, np.zeros(len(tokens)), np.zeros(len(tokens)))
+def datum(tokens, trained_from, reward=0.0):
+    mask = (np.arange(len(tokens)) >= trained_from).astype(np.float32)
+    return Datum(np.array(tokens), mask, mask * reward, mask * -0.5)
 
-    long = list(range(40))
-    assert shared_prefix([datum(long, 39), datum(long, 25)]) == 25
-    assert shared_prefix([datum(long, 39), datum(long[:30], 29)]) == 29
-    assert shared_prefix([datum(long, 39), datum([*long[:20], 99, 99], 21)]) == 20
-    assert shared_prefix([datum(long, 39), datum([*long[:15], 99, 99], 16)]) == 0  # not worth it
-    assert shared_prefix([datum(long, 30)]) == 0
+
+def distinct(data):
+    """Tokens of some sequences, what several begin with counted once."""
+    return len({tuple(d.tokens[: place + 1]) for d in data for place in range(len(d.tokens))})
+
+
+def test_what_all_begin_with_is_computed_once_and_leaves_every_sequence_a_token():
+    long = list(range(400))
+    other = [*range(40), *range(500, 860)]
+    assert Part.of([datum(long, 39), datum(other, 25)]).prefix == 40
+    assert Part.of([datum(long, 39), datum(long[:30], 29)]).computed == 400
+    assert Part.of([datum(long, 39), datum([*long[:15], *other[100:]], 16)]).prefix == 0  # not worth it
+    assert Part.of([datum(long, 30)]).prefix == 0
+
+
+def test_what_was_sampled_alike_is_computed_once_too():
+    trunk = [*range(60), *range(200, 230)]
+    group = [datum([*trunk, 300 + n % 3, *range(310, 318)], 60) for n in range(8)]
+    assert Part.of(group).computed == 90 + 3 * 9
+
+
+def test_long_sequences_that_part_early_do_not_look_past_each_other():
+    early = [datum([*range(100), *[1000 + n] * 3000], 100) for n in range(3)]
+    part = Part.of(early)
+    assert (part.trees, part.prefix) == (((0,), (1,), (2,)), 100)
 
 
 def test_micro_batches_keep_to_the_budget_the_order_and_one_temperature(random_data):
@@ -33,14 +51,7 @@ def test_micro_batches_keep_to_the_budget_the_order_and_one_temperature(random_d
     assert len(parts) > 2
     for part in parts:
         assert len({d.temperature for d in part}) == 1
-        shared = shared_prefix(part)
-        assert shared + sum(len(d.tokens) - shared for d in part) <= 90 or len(part) == 1
-
-
-def computed(part):
-    """Tokens a part really computes."""
-    shared = shared_prefix(part)
-    return shared + sum(len(d.tokens) - shared for d in part)
+        assert Part.of(part).computed <= 90 or len(part) == 1
 
 
 @st.composite
@@ -64,51 +75,65 @@ def test_no_part_exceeds_the_budget_or_should_have_taken_the_next_sequence(data,
     parts = list(micro_batches(data, budget))
     assert [id(d) for part in parts for d in part] == [id(d) for d in data]
     for part, following in zip(parts, [*parts[1:], None], strict=True):
-        assert computed(part) <= budget or len(part) == 1
+        computed = Part.of(part).computed
+        assert computed <= budget or len(part) == 1
         if following is not None:
-            together, apart = computed([*part, following[0]]), computed(part) + len(following[0].tokens)
+            together, apart = Part.of([*part, following[0]]).computed, computed + len(following[0].tokens)
             assert together > min(budget, apart + PART_COST)
 
 
-def test_another_prompt_begins_another_part_where_sharing_saves_more_than_room_does():
-    def group(mark, prompt=100, answers=8):
-        tokens = [*range(20), *([mark] * (prompt - 20))]
-        mask = (np.arange(prompt + 10) >= prompt).astype(np.float32)
-        zeros = np.zeros(prompt + 10)
-        return [Datum(np.array([*tokens, *([200 + n] * 10)]), mask, zeros, zeros) for n in range(answers)]
+def test_tasks_share_what_all_begin_with_and_each_what_its_own_rollouts_do():
+    def group(mark):
+        return [datum([*range(20), *([mark] * 80), *([200 + n] * 10)], 100) for n in range(8)]
 
     data = [*group(98), *group(99)]
-    parts = list(micro_batches(data, 100_000))
-    assert [len(part) for part in parts] == [8, 8]
-    assert sum(map(computed, parts)) == 2 * (100 + 8 * 10)
-    few = [*group(98, answers=3), *group(99, answers=3)]  # too little to save
-    assert [len(part) for part in micro_batches(few, 100_000)] == [6]
+    (part,) = micro_batches(data, 100_000)
+    assert Part.of(part).computed == 20 + 2 * (80 + 8 * 10)
+
+
+def test_another_prompt_begins_another_part_where_sharing_saves_more_than_room_does():
+    def group(mark):
+        return [datum([*range(20), *([mark] * 2000), *([200 + n] * 3000)], 2020) for n in range(4)]
+
+    data = [*group(98), *group(99)]
+    assert [len(part) for part in micro_batches(data, 100_000)] == [4, 4]
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=batches())
-def test_the_flat_batch_holds_every_token_once_and_knows_what_predicts_what(data):
-    batch = FlatBatch.of(data, torch.device("cpu"))
-    shared = shared_prefix(data)
-    assert shared == 0 or shared >= MIN_SHARED
-    assert len(batch.tokens) == computed(data)
+def test_the_flat_batch_holds_what_sequences_share_once_and_knows_what_predicts_what(data):
+    batch, part = FlatBatch.of(data, torch.device("cpu")), Part.of(data)
+    assert part.prefix == 0 or part.prefix >= MIN_SHARED
+    assert len(batch.tokens) == part.computed >= distinct(data)
     at = 0
-    for datum, start in zip(data, shared + np.cumsum([0, *(len(d.tokens) - shared for d in data)]), strict=False):
-        row = [*batch.tokens[:shared].tolist(), *batch.tokens[start : start + len(datum.tokens) - shared].tolist()]
-        assert row == datum.tokens.tolist()
-        for place in np.flatnonzero(datum.mask):
-            assert batch.target[at] == datum.tokens[place]
-            assert batch.tokens[batch.index[at]] == datum.tokens[place - 1]
+    for sequence in data:
+        for place in np.flatnonzero(sequence.mask):
+            assert batch.target[at] == sequence.tokens[place]
+            assert batch.tokens[batch.index[at]] == sequence.tokens[place - 1]
             assert batch.positions[batch.index[at]] == place - 1
-            assert (batch.advantages[at], batch.logprobs[at]) == (datum.advantages[place], datum.logprobs[place])
+            assert (batch.advantages[at], batch.logprobs[at]) == (sequence.advantages[place], sequence.logprobs[place])
             at += 1
     assert at == len(batch.target)
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=batches())
+def test_a_token_of_a_tree_follows_the_tokens_of_its_own_sequence_alone(data):
+    tree = Tree.of(data)
+    follows = tree.ancestry(0)
+    for sequence, path in zip(data, tree.paths, strict=True):
+        assert tree.tokens[path].tolist() == sequence.tokens.tolist()
+        assert tree.depths[path].tolist() == list(range(len(path)))
+        for place, node in enumerate(path):
+            seen = range(node + 1) if follows is None else np.flatnonzero(follows[node]).tolist()
+            assert list(seen) == path[: place + 1].tolist()
+    assert len(tree.tokens) == distinct(data)
+
+
 def test_a_part_of_one_sequence_and_one_without_trained_tokens(random_data):
-    datum = random_data(1, rows=1)[0]
-    assert shared_prefix([datum]) == 0
-    assert list(micro_batches([replace(datum, mask=np.zeros_like(datum.mask))], 10)) == []
+    alone = random_data(1, rows=1)[0]
+    assert Part.of([alone]).computed == len(alone.tokens)
+    assert list(micro_batches([replace(alone, mask=np.zeros_like(alone.mask))], 10)) == []
 
 
 @pytest.mark.parametrize("weight", [0.25, 3.0])

@@ -81,6 +81,43 @@ def test_the_gradient_is_autograds_on_plain_forward_passes(
     assert_same_direction(gradients(learner), {n: p.grad for n, p in reference.model.named_parameters()})
 
 
+def groups_that_begin_alike(tasks=3, rollouts=5, seed=0):
+    """Rollouts of tasks: a prompt for all, a call and a result of the task's, then answers, some of them the same."""
+    rng = np.random.default_rng(seed)
+    prompt, data = rng.integers(3, 300, 24), []
+    for _ in range(tasks):
+        trunk = [prompt, *(rng.integers(3, 300, length) for length in (4, 9, 8))]
+        answers = [rng.integers(3, 300, length) for length in (6, 11, 6)]
+        for rollout in range(rollouts):
+            tokens = np.concatenate([*trunk, answers[min(rollout, 2)]])
+            mask = np.zeros(len(tokens), dtype=np.int64)
+            mask[28:37] = mask[45:] = 1
+            logprobs = np.where(mask, rng.uniform(-8, -4, len(tokens)), 0.0).astype(np.float32)
+            advantages = np.where(mask, rng.normal(), 0.0).astype(np.float32)
+            data.append(Datum(tokens, mask, advantages, logprobs, 1.0, float(rng.uniform(0.5, 2))))
+    return data
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("at_once", [2**20, 30], ids=["whole", "blocks"])
+def test_what_rollouts_share_is_computed_once_with_the_gradient_of_all_of_them(
+    tiny_policy, plain_logprobs, monkeypatch, name, at_once
+):
+    monkeypatch.setattr("practicum.engine.local.attention.SCORES_AT_ONCE", at_once)
+    data, policy, fed = groups_that_begin_alike(), tiny_policy(), []
+    hidden = policy.hidden
+    monkeypatch.setattr(policy, "hidden", lambda tokens, *rest: fed.append(len(tokens)) or hidden(tokens, *rest))
+    learner = LocalLearner(policy, train_embeddings=True)
+    stats = learner.forward_backward(data, name, {})
+
+    reference = tiny_policy()
+    expected = reference_total(name, reference, data, plain_logprobs)
+    expected.backward()
+    assert stats.loss == pytest.approx(expected.item(), rel=1e-4, abs=1e-4)
+    assert_same_direction(gradients(learner), {n: p.grad for n, p in reference.model.named_parameters()})
+    assert sum(fed) == 24 + 3 * (21 + 6 + 11 + 6)
+
+
 @pytest.mark.parametrize("budget", [1, 60, 100_000])
 def test_gradient_and_metrics_do_not_depend_on_how_the_batch_is_cut(tiny_policy, random_data, budget):
     data = random_data(5, rows=7)
@@ -127,7 +164,8 @@ def test_logits_never_exist_for_more_positions_than_the_bound(tiny_policy, rando
     learner = LocalLearner(policy)
     learner.forward_backward(data, "ppo", {"entropy_coef": 0.1})
     assert max(seen) == vocabularies
-    assert sum(seen) == sum(int(d.mask.sum()) for d in data)  # and for trained positions only
+    # And for what predicts a trained token only, once where sequences share it.
+    assert sum(seen) == len({tuple(d.tokens[:place]) for d in data for place in np.flatnonzero(d.mask)})
 
 
 def test_evaluate_is_the_mean_cross_entropy_and_leaves_no_gradient(tiny_policy, plain_logprobs, random_data):

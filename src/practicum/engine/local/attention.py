@@ -13,6 +13,7 @@ difference 0.039 nats against 0.037 on SmolLM2), because the linear layers' roun
 Shapes: H query heads, K key/value heads, G = H // K, D head size, T flat tokens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +61,8 @@ class Grid:
     scatter_T: Tensor
     rows: int
     queries: int
+    hidden_RLM: Tensor | None = None
+    """Which of a row's tokens (M) a token (L) does not see, where rows are trees; None: those after it."""
 
     @property
     def whole(self) -> bool:
@@ -72,6 +75,7 @@ class Grid:
 class PackedRows:
     """A learner's batch: the prefix's P tokens, then the tokens of R rows one after another.
 
+    A row is a sequence, or a tree of sequences whose tokens stand after those that they follow.
     Rows are computed in grids of similar length, so that little is padding. Scores too large to be kept for the
     backward pass are computed in blocks, and again there.
 
@@ -88,8 +92,16 @@ class PackedRows:
     longest: int
 
     @classmethod
-    def build(cls, prefix: int, lengths: list[int], device: torch.device) -> "PackedRows":
-        """The layout of a prefix and rows of these lengths."""
+    def build(
+        cls, prefix: int, lengths: list[int], device: torch.device, ancestry: Sequence[Tensor | None] = ()
+    ) -> "PackedRows":
+        """The layout of a prefix and rows of these lengths.
+
+        Args:
+            prefix, lengths: P, and the tokens of each row.
+            device: Where it is computed.
+            ancestry: For rows that are trees, which token (row) follows which (column), itself included; bool (L, L).
+        """
         starts = [prefix + sum(lengths[:row]) for row in range(len(lengths))]
         together = _similar(lengths)
         grids, places = list[Grid](), list[Tensor]()
@@ -101,7 +113,9 @@ class PackedRows:
             gather_RL = start_R[:, None] + torch.minimum(step_L, length_R[:, None] - 1)
             inside_RL = step_L < length_R[:, None]
             queries = max(SCORES_AT_ONCE // (prefix + longest), 1)
-            grids.append(Grid(gather_RL, inside_RL.flatten().nonzero().squeeze(1), max(queries // longest, 1), queries))
+            hidden_RLM = _hidden([ancestry[row] for row in rows], longest, device) if ancestry else None
+            inside = inside_RL.flatten().nonzero().squeeze(1)
+            grids.append(Grid(gather_RL, inside, max(queries // longest, 1), queries, hidden_RLM))
             places.append(gather_RL[inside_RL])
         order_T = None if len(grids) == 1 else torch.argsort(torch.cat(places))
         return cls(prefix, tuple(grids), order_T, prefix + max(lengths))
@@ -148,10 +162,23 @@ def _similar(lengths: list[int]) -> list[list[int]]:
     return [sorted(rows) for rows in together]
 
 
+def _hidden(ancestry: Sequence[Tensor | None], longest: int, device: torch.device) -> Tensor | None:
+    """What the tokens of a grid's rows do not see, (R, L, L); None where no row is a tree. Padding sees itself."""
+    if all(tree is None for tree in ancestry):
+        return None
+    follows = torch.eye(longest, dtype=torch.bool).repeat(len(ancestry), 1, 1)
+    for row, tree in enumerate(ancestry):
+        if tree is None:
+            follows[row] = torch.ones(longest, longest, dtype=torch.bool).tril()
+        else:
+            follows[row, : len(tree), : len(tree)] = tree
+    return ~follows.to(device)
+
+
 def _in_blocks(grid: Grid, q: Tensor, k: Tensor, v: Tensor, k_prefix: Tensor, v_prefix: Tensor) -> Tensor:
     """Attention of a grid's rows, (K, R, G, L, D); k and v (K, R, L, D), the prefix's (K, P, D)."""
     if grid.whole:
-        return _block(q, k, v, k_prefix, v_prefix)
+        return _block(q, k, v, k_prefix, v_prefix, grid.hidden_RLM)
     rows, longest = grid.gather_RL.shape
     blocks = []
     for row in range(0, rows, grid.rows):
@@ -159,25 +186,32 @@ def _in_blocks(grid: Grid, q: Tensor, k: Tensor, v: Tensor, k_prefix: Tensor, v_
         for query in range(0, longest, grid.queries):
             some, end = slice(row, row + grid.rows), min(query + grid.queries, longest)
             own = q[:, some, :, query:end], k[:, some, :end], v[:, some, :end]
+            hidden = None if grid.hidden_RLM is None else grid.hidden_RLM[some, query:end, :end]
             # Kept for the backward pass are the block's inputs; its scores are computed again.
-            parts.append(checkpoint(_block, *own, k_prefix, v_prefix, use_reentrant=False, preserve_rng_state=False))
+            inputs = *own, k_prefix, v_prefix, hidden
+            parts.append(checkpoint(_block, *inputs, use_reentrant=False, preserve_rng_state=False))
         blocks.append(torch.cat(parts, dim=3))
     return torch.cat(blocks, dim=1)
 
 
-def _block(q_KRGLD: Tensor, k_KRMD: Tensor, v_KRMD: Tensor, k_KPD: Tensor, v_KPD: Tensor) -> Tensor:
-    """Attention of the last L of each row's M tokens to those up to themselves and to the prefix; shaped like q.
+def _block(
+    q_KRGLD: Tensor, k_KRMD: Tensor, v_KRMD: Tensor, k_KPD: Tensor, v_KPD: Tensor, hidden_RLM: Tensor | None
+) -> Tensor:
+    """Attention of the last L of each row's M tokens to those they may see and to the prefix; shaped like q.
 
-    A padding query sees what its row's end repeats: softmax over nothing would be NaN, and NaN spreads through the
-    backward pass even where its weight is zero.
+    They may see those up to themselves, or what ``hidden_RLM`` does not hide. A padding query sees something too:
+    softmax over nothing would be NaN, and NaN spreads through the backward pass even where its weight is zero.
     """
     kv_heads, rows, group, length, size = q_KRGLD.shape
     known, n_prefix = k_KRMD.shape[2], k_KPD.shape[1]
-    place_M = torch.arange(known, device=q_KRGLD.device)
-    later_LM = place_M > place_M[known - length :, None]
+    if hidden_RLM is None:
+        place_M = torch.arange(known, device=q_KRGLD.device)
+        hidden = place_M > place_M[known - length :, None]
+    else:
+        hidden = hidden_RLM[:, None]  # alike for all heads
     q_KRND = q_KRGLD.reshape(kv_heads, rows, group * length, size)
     scores = (q_KRND @ k_KRMD.transpose(2, 3)).view(kv_heads, rows, group, length, known)
-    scores = scores.masked_fill(later_LM, float("-inf"))
+    scores = scores.masked_fill(hidden, float("-inf"))
     if n_prefix:
         shared = q_KRND.reshape(kv_heads, -1, size) @ k_KPD.transpose(1, 2)
         scores = torch.cat([shared.view(kv_heads, rows, group, length, n_prefix), scores], dim=-1)

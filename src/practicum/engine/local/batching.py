@@ -1,11 +1,13 @@
-"""Sequences cut into micro-batches by a budget of tokens, and laid out flat: a shared prefix, then rows.
+"""Sequences cut into micro-batches by a budget of tokens, and laid out flat: a shared prefix, then trees.
 
-Nothing is padded here: a flat batch holds every token that is computed, once. Attention alone works on grids
+Rollouts of one task agree for long: the same prompt, often the same tool calls and results, sometimes to the last
+token. A token's hidden state depends on what stands before it alone, so what sequences share is computed once, trained
+tokens too; each sequence's loss is then taken at its own tokens. Nothing is padded here: attention alone works on grids
 (``attention.PackedRows``).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,8 +18,53 @@ from practicum.engine.protocol import Datum
 
 MIN_SHARED = 16
 """Sequences that agree on fewer tokens than this are not worth a shared prefix."""
+PAIRS_PER_TOKEN = 1024
+"""Pairs of tokens that attention may compare in vain, in one tree, for each token that the tree saves: a token's way
+through the linear layers costs about three times as much."""
 PART_COST = 256
 """Tokens that one more forward and backward pass has to save: small ones use processors badly."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Sequences that begin alike; a node is a token, and stands after the one it follows.
+
+    Attributes:
+        tokens: Of each node, (L,).
+        depths: Each node's place in its sequence, (L,).
+        paths: For each sequence, the nodes of its tokens.
+    """
+
+    tokens: np.ndarray
+    depths: np.ndarray
+    paths: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, data: Sequence[Datum]) -> "Tree":
+        """The tree of some sequences."""
+        tokens, depths, paths = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+        size = 0
+        for datum in data:
+            before = ((_common(datum, other), path) for other, path in zip(data, paths, strict=False))
+            shared, nearest = max(before, key=lambda pair: pair[0], default=(0, np.arange(0)))
+            own, begun = len(datum.tokens) - shared, nearest[:shared]
+            paths.append(np.concatenate([begun, np.arange(size, size + own)]))
+            tokens.append(datum.tokens[shared:])
+            depths.append(np.arange(shared, shared + own))
+            size += own
+        return cls(np.concatenate(tokens), np.concatenate(depths), tuple(paths))
+
+    def ancestry(self, prefix: int) -> Tensor | None:
+        """Which node (row) follows which (column), itself included, without the first ``prefix`` nodes; None where
+        each follows all before it."""
+        size = len(self.tokens) - prefix
+        if max(len(path) for path in self.paths) == len(self.tokens):
+            return None
+        follows = np.zeros((size, size), dtype=bool)
+        for path in self.paths:
+            nodes = path[prefix:] - prefix
+            follows[np.ix_(nodes, nodes)] |= np.tri(len(nodes), dtype=bool)
+        return torch.from_numpy(follows)
 
 
 @dataclass(frozen=True)
@@ -25,11 +72,11 @@ class FlatBatch:
     """One micro-batch of N trained tokens, ready to compute; columns are float32 of shape (N,)."""
 
     tokens: Tensor
-    """Flat: the prefix's tokens, then each row's."""
+    """Flat: the prefix's tokens, then each tree's."""
     positions: Tensor
     layout: PackedRows
     index: Tensor
-    """Flat place of the token that predicts each trained one."""
+    """Flat place of the token that predicts each trained one; sequences that begin alike share places."""
     target: Tensor
     """The trained tokens."""
     logprobs: Tensor
@@ -41,15 +88,16 @@ class FlatBatch:
     @classmethod
     def of(cls, batch: Sequence[Datum], device: torch.device) -> "FlatBatch":
         """Lay out sequences of one temperature."""
-        prefix = shared_prefix(batch)
-        rows = [datum.tokens[prefix:] for datum in batch]
-        starts = prefix + np.cumsum([0, *(len(row) for row in rows[:-1])])
+        part = Part.of(batch)
+        prefix, trees = part.prefix, [Tree.of([batch[member] for member in members]) for members in part.trees]
+        lengths = [len(tree.tokens) - prefix for tree in trees]
+        starts = np.cumsum([0, *lengths[:-1]])  # a node of the prefix has one flat place in all trees
+        paths = {
+            member: np.where(np.arange(len(path)) < prefix, path, path + start)
+            for members, tree, start in zip(part.trees, trees, starts, strict=True)
+            for member, path in zip(members, tree.paths, strict=True)
+        }
         places = [np.flatnonzero(datum.mask) for datum in batch]
-        # The token before a row's first one is the prefix's last.
-        index = [
-            np.where(place - 1 < prefix, place - 1, start + place - 1 - prefix)
-            for place, start in zip(places, starts, strict=True)
-        ]
 
         def column(values: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
             return torch.as_tensor(np.concatenate(values), dtype=dtype, device=device)
@@ -58,10 +106,10 @@ class FlatBatch:
             return column([value[place] for value, place in zip(values, places, strict=True)], dtype)
 
         return cls(
-            tokens=column([batch[0].tokens[:prefix], *rows], torch.int64),
-            positions=column([np.arange(prefix), *(prefix + np.arange(len(row)) for row in rows)], torch.int64),
-            layout=PackedRows.build(prefix, [len(row) for row in rows], device),
-            index=column(index, torch.int64),
+            tokens=column([trees[0].tokens[:prefix], *(tree.tokens[prefix:] for tree in trees)], torch.int64),
+            positions=column([np.arange(prefix), *(tree.depths[prefix:] for tree in trees)], torch.int64),
+            layout=PackedRows.build(prefix, lengths, device, [tree.ancestry(prefix) for tree in trees]),
+            index=column([paths[member][place - 1] for member, place in enumerate(places)], torch.int64),
             target=trained([datum.tokens for datum in batch], torch.int64),
             logprobs=trained([datum.logprobs for datum in batch]),
             advantages=trained([datum.advantages for datum in batch]),
@@ -70,51 +118,87 @@ class FlatBatch:
         )
 
 
-def shared_prefix(batch: Sequence[Datum]) -> int:
-    """Tokens that all sequences begin with, none of them trained, each row keeping at least one of its own."""
-    shared = min((_common(batch[0], datum) for datum in batch[1:]), default=0)
-    return shared if shared >= MIN_SHARED else 0
-
-
 def micro_batches(data: Sequence[Datum], budget: int) -> Iterator[list[Datum]]:
-    """Cut a batch into parts that compute at most ``budget`` tokens (a longer sequence goes alone).
+    """Cut a batch into parts that compute at most ``budget`` tokens (a longer sequence goes alone), in its order.
 
-    What all sequences of a part begin with counts once; a sequence that begins otherwise begins another part where
-    that is clearly less to compute. A part has one sampling temperature. Sequences without a trained token are left
-    out.
+    What sequences share counts once; one that would leave the others less to share begins another part where that is
+    clearly less to compute. A part has one sampling temperature. Sequences without a trained token are left out.
     """
-    part: list[Datum] = []
-    common = length = 0
+    part: Part | None = None
     for datum in data:
         if not datum.mask.any():
             continue
-        if part:
-            shared = _common(part[0], datum) if len(part) == 1 else min(common, _common(part[0], datum))
-            together = _computed(len(part) + 1, length + len(datum.tokens), shared)
-            apart = _computed(len(part), length, common) + len(datum.tokens)
-            if together <= min(budget, apart + PART_COST) and datum.temperature == part[0].temperature:
-                part.append(datum)
-                common, length = shared, length + len(datum.tokens)
-                continue
-            yield part
-        part, common, length = [datum], 0, len(datum.tokens)
-    if part:
-        yield part
+        grown = None if part is None else part.with_one_more(datum)
+        if part is not None and grown is not None:
+            room = min(budget, part.computed + len(datum.tokens) + PART_COST)
+            if grown.computed > room or datum.temperature != part.data[0].temperature:
+                yield list(part.data)
+                grown = None
+        part = grown or Part.of([datum])
+    if part is not None:
+        yield list(part.data)
 
 
-def _computed(sequences: int, tokens: int, shared: int) -> int:
-    """Tokens that a part computes."""
-    return tokens - (sequences - 1) * (shared if shared >= MIN_SHARED else 0)
+@dataclass(frozen=True)
+class Part:
+    """Sequences computed together: what all begin with, and the trees that go on from there.
+
+    Attributes:
+        data: The sequences.
+        agreed: Tokens on which all agree, each keeping at least one of its own.
+        trees: Which of the sequences stand in each tree, by number.
+        sizes: Nodes of each tree, what all begin with included.
+    """
+
+    data: tuple[Datum, ...]
+    agreed: int
+    trees: tuple[tuple[int, ...], ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, data: Sequence[Datum]) -> "Part":
+        """These sequences as one part."""
+        agreed = min(min(_common(data[0], datum), len(datum.tokens) - 1) for datum in data)
+        part = cls((data[0],), agreed, ((0,),), (len(data[0].tokens),))
+        for datum in data[1:]:
+            part = part._joined(datum)
+        return part
+
+    def with_one_more(self, datum: Datum) -> "Part":
+        """The part and one more sequence."""
+        agrees = min(_common(self.data[0], datum), len(datum.tokens) - 1) >= self.agreed
+        return self._joined(datum) if agrees and len(self.data) > 1 else Part.of([*self.data, datum])
+
+    @property
+    def prefix(self) -> int:
+        """Tokens computed once for all trees."""
+        return self.agreed if len(self.trees) > 1 and self.agreed >= MIN_SHARED else 0
+
+    @property
+    def computed(self) -> int:
+        """Tokens that the part computes."""
+        return sum(self.sizes) - (len(self.trees) - 1) * self.prefix
+
+    def _joined(self, datum: Datum) -> "Part":
+        """One more that agrees with the others as far as they do: in the tree that it shares most with, where that is
+        less to compute."""
+        number, own = len(self.data), len(datum.tokens) - self.agreed
+        shared = [max(_common(datum, self.data[member]) for member in members) for members in self.trees]
+        nearest = max(range(len(shared)), key=shared.__getitem__)
+        saved, size = shared[nearest] - self.agreed, self.sizes[nearest] - self.agreed
+        compared = (size + own - saved) ** 2 - size**2 - own**2
+        trees, sizes = list(self.trees), list(self.sizes)
+        if saved > 0 and compared <= PAIRS_PER_TOKEN * saved:
+            trees[nearest] = (*trees[nearest], number)
+            sizes[nearest] += own - saved
+        else:
+            trees.append((number,))
+            sizes.append(len(datum.tokens))
+        return replace(self, data=(*self.data, datum), trees=tuple(trees), sizes=tuple(sizes))
 
 
 def _common(first: Datum, second: Datum) -> int:
-    """Tokens with which both begin, none of them trained, each keeping at least one of its own."""
-    limit = min(_untrained(first), _untrained(second))
+    """Tokens with which both begin."""
+    limit = min(len(first.tokens), len(second.tokens))
     differ = np.flatnonzero(first.tokens[:limit] != second.tokens[:limit])
     return int(differ[0]) if len(differ) else limit
-
-
-def _untrained(datum: Datum) -> int:
-    """Tokens before the first trained one (of none: all), at most all but the last."""
-    places = np.flatnonzero(datum.mask)
-    return min(int(places[0]) if len(places) else len(datum.tokens), len(datum.tokens) - 1)

@@ -1,5 +1,7 @@
 """The sampler's key/value cache: lanes of rows that continue one shared prefix.
 
+Sessions whose tokens are the same share a row until they part: rollouts of one task often sample the same calls.
+
 Keys are kept transposed, (rows, K, D, length), so that a decode step multiplies without copying them. Rows are
 kept dense: a released row is overwritten by the last one. Everything is float32 (see ``attention``).
 """
@@ -31,28 +33,50 @@ class Lane:
         self.prefix_values: list[Tensor] = []
         self.rows: list[list[int]] = []
         """Tokens cached after the prefix, per row."""
-        self.sessions: list[str] = []
+        self.sessions: list[list[str]] = []
+        """Who shares each row."""
         self._keys = [self._empty(0, shape.head_size, 0) for _ in range(shape.layers)]
         self._values = [self._empty(0, 0, shape.head_size) for _ in range(shape.layers)]
         self._capacity = (0, 0)
 
-    def add_row(self, session: str) -> int:
-        """Open an empty row; returns its number."""
+    def add_row(self, sessions: Sequence[str]) -> int:
+        """Open an empty row for these sessions; returns its number."""
         self.rows.append([])
-        self.sessions.append(session)
+        self.sessions.append(list(sessions))
         return len(self.rows) - 1
 
-    def remove_row(self, row: int) -> str | None:
-        """Close a row; the last row takes its number. Returns the session that moved, if one did."""
+    def leave(self, row: int, session: str) -> list[str]:
+        """Take a session from its row. A row that nobody shares any more is closed, and the last row takes its number.
+
+        Returns:
+            The sessions whose row has another number now: it is ``row``.
+        """
+        self.sessions[row].remove(session)
+        if self.sessions[row]:
+            return []
         last = len(self.rows) - 1
         if row != last:
-            if self.rows[last]:
-                for cache in (*self._keys, *self._values):
-                    cache[row] = cache[last]
+            self._copy(last, row, len(self.rows[last]))
             self.rows[row], self.sessions[row] = self.rows[last], self.sessions[last]
         self.rows.pop()
         moved = self.sessions.pop()
-        return moved if row != last else None
+        return moved if row != last else []
+
+    def fork(self, row: int, sessions: Sequence[str]) -> int:
+        """Give some of a row's sessions a row of their own that holds the same; returns its number."""
+        for session in sessions:
+            self.sessions[row].remove(session)
+        self.rows.append(list(self.rows[row]))
+        self.sessions.append(list(sessions))
+        self.reserve(len(self.rows[row]))
+        self._copy(row, len(self.rows) - 1, len(self.rows[row]))
+        return len(self.rows) - 1
+
+    def _copy(self, row: int, other: int, length: int) -> None:
+        """Copy what a row has cached."""
+        for keys, values in zip(self._keys, self._values, strict=True) if length else ():
+            keys[other, :, :, :length] = keys[row, :, :, :length]
+            values[other, :, :length] = values[row, :, :length]
 
     def reserve(self, length: int) -> None:
         """Make room for all rows at ``length`` tokens."""

@@ -1,6 +1,6 @@
 """Gradient steps on the local policy.
 
-* A batch of sequences that begin alike is computed as one shared prefix and many rows (see ``attention``).
+* What sequences of a batch share is computed once (see ``batching``), whether it was sampled or read.
 * Logits exist only at trained positions, a chunk at a time: the vocabulary is never spread over the whole batch.
 * Weights are trained in float32 masters; where the model runs in bfloat16, gradients are gathered and summed in
   float32 and the model's weights are the rounded masters. A bfloat16 weight alone would swallow small updates.
@@ -11,6 +11,7 @@ Bit for bit reproducible on CPU with the same number of threads.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -136,11 +137,12 @@ class LocalLearner:
         with torch.no_grad():
             for sequences in micro_batches(data, self._budget):
                 batch = FlatBatch.of(sequences, self._policy.shape.device)
-                hidden = _hidden(self._policy, batch, grad=False)
-                for part in self._chunks(len(batch.target)):
-                    table = self._table(self._policy, hidden[part], 1.0)
-                    total -= float(_of(table, batch.target[part]).sum())
-                    tokens += len(part)
+                places, chunks = self._chunks(batch)
+                hidden = _hidden(self._policy, batch, places, grad=False)
+                for chunk in chunks:
+                    table = self._table(self._policy, hidden[chunk.places], 1.0)
+                    total -= float(_of(table, chunk.rows, batch.target[chunk.tokens]).sum())
+                    tokens += len(chunk.tokens)
         return total / max(tokens, 1)
 
     def reset_optimizer(self) -> None:
@@ -252,21 +254,22 @@ class LocalLearner:
         vocabulary exists for one chunk at a time, forward and backward, and nothing is computed twice.
         """
         reference = self._reference_for(config)
-        near = None if reference is None else _hidden(reference, batch, grad=False)
-        picked = _hidden(self._policy, batch)
+        places, chunks = self._chunks(batch)
+        near = None if reference is None else _hidden(reference, batch, places, grad=False)
+        picked = _hidden(self._policy, batch, places)
         leaf = picked.detach().requires_grad_(True)
         total, sums = 0.0, dict[str, float]()
-        for part in self._chunks(len(batch.target)):
-            table = self._table(self._policy, leaf[part], batch.temperature)
+        for chunk in chunks:
+            table = self._table(self._policy, leaf[chunk.places], batch.temperature)
             reference_table = None
             if reference is not None and near is not None:
                 with torch.no_grad():
-                    reference_table = self._table(reference, near[part], batch.temperature)
-            losses, metrics = token_losses(loss, table, batch, part, config, reference_table)
-            value = (losses * batch.weight[part]).sum()
+                    reference_table = self._table(reference, near[chunk.places], batch.temperature)
+            losses, metrics = token_losses(loss, table, batch, chunk, config, reference_table)
+            value = (losses * batch.weight[chunk.tokens]).sum()
             value.backward()
             total += float(value.detach())
-            _add(sums, {name: float(number) for name, number in metrics.items()}, len(part))
+            _add(sums, {name: float(number) for name, number in metrics.items()}, len(chunk.tokens))
         picked.backward(leaf.grad)
         self._gather()
         return total, sums
@@ -285,10 +288,17 @@ class LocalLearner:
             logits = logits / temperature
         return torch.log_softmax(logits, dim=-1)
 
-    def _chunks(self, positions: int) -> tuple[Tensor, ...]:
-        """Trained positions in parts whose logits may exist at one time."""
+    def _chunks(self, batch: FlatBatch) -> tuple[Tensor, list["Chunk"]]:
+        """The flat places that predict something, each once, and these in parts whose logits may exist at one time."""
         vocabulary = int(self._policy.model.get_output_embeddings().weight.shape[0])
-        return torch.arange(positions).split(max(LOGITS_AT_ONCE // vocabulary, 1))
+        places, row_N = torch.unique(batch.index, return_inverse=True)
+        order_N = torch.argsort(row_N, stable=True)
+        chunks = []
+        for part in torch.arange(len(places), device=places.device).split(max(LOGITS_AT_ONCE // vocabulary, 1)):
+            first, last = int(part[0]), int(part[-1])
+            tokens = order_N[(row_N[order_N] >= first) & (row_N[order_N] <= last)]
+            chunks.append(Chunk(part, tokens, row_N[tokens] - first))
+        return places, chunks
 
     @torch.no_grad()
     def _gather(self) -> None:
@@ -304,47 +314,63 @@ class LocalLearner:
             parameter.grad = None
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Trained tokens whose logits exist at one time.
+
+    Attributes:
+        places: Which of the places that predict something, (U,).
+        tokens: Which trained tokens of the micro-batch they predict, (n,): what sequences share has several.
+        rows: For each of those, which of the chunk's places predicts it, (n,).
+    """
+
+    places: Tensor
+    tokens: Tensor
+    rows: Tensor
+
+
 def token_losses(
     loss: LossName,
     table: Tensor,
     batch: FlatBatch,
-    part: Tensor,
+    chunk: Chunk,
     config: Mapping[str, float],
     reference: Tensor | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of each token of a part with its penalties, and metrics.
+    """Loss of each token of a chunk with its penalties, and metrics.
 
     Args:
         loss, config: As in ``algorithms.losses.policy_loss``.
-        table: log π_θ of every next token, (part, vocabulary), with gradient.
-        batch, part: The micro-batch and which of its trained tokens these are.
+        table: log π_θ of every next token at the chunk's places, (U, vocabulary), with gradient.
+        batch, chunk: The micro-batch and which of its trained tokens these are.
         reference: The same table of the reference, where there is one.
     """
-    target, old, advantages = (x[part] for x in (batch.target, batch.logprobs, batch.advantages))
-    logprobs, mask = _of(table, target), torch.ones_like(old)
+    target, old, advantages = (x[chunk.tokens] for x in (batch.target, batch.logprobs, batch.advantages))
+    logprobs, mask = _of(table, chunk.rows, target), torch.ones_like(old)
     losses, metrics = policy_loss(loss, logprobs, old, advantages, mask, config)
     if loss == "cross_entropy":
         return losses, metrics
     with torch.set_grad_enabled(bool(config.get("entropy_coef"))):
-        undecided = entropy(table)
+        undecided = entropy(table)[chunk.rows]
     metrics["entropy"] = undecided.detach().mean()
     if config.get("entropy_coef"):
         losses = losses - config["entropy_coef"] * undecided
     if reference is not None:
-        losses = losses + config["kl_coef"] * kl_penalty(logprobs, _of(reference, target), mask)
+        losses = losses + config["kl_coef"] * kl_penalty(logprobs, _of(reference, chunk.rows, target), mask)
         with torch.no_grad():
-            metrics["kl"] = kl_divergence(table, reference).mean()
+            metrics["kl"] = kl_divergence(table, reference)[chunk.rows].mean()
     return losses, metrics
 
 
-def _hidden(policy: Policy, batch: FlatBatch, *, grad: bool = True) -> Tensor:
-    """Hidden states that predict the trained tokens, (N, width)."""
+def _hidden(policy: Policy, batch: FlatBatch, places: Tensor, *, grad: bool = True) -> Tensor:
+    """Hidden states at some flat places, (U, width)."""
     with torch.set_grad_enabled(grad):
-        return policy.hidden(batch.tokens, batch.positions, batch.layout)[batch.index]
+        return policy.hidden(batch.tokens, batch.positions, batch.layout)[places]
 
 
-def _of(table: Tensor, target: Tensor) -> Tensor:
-    return table.gather(1, target[:, None])[:, 0]
+def _of(table: Tensor, rows: Tensor, target: Tensor) -> Tensor:
+    """Entries (rows, target) of a table."""
+    return table[rows, target]
 
 
 def _add(sums: dict[str, float], metrics: Mapping[str, float], n: int) -> None:

@@ -1,7 +1,8 @@
 """Continuous-batching sampler: many multi-turn rollouts, one forward pass per token of all of them.
 
 A session's cache is kept between its turns, so a turn feeds only what is new; the prefix that rollouts share is
-computed once (see ``attention``); a finished row's place is taken by the next request.
+computed once (see ``attention``), and so is all that rollouts of one prompt go on to share, until the first token that
+differs (see ``cache``); a finished row's place is taken by the next request.
 
 Determinism: each session draws from its own generator, seeded by its seed, so the randomness of a rollout does not
 depend on its neighbours. Rounding in the matrix products does depend on the batch's composition. ``attached``
@@ -161,9 +162,7 @@ class LocalSampler:
         if place is None:
             return
         lane, row = place
-        moved = lane.remove_row(row)
-        if moved is not None:
-            self._rows[moved] = (lane, row)
+        self._rows |= dict.fromkeys(lane.leave(row, session), place)
 
     async def _drive(self) -> None:
         """Step while there is work, giving agents time to react between steps."""
@@ -217,56 +216,79 @@ class LocalSampler:
             return self._advance(batch)
 
     def _advance(self, batch: list[_Request]) -> list[tuple[_Request, Sample]]:
-        pending = {request.session: self._pending(request) for request in batch}
+        for request in batch:
+            if request.session in self._rows and not _fits(self._rows[request.session][0], request):
+                self._free(request.session)
         waiting = [request for request in batch if request.session not in self._rows]
         if waiting:
             self._admit(waiting)
-            pending |= {request.session: self._pending(request) for request in waiting}
+        self._part(batch)
+        pending = {request.session: self._pending(request) for request in batch}
         fresh = [request for request in batch if len(pending[request.session]) > 1]
         for lane in {id(self._rows[r.session][0]): self._rows[r.session][0] for r in fresh or batch}.values():
             members = [r for r in fresh or batch if self._rows[r.session][0] is lane]
-            for part in _by_budget(members, pending):
+            for part in _by_budget(self._by_row(members), pending):
                 self._forward(lane, part, pending)
         return [(request, sample) for request in batch if (sample := request.finished()) is not None]
 
     def _pending(self, request: _Request) -> list[int]:
         """Tokens of a request that its row has not seen; cuts the row back to what it shares with the request."""
-        if request.session not in self._rows:
-            return []
         lane, row = self._rows[request.session]
-        wanted = request.prompt + request.tokens
-        if tuple(wanted[: len(lane.prefix)]) != lane.prefix or len(wanted) == len(lane.prefix):
-            self._free(request.session)
-            return []
-        tail = wanted[len(lane.prefix) :]
-        cached = lane.rows[row]
+        tail, cached = _tail(lane, request), lane.rows[row]
         shared = _common(cached, tail[:-1])
         del cached[shared:]
         return tail[shared:]
 
+    def _part(self, batch: list[_Request]) -> None:
+        """Give sessions that share a row rows of their own where their tokens differ from here on.
+
+        Who has no request now keeps the row as it is, since it may yet go on with it.
+        """
+        for members in self._by_row(batch):
+            lane, row = self._rows[members[0].session]
+            sharing = lane.sessions[row]
+            if len(sharing) == 1:
+                continue
+            alike: dict[tuple[int, ...], list[str]] = {}
+            for request in members:
+                alike.setdefault(tuple(_tail(lane, request)), []).append(request.session)
+            stays = len(members) == len(sharing)
+            for sessions in list(alike.values())[stays:]:
+                self._rows |= dict.fromkeys(sessions, (lane, lane.fork(row, sessions)))
+
+    def _by_row(self, requests: Sequence[_Request]) -> list[list[_Request]]:
+        """Requests by the row that they share, in the order of their first."""
+        rows: dict[tuple[int, int], list[_Request]] = {}
+        for request in requests:
+            lane, row = self._rows[request.session]
+            rows.setdefault((id(lane), row), []).append(request)
+        return list(rows.values())
+
     def _admit(self, requests: list[_Request]) -> None:
-        """Give each request a row, in a lane whose prefix it shares; open a lane where that saves work."""
-        homeless = [request for request in requests if not self._join(request, minimum=MIN_SHARED)]
+        """Give requests rows, one for all that have the same prompt, in a lane whose prefix they share; open a lane
+        where that saves work."""
+        alike: dict[tuple[int, ...], list[_Request]] = {}
+        for request in requests:
+            alike.setdefault((*request.prompt, *request.tokens), []).append(request)
+        groups = list(alike.values())
+        homeless = [group for group in groups if not self._join(group, minimum=MIN_SHARED)]
         if not homeless:
             return
-        prompts = [request.prompt for request in homeless]
+        prompts = [group[0].prompt for group in homeless]
         shared = _common_prefix(prompts) if len(prompts) > 1 else 0
         prefix = prompts[0][:shared] if shared >= MIN_SHARED else []
         self._open_lane(prefix)
-        for request in homeless:
-            self._join(request, minimum=0)
+        for group in homeless:
+            self._join(group, minimum=0)
 
-    def _join(self, request: _Request, minimum: int) -> bool:
-        fitting = [
-            lane
-            for lane in self._lanes
-            if minimum <= len(lane.prefix) < len(request.prompt)
-            and tuple(request.prompt[: len(lane.prefix)]) == lane.prefix
-        ]
+    def _join(self, group: Sequence[_Request], minimum: int) -> bool:
+        """Give requests of one prompt a row in the lane that they share most with."""
+        fitting = [lane for lane in self._lanes if minimum <= len(lane.prefix) and _fits(lane, group[0])]
         if not fitting:
             return False
         lane = max(fitting, key=lambda lane: len(lane.prefix))
-        self._rows[request.session] = (lane, lane.add_row(request.session))
+        sessions = [request.session for request in group]
+        self._rows |= dict.fromkeys(sessions, (lane, lane.add_row(sessions)))
         return True
 
     def _open_lane(self, prefix: Sequence[int]) -> None:
@@ -282,21 +304,35 @@ class LocalSampler:
             self._lanes.remove(old)
         self._lanes.append(lane)
 
-    def _forward(self, lane: Lane, requests: list[_Request], pending: dict[str, list[int]]) -> None:
-        requests = sorted(requests, key=lambda request: self._rows[request.session][1])
-        rows = [self._rows[request.session][1] for request in requests]
-        fresh = [pending[request.session] for request in requests]
-        lane.reserve(max(len(lane.rows[row]) + len(new) for row, new in zip(rows, fresh, strict=True)))
-        layout = RowsLayout(lane, rows, [len(new) for new in fresh])
+    def _forward(self, lane: Lane, rows: list[list[_Request]], pending: dict[str, list[int]]) -> None:
+        """One token for every request of some rows; what shares a row is computed once, and drawn each for itself."""
+        by_number = {self._rows[members[0].session][1]: members for members in rows}
+        numbers = sorted(by_number)
+        fresh = [pending[by_number[row][0].session] for row in numbers]
+        lane.reserve(max(len(lane.rows[row]) + len(new) for row, new in zip(numbers, fresh, strict=True)))
+        layout = RowsLayout(lane, numbers, [len(new) for new in fresh])
         hidden = self._policy.hidden([token for new in fresh for token in new], layout.positions, layout)
-        for row, new in zip(rows, fresh, strict=True):
+        for row, new in zip(numbers, fresh, strict=True):
             lane.rows[row].extend(new)
-        logits = self._policy.logits(hidden[layout.last_R])
+        requests = [request for row in numbers for request in by_number[row]]
+        sharing = torch.tensor([len(by_number[row]) for row in numbers], device=hidden.device)
+        logits = self._policy.logits(hidden[layout.last_R]).repeat_interleave(sharing, 0)
         tokens, logprobs = draw(logits, requests)
         for request, token, logprob in zip(requests, tokens, logprobs, strict=True):
             request.take(token, logprob, self._policy.version)
         self.tokens_sampled += len(requests)
         self.tokens_fed += len(hidden)
+
+
+def _tail(lane: Lane, request: _Request) -> list[int]:
+    """A request's tokens after its lane's prefix."""
+    return (request.prompt + request.tokens)[len(lane.prefix) :]
+
+
+def _fits(lane: Lane, request: _Request) -> bool:
+    """Whether the request begins with the lane's prefix and goes on."""
+    length = len(lane.prefix)
+    return length < len(request.prompt) and tuple(request.prompt[:length]) == lane.prefix
 
 
 def draw(logits_NV: Tensor, requests: Sequence[_Request]) -> tuple[list[int], list[float]]:
@@ -361,16 +397,16 @@ def _nucleus(probs_NV: Tensor, top_p: list[float]) -> Tensor:
     return torch.zeros_like(probs_NV).scatter_(1, order_NV, kept_NV)
 
 
-def _by_budget(requests: list[_Request], pending: dict[str, list[int]]) -> Iterator[list[_Request]]:
-    """Split requests so that no part feeds more than the prefill budget (a single long one goes alone)."""
-    part: list[_Request] = []
+def _by_budget(rows: Sequence[list[_Request]], pending: dict[str, list[int]]) -> Iterator[list[list[_Request]]]:
+    """Split rows so that no part feeds more than the prefill budget (a single long one goes alone)."""
+    part: list[list[_Request]] = []
     size = 0
-    for request in requests:
-        new = len(pending[request.session])
+    for members in rows:
+        new = len(pending[members[0].session])
         if part and size + new > PREFILL_TOKENS:
             yield part
             part, size = [], 0
-        part.append(request)
+        part.append(members)
         size += new
     if part:
         yield part

@@ -1,6 +1,7 @@
 """``evaluation.json``: all evaluations of a run in one file, with the comparisons between them.
 
-The file holds nothing that differs between two runs with one seed: what took how long stands in ``timings.json``.
+The file holds nothing that differs between two runs with one seed on one machine: what took how long stands in
+``timings.json``. It says what the figures were rounded on, since rounding moves them as a seed does.
 """
 
 import json
@@ -15,6 +16,8 @@ from practicum.evaluation.comparison import Comparison, comparisons
 from practicum.evaluation.evaluator import read_evaluation
 from practicum.evaluation.summary import Evaluation
 from practicum.files import write_text
+from practicum.ledger.manifest import FILE as MANIFEST
+from practicum.ledger.manifest import read_manifest
 from practicum.viewer.disagreements import (
     Disagreement,
     last_evaluated,
@@ -36,7 +39,9 @@ LISTED = 20
 
 def write_record(folder: Path, evaluations: Sequence[Evaluation], found: Sequence[Disagreement] = ()) -> dict[str, str]:
     """Write both files into ``folder``; returns their digests by name."""
+    manifest = folder / MANIFEST
     content = {
+        "machine": read_manifest(folder).machine.rounding if manifest.exists() else None,
         "evaluations": {each.name: _timeless(each) for each in evaluations},
         "comparisons": [asdict(each) for each in comparisons(evaluations)],
         "disagreements": [each.to_dict() for each in found],

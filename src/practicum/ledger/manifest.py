@@ -21,13 +21,24 @@ FILE = "manifest.json"
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a run ran. ``git`` is the commit of the user's folder and whether files differed from it."""
+    """Where a run ran. ``git`` is the commit of the user's folder and whether files differed from it.
+
+    ``processor``, ``instructions`` and ``dtype`` decide how sums are rounded; empty in runs of older versions.
+    """
 
     python: str
     platform: str
     threads: int
     packages: Mapping[str, str]
     git: Mapping[str, Any] | None
+    processor: str = ""
+    instructions: str = ""
+    dtype: str = ""
+
+    @property
+    def rounding(self) -> dict[str, Any]:
+        """What a figure was rounded on, to stand beside it."""
+        return {name: getattr(self, name) for name in ("processor", "instructions", "dtype", "threads")}
 
 
 @dataclass(frozen=True)
@@ -70,11 +81,16 @@ def data_digests(splits: Mapping[str, TaskSet]) -> dict[str, dict[str, Any]]:
     return {split: {"name": t.name, "tasks": len(t), "digest": t.digest} for split, t in splits.items()}
 
 
-def describe_machine(threads: int, folder: Path) -> Machine:
-    """This interpreter, its packages, and the state of the git repository around ``folder`` (if any)."""
+def describe_machine(
+    threads: int, folder: Path, *, processor: str = "", instructions: str = "", dtype: str = ""
+) -> Machine:
+    """This interpreter, its packages, the state of the git repository around ``folder`` (if any), what computes."""
     packages = {dist.name: dist.version for dist in distributions() if dist.name}
     ordered = dict(sorted(packages.items(), key=lambda item: item[0].lower()))
-    return Machine(platform.python_version(), platform.platform(), threads, ordered, git_state(folder))
+    state = git_state(folder)
+    return Machine(
+        platform.python_version(), platform.platform(), threads, ordered, state, processor, instructions, dtype
+    )
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

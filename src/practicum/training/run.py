@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from practicum.digests import digest_file
+from practicum.engine.local.hardware import instructions, processor
 from practicum.engine.local.models import model_digest
 from practicum.errors import RunError
 from practicum.evaluation.evaluator import Evaluation, write_evaluation
@@ -219,6 +220,7 @@ class Run:
         return next((event.data for event in read_events(self.events.path) if event.kind == "start"), None)
 
     def _manifest(self, bench: Workbench) -> Manifest:
+        device = bench.policy.shape.device
         return Manifest(
             environment=bench.environment,
             tools=tool_digests(bench.target.make().schemas()),
@@ -229,7 +231,13 @@ class Run:
             recipe=self.recipe.to_dict(),
             model={"name": str(self.recipe.model_name), "digest": model_digest(bench.folder)},
             tokenizer=digest_file(bench.folder / "tokenizer.json"),
-            machine=describe_machine(torch.get_num_threads(), Path.cwd()),
+            machine=describe_machine(
+                torch.get_num_threads(),
+                Path.cwd(),
+                processor=processor(device),
+                instructions=instructions(device),
+                dtype=str(bench.policy.model.dtype).removeprefix("torch."),
+            ),
         )
 
     def _recorded_seconds(self) -> float:
@@ -291,6 +299,10 @@ def _stays(line: Mapping[str, Any], step: int | None) -> bool:
 
 def _machine_changes(before: Machine, now: Machine) -> list[str]:
     notes = [] if before.threads == now.threads else [f"{before.threads} CPU threads then, {now.threads} now"]
+    for name in ("processor", "instructions", "dtype"):
+        old, new = getattr(before, name), getattr(now, name)
+        if old and old != new:
+            notes.append(f"{name}: {old} then, {new} now")
     for name in ARITHMETIC:
         old, new = before.packages.get(name), now.packages.get(name)
         if old != new:

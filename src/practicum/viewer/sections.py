@@ -162,7 +162,11 @@ def _manifest_facts(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "model", _joined(model, "name", "digest")
     yield "seeds", ", ".join(f"{name} {seed}" for name, seed in _mapping(manifest, "seeds").items())
     yield "git commit", f"{git.get('commit')}{' with changes' if git.get('changed') else ''}" if git else ""
-    platform = [machine.get("platform"), machine.get("threads") and f"{machine['threads']} threads"]
+    platform = [
+        machine.get("platform"),
+        *(machine.get(name) for name in ("processor", "instructions", "dtype")),
+        machine.get("threads") and f"{machine['threads']} threads",
+    ]
     yield "machine", ", ".join(str(part) for part in platform if part)
     versions = [f"{name} {packages[name]}" for name in PACKAGES if name in packages]
     yield (

@@ -98,9 +98,8 @@ def run_cell(name: str, seed: int, way: str, *, control: bool) -> None:
     """Foothold, reinforcement and evaluations of one cell, unless it is on record."""
     variables, keys = WAYS[way]
     recipe = load_recipe(shipped(name), [f"seed={seed}", *keys])
-    if any(
-        (c.digest, c.seed, c.way) == (digest_of(recipe), seed, way) and (c.control or not control) for c in recorded()
-    ):
+    same = [c for c in recorded() if (c.digest, c.seed, c.way) == (digest_of(recipe), seed, way)]
+    if same and (same[0].control is not None or not control):
         return
     folder = Path("runs") / f"robustness-{name}-{way}-{seed}"
     print(f"== {folder.name}", flush=True)

@@ -101,3 +101,10 @@ def test_sharing_changes_nothing_that_is_drawn(tiny_policy):
         assert [s.token_ids for _, s in shared] == [s.token_ids for _, s in alone]
         for (_, one), (_, other) in zip(shared, alone, strict=True):
             np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-4)
+
+
+def test_rollouts_that_ended_leave_no_rows_in_memory(tiny_policy):
+    sampler = LocalSampler(tiny_policy())
+    rollouts(sampler, SamplingParams(max_tokens=4), attached=True)
+    assert sampler._lanes
+    assert all(lane.keys(0).numel() == lane.values(0).numel() == 0 for lane in sampler._lanes)

@@ -35,9 +35,7 @@ class Lane:
         """Tokens cached after the prefix, per row."""
         self.sessions: list[list[str]] = []
         """Who shares each row."""
-        self._keys = [self._empty(0, shape.head_size, 0) for _ in range(shape.layers)]
-        self._values = [self._empty(0, 0, shape.head_size) for _ in range(shape.layers)]
-        self._capacity = (0, 0)
+        self._clear()
 
     def add_row(self, sessions: Sequence[str]) -> int:
         """Open an empty row for these sessions; returns its number."""
@@ -60,6 +58,8 @@ class Lane:
             self.rows[row], self.sessions[row] = self.rows[last], self.sessions[last]
         self.rows.pop()
         moved = self.sessions.pop()
+        if not self.rows:
+            self._clear()  # a gradient step has better use for the memory
         return moved if row != last else []
 
     def fork(self, row: int, sessions: Sequence[str]) -> int:
@@ -71,6 +71,12 @@ class Lane:
         self.reserve(len(self.rows[row]))
         self._copy(row, len(self.rows) - 1, len(self.rows[row]))
         return len(self.rows) - 1
+
+    def _clear(self) -> None:
+        """Let go of the rows' memory."""
+        self._keys = [self._empty(0, self.shape.head_size, 0) for _ in range(self.shape.layers)]
+        self._values = [self._empty(0, 0, self.shape.head_size) for _ in range(self.shape.layers)]
+        self._capacity = (0, 0)
 
     def _copy(self, row: int, other: int, length: int) -> None:
         """Copy what a row has cached."""

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -21,7 +22,15 @@ from trainer.chain import Chain
 
 GROUP, BUDGET, REPETITIONS = 4, 2048, 2
 ALONE = 10**9
-"""As the least shared prefix worth sharing: none is."""
+"""As the least shared prefix worth sharing: none is; negative, as what a tree may cost: none is worth it."""
+SHARED: Mapping[str, Mapping[str, int]] = {
+    "everything": {},
+    "beginning": {"PAIRS_PER_TOKEN": -ALONE},
+    "nothing": {"MIN_SHARED": ALONE, "PAIRS_PER_TOKEN": -ALONE},
+}
+"""What sequences of a batch share: all tokens they have in common, what all of them begin with, or nothing."""
+ANSWER = 6
+"""Tokens at the end of a rollout in which half of its group answers otherwise."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,16 @@ class Way:
 
     name: str
     data: Sequence[Datum]
-    shared: bool = True
+    shared: str = "everything"
+
+    def parts(self) -> list[FlatBatch]:
+        """Its micro-batches."""
+        with self.sharing():
+            return [FlatBatch.of(part, torch.device("cpu")) for part in micro_batches(self.data, BUDGET)]
+
+    def sharing(self) -> AbstractContextManager[object]:
+        """The engine with this way of sharing."""
+        return patch.multiple(batching, **SHARED[self.shared]) if SHARED[self.shared] else nullcontext()
 
 
 def learner_tables(policy: Policy) -> None:
@@ -43,19 +61,22 @@ def learner_tables(policy: Policy) -> None:
     print(f"\nLearner: one gradient of {len(chain)} trajectories of {len(turns) // len(chain)} turns\n")
     compare(
         learner,
-        Way("one sequence per trajectory, prompts shared", chain),
-        Way("one sequence per trajectory", chain, shared=False),
-        Way("one sequence per turn, prompts shared", turns),
-        Way("one sequence per turn", turns, shared=False),
+        Way("one sequence per trajectory, common tokens once", chain),
+        Way("one sequence per trajectory, what all begin with once", chain, "beginning"),
+        Way("one sequence per trajectory", chain, "nothing"),
+        Way("one sequence per turn, common tokens once", turns),
+        Way("one sequence per turn, what all begin with once", turns, "beginning"),
+        Way("one sequence per turn", turns, "nothing"),
     )
     print(f"\nLearner: one gradient of {len(desk)} trajectories of the demo\n")
     everywhere = [replace(datum, mask=np.ones_like(datum.mask) * (np.arange(len(datum.mask)) > 0)) for datum in desk]
     compare(
         learner,
-        Way("prompts shared, logits at trained tokens", desk),
-        Way("prompts computed for each, logits at trained tokens", desk, shared=False),
+        Way("common tokens once, logits at trained tokens", desk),
+        Way("what all begin with once, logits at trained tokens", desk, "beginning"),
+        Way("nothing shared, logits at trained tokens", desk, "nothing"),
         # Context's advantages are 0: the same gradient, with a table of logits at every token.
-        Way("prompts computed for each, logits everywhere", everywhere, shared=False),
+        Way("nothing shared, logits everywhere", everywhere, "nothing"),
     )
     print("\nPadding, as a share of what is computed\n\n| batch | linear layers | attention | a padded rectangle |")
     print("| --- | --- | --- | --- |")
@@ -63,8 +84,7 @@ def learner_tables(policy: Policy) -> None:
         trimmed for n, datum in enumerate(chain) for trimmed in [one_per_turn(datum)[n % (len(turns) // len(chain))]]
     ]
     for name, data in (("demo", desk), ("8 turns", chain), ("cut off after 1 to 8 turns", uneven)):
-        with patch.object(batching, "MIN_SHARED", ALONE):
-            parts = [FlatBatch.of(part, torch.device("cpu")) for part in micro_batches(data, BUDGET)]
+        parts = Way(name, data, "nothing").parts()
         lengths = [len(datum.tokens) for datum in data]
         linear = 1 - sum(lengths) / sum(part.tokens.numel() for part in parts)
         grids = statistics.mean(part.layout.padding for part in parts)
@@ -90,24 +110,33 @@ def compare(learner: LocalLearner, *ways: Way) -> None:
 def gradient(learner: LocalLearner, way: Way) -> None:
     """One forward and backward pass over all of it."""
     config: Mapping[str, float] = {"clip_low_threshold": 0.8, "clip_high_threshold": 1.2}
-    with patch.object(batching, "MIN_SHARED", batching.MIN_SHARED if way.shared else ALONE):
+    with way.sharing():
         learner.forward_backward(way.data, "ppo", config)
 
 
 def computed(way: Way) -> int:
     """Tokens that go through the model."""
-    with patch.object(batching, "MIN_SHARED", batching.MIN_SHARED if way.shared else ALONE):
-        parts = [FlatBatch.of(part, torch.device("cpu")) for part in micro_batches(way.data, BUDGET)]
-    return sum(part.tokens.numel() for part in parts)
+    return sum(part.tokens.numel() for part in way.parts())
 
 
 def grouped(data: Sequence[Datum]) -> list[Datum]:
-    """Each demonstration as a group of rollouts, half of them good."""
-    return [
-        replace(datum, advantages=datum.mask * (1 if n % 2 else -1), logprobs=datum.mask * -0.1)
-        for datum in data
-        for n in range(GROUP)
-    ]
+    """Each demonstration as a group of rollouts that make its calls; half of them are good, half answer otherwise."""
+    rng = np.random.default_rng(0)
+    group = []
+    for datum in data:
+        otherwise = datum.tokens.copy()
+        otherwise[-ANSWER:] = rng.integers(1000, 2000, ANSWER)
+        for n in range(GROUP):
+            good = bool(n % 2)
+            group.append(
+                replace(
+                    datum,
+                    tokens=datum.tokens if good else otherwise,
+                    advantages=datum.mask * (1 if good else -1),
+                    logprobs=datum.mask * -0.1,
+                )
+            )
+    return group
 
 
 def one_per_turn(datum: Datum) -> list[Datum]:

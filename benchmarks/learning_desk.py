@@ -86,7 +86,7 @@ def _tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     around = ["system user assistant tool\n", tools_text(Desk().schemas(), "pythonic")]
-    written = [text for item in ITEMS for text in (f'[find("{item}")]', _task("Ann", "Rome", item).prompt)]
+    written = [text for item in ITEMS for text in (f'[find(item="{item}")]', _task("Ann", "Rome", item).prompt)]
     written += [text for colour in COLOURS for text in (_answer(colour), f'{{"colour":"{colour}"}}')]
     asked = [task.prompt for task in Desk().tasks("train")]
     alphabet = pre_tokenizers.ByteLevel.alphabet()

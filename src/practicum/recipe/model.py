@@ -121,6 +121,10 @@ class Recipe(BaseModel):
     """Passes over the training tasks; training ends here or at max_steps, whichever comes first."""
     max_steps: int = Field(50, ge=1)
     """Training steps; most failures show within 30."""
+    extend_steps: int = Field(0, ge=0)
+    """Further steps, at most, while validation still rises and groups still have signal (max_steps_off_policy 0)."""
+    extend_minutes: float | None = Field(None, gt=0)
+    """No further steps are begun that would take the whole run beyond so many minutes; null: no such bound."""
     save_every: int = Field(1, ge=1)
     """Steps between checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)
@@ -364,6 +368,12 @@ class Recipe(BaseModel):
         if self.clip_low_threshold >= self.clip_high_threshold:
             low, high = self.clip_low_threshold, self.clip_high_threshold
             yield f"clip_low_threshold ({low:g}) must be below clip_high_threshold ({high:g})"
+        if self.extend_steps and self.max_steps_off_policy:
+            yield f"extend_steps needs synchronous training: max_steps_off_policy is {self.max_steps_off_policy}, not 0"
+        if self.extend_steps and self.lr_schedule != "constant":
+            yield f"extend_steps needs a learning rate that has not run out: lr_schedule is {self.lr_schedule}"
+        if self.extend_steps and not 0 < self.val_every <= self.extend_steps:
+            yield f"extend_steps ({self.extend_steps}) are added val_every ({self.val_every}) at a time: it must fit in"
         if self.train_embeddings and self.lora_rank:
             yield f"train_embeddings is for full fine-tuning: lora_rank must be 0, not {self.lora_rank}"
         if self.lora_plus_lr_ratio != 1 and not self.lora_rank:

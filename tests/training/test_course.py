@@ -1,0 +1,71 @@
+"""A run that did not get there says so, and one that still learns goes on."""
+
+import json
+
+import pytest
+
+from practicum.recipe import Recipe
+from practicum.training.course import Course, goes_on, verdict
+
+RECIPE = Recipe(
+    global_batch_size=16, max_steps=10, val_every=5, extend_steps=10, extend_minutes=8, max_steps_off_policy=0
+)
+
+
+def course(silent=(0.2, 0.2, 0.2), success=((5, 0.5), (10, 0.7)), seconds=(20.0, 20.0, 20.0)):
+    return Course(silent, success, seconds)
+
+
+def test_a_course_is_read_from_what_a_run_recorded(tmp_path):
+    lines = [
+        {"step": 1, "phase": "rl", "metrics": {"analysis/zero_adv_groups": 4.0, "training/num_groups": 12.0}},
+        {"step": 2, "phase": "rl", "metrics": {"analysis/zero_adv_groups": 16.0, "timing_s/step": 3.0}},
+        {"step": 2, "phase": "validation", "metrics": {"val/score/mean": 0.4}},
+        {"step": 2, "phase": "checkpoint", "metrics": {}},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps({"time": 1.0, **line}) + "\n" for line in lines))
+    assert Course.of(tmp_path) == Course([0.25, 1.0], [(2, 0.4)], [0.0, 3.0])
+    assert Course.of(tmp_path / "nowhere") == Course([], [], [])
+
+
+def test_training_goes_on_while_validation_rises_and_time_allows():
+    assert goes_on(course(), RECIPE, extra=0, seconds=300)
+    assert goes_on(course(), RECIPE, extra=5, seconds=300)
+    assert goes_on(course(success=[(10, 0.7)]), RECIPE, extra=0, seconds=300)
+
+
+@pytest.mark.parametrize(
+    ("why_not", "extra", "seconds"),
+    [
+        (course(success=[(5, 0.7), (10, 0.7)]), 0, 300),  # no better than before
+        (course(success=[(5, 0.9), (10, 0.97)]), 0, 300),  # nothing left to learn
+        (course(success=[]), 0, 300),
+        (course(silent=[0.2, 0.7, 0.8, 0.6]), 0, 300),  # groups have nothing left to say
+        (course(), 6, 300),  # another five would be eleven
+        (course(), 0, 381),  # five steps of twenty seconds end after eight minutes
+    ],
+)
+def test_and_not_otherwise(why_not, extra, seconds):
+    assert not goes_on(why_not, RECIPE, extra=extra, seconds=seconds)
+
+
+def test_a_run_that_settled_too_early_says_so_and_what_to_change():
+    told = verdict(course(silent=[0.2, 12 / 16, 12 / 16, 12 / 16]), RECIPE, 0.67)
+    assert told.startswith("learning had stopped: 12 of 16 groups without signal at 67%")
+    assert "learning_rate" in told
+
+
+def test_a_run_that_ended_while_it_learned_says_so():
+    assert "still learning at 80%" in verdict(course(), RECIPE, 0.8)
+
+
+def test_a_run_that_got_there_or_only_wavers_says_nothing():
+    assert verdict(course(silent=[0.9, 0.9, 0.9]), RECIPE, 0.97) is None
+    assert verdict(course(success=[(5, 0.8), (10, 0.75)]), RECIPE, 0.8) is None
+    assert verdict(course(silent=[]), RECIPE, 0.5) is None
+
+
+@pytest.mark.parametrize("clash", [{"max_steps_off_policy": 3}, {"lr_schedule": "linear"}, {"val_every": 0}])
+def test_what_cannot_be_extended_is_refused(clash):
+    with pytest.raises(ValueError, match="extend_steps"):
+        Recipe(**{"max_steps_off_policy": 0, "val_every": 5, "extend_steps": 10, **clash})

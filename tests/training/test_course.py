@@ -69,3 +69,36 @@ def test_a_run_that_got_there_or_only_wavers_says_nothing():
 def test_what_cannot_be_extended_is_refused(clash):
     with pytest.raises(ValueError, match="extend_steps"):
         Recipe(**{"max_steps_off_policy": 0, "val_every": 5, "extend_steps": 10, **clash})
+
+
+def test_a_run_goes_on_while_it_learns_and_resumes_where_it_was(commands, monkeypatch):
+    more = ("max_steps=2", "val_every=2", "extend_steps=4", "save_every=1")
+    always = "import practicum.training.trainer as t; t.goes_on = lambda course, recipe, *, extra, seconds: extra < 4"
+    whole = commands("train", "desk.yaml", *more, "--run", "runs/whole", first=always)
+    assert whole.code == 0, whole.err
+    assert "it still learns: on to step 4" in whole.out
+    assert "it still learns: on to step 6" in whole.out
+    steps = [line["step"] for line in lines_of(commands.folder / "runs/whole") if line["phase"] == "rl"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert (commands.folder / "runs/whole/checkpoints/step-000006").exists()
+
+    stop = f"{always}\nimport practicum.training.trainer as t; step = t.Trainer.step\n"
+    stop += (
+        "def dies(self, n):\n    if n == 4: raise KeyboardInterrupt\n    return step(self, n)\nt.Trainer.step = dies"
+    )
+    assert commands("train", "desk.yaml", *more, "--run", "runs/stopped", first=stop).code != 0
+    resumed = commands("resume", "runs/stopped", first=always)
+    assert resumed.code == 0, resumed.err
+    both = [
+        [
+            line["metrics"].get("training/loss")
+            for line in lines_of(commands.folder / "runs" / name)
+            if line["phase"] == "rl"
+        ]
+        for name in ("whole", "stopped")
+    ]
+    assert both[0] == both[1]
+
+
+def lines_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

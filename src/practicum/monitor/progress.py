@@ -97,6 +97,10 @@ class TrainingView:
         if self._live is None:
             self._print(self._line(row))
 
+    def extend(self, total_steps: int) -> None:
+        """The run will have so many steps after all."""
+        self._total = total_steps
+
     def message(self, text: str) -> None:
         """Show something worth knowing."""
         self._messages.append(text)

@@ -20,6 +20,7 @@ from practicum.programs import program
 from practicum.recipe import Recipe
 from practicum.training.checkpoint import Checkpoint, latest_checkpoint, newest_step
 from practicum.training.control import run_control
+from practicum.training.course import Course, verdict
 from practicum.training.gate import Passed, require_certificate
 from practicum.training.pipeline import Pipeline
 from practicum.training.run import Run, default_folder, named_folder, require_run
@@ -265,10 +266,19 @@ def _carry_out(pipeline: Pipeline, *, whole: bool, control: bool) -> None:
         console.rule("control: the same minutes of supervised steps instead")
         run_control(pipeline)
     print_evaluations(evaluations_of(run.folder), console)
+    _say_why_not_more(run, console)
     pipeline.conclude()
     print_examples(run.folder, console)
     print_next(run.folder, pipeline.finish(), console)
     console.print(f"[bold]{run.seconds / 60:.1f} minutes in all[/]")
+
+
+def _say_why_not_more(run: Run, console: Console) -> None:
+    """Where the trained model falls short: whether learning had stopped, or would have gone on, and what to change."""
+    trained = next((each for each in evaluations_of(run.folder) if each.label == "trained"), None)
+    why = trained and verdict(Course.of(run.folder), run.recipe, trained.success_rate)
+    if why:
+        console.print(why, style="yellow", markup=False, soft_wrap=True)
 
 
 def _built(recipe: Recipe, console: Console) -> Workbench:

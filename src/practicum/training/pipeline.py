@@ -119,13 +119,13 @@ class Pipeline:
         """Multi-turn reinforcement learning from ``first_step`` to the end, then export the model."""
         bench, run = self.bench, self.run
         last = total_steps(run.recipe, len(bench.splits["train"]))
-        if first_step < last:
+        self.step = first_step
+        if first_step < last or run.recipe.extend_steps:
             train, validation = self.tasks()
             with TrainingView(last, title=run.name, first_step=first_step, console=self.console) as view:
-                Trainer(bench, run, train, validation, view).fit(first_step)
-        self.step = last
+                self.step = Trainer(bench, run, train, validation, view).fit(first_step)
         # One that is there may be of weights that a resumed run has trained again.
-        if first_step < last or not (run.folder / "output").exists():
+        if first_step < self.step or not (run.folder / "output").exists():
             write_folder(run.folder / "output", bench.learner.export)
 
     def conclude(self) -> None:

@@ -29,6 +29,7 @@ from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import Task, TaskSet
 from practicum.training.checkpoint import OpenGroups, first_checkpoint, save_checkpoint
+from practicum.training.course import Course, goes_on
 from practicum.training.overlap import fit_overlapped
 from practicum.training.run import Run
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
@@ -55,23 +56,43 @@ class Trainer:
     train: TaskSet
     validation: Sequence[Task]
     view: TrainingView
+    last: int = 0
+    """The last step, as far as is decided."""
 
-    def fit(self, first_step: int) -> None:
-        """Train from step ``first_step + 1`` to the recipe's end."""
+    def fit(self, first_step: int) -> int:
+        """Train from step ``first_step + 1`` to the recipe's end, or beyond it where the recipe allows.
+
+        Returns:
+            The last step.
+        """
         recipe = self.bench.recipe
         last = total_steps(recipe, len(self.train))
         if recipe.kl_coef:
             self.bench.learner.keep_reference(first_checkpoint(self.run.folder).folder)
         if first_step == 0 and recipe.val_at_start:
             self.validate(0)
+        self.last = last + _begun(first_step - last, recipe.val_every)
         if recipe.max_steps_off_policy and first_step < last:
             self.bench.run(fit_overlapped(self, first_step))
-            return
-        for step in range(first_step + 1, last + 1):
+            return last
+        step = first_step
+        while step < self.last or self._goes_on(step, step - last):
+            step += 1
             metrics = self.step(step)
             self.show(step, metrics, self.validate(step) if self.validation_due(step) else None)
             if self.checkpoint_due(step):
                 self.save(step)
+        return step
+
+    def _goes_on(self, step: int, extra: int) -> bool:
+        """Whether steps are added to the recipe's, until the next validation."""
+        recipe, run = self.bench.recipe, self.run
+        if not recipe.extend_steps or not goes_on(Course.of(run.folder), recipe, extra=extra, seconds=run.seconds):
+            return False
+        self.last = step + recipe.val_every
+        self.view.extend(self.last)
+        self.view.message(f"it still learns: on to step {self.last}")
+        return True
 
     def validation_due(self, step: int) -> bool:
         """Whether a validation follows the step."""
@@ -80,7 +101,7 @@ class Trainer:
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether a checkpoint follows the step."""
-        return step % self.bench.recipe.save_every == 0 or step == total_steps(self.bench.recipe, len(self.train))
+        return step % self.bench.recipe.save_every == 0 or step == self.last
 
     def step(self, step: int) -> dict[str, float]:
         """One step: rollouts, advantages, gradient, record; returns its metrics."""
@@ -246,6 +267,11 @@ class Trainer:
             groups=self.bench.recipe.global_batch_size,
             tokens_per_s=tokens * n / max(metrics["timing_s/step"], 1e-9),
         )
+
+
+def _begun(extra: int, every: int) -> int:
+    """Steps beyond the recipe's that were decided on, ``every`` at a time, when ``extra`` of them had been done."""
+    return -(-extra // every) * every if extra > 0 and every else 0
 
 
 def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:

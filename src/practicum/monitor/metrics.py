@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from practicum.monitor.names import ESTIMATES, LEARNER, METRICS, TIMINGS, describe
+from practicum.ranges import reaches
 from practicum.trajectory import BreakCause, Group, Trajectory
 
 __all__ = ["METRICS", "describe", "evaluation_metrics", "step_metrics"]
@@ -95,7 +96,7 @@ def evaluation_metrics(
         **_within_groups(family, groups),
         **_mean(f"{family}/reward/rollouts_per_prompt", [float(len(_finished([group]))) for group in groups]),
         f"{family}/reward/num_prompts": float(len(groups)),
-        f"{family}/reward/succeeded_rollouts": float(sum(reward >= success_threshold for reward in rewards)),
+        f"{family}/reward/succeeded_rollouts": float(sum(reaches(reward, success_threshold) for reward in rewards)),
         f"{family}/reward/failed_rollouts": float(sum(len(g.trajectories) for g in groups) - len(finished)),
         f"{family}/reward/success_threshold": float(success_threshold),
         **_mean(f"{family}/completion_rate", [t.ending == "final" for t in finished]),

@@ -23,6 +23,7 @@ from practicum.evaluation.statistics import pass_at_k, pass_power_k
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
+from practicum.ranges import exceeds, reaches
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
 from practicum.seeds import derive
@@ -206,7 +207,7 @@ class Trainer:
         """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
         errors = Counter(t.error for t in trajectories if t.error is not None)
         failed, limit = errors.total(), self.bench.recipe.max_failed_rollouts
-        if failed <= limit * len(trajectories):
+        if not exceeds(failed, limit * len(trajectories)):
             return
         causes = "\n".join(f"  {count} times: {error}" for error, count in errors.most_common(CAUSES_SHOWN))
         raise RunError(
@@ -256,7 +257,7 @@ def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
     n, threshold = recipe.val_group_size, recipe.success_threshold
     if n == 1 or not groups:
         return {}
-    wins = [sum(t.error is None and (t.score or 0.0) >= threshold for t in group.trajectories) for group in groups]
+    wins = [sum(_succeeded(t, threshold) for t in group.trajectories) for group in groups]
     estimators = {"pass_at": pass_at_k, "pass_power": pass_power_k}
     return {
         f"reward/{name}_{k}": float(np.mean([estimate(n, won, k) for won in wins]))
@@ -264,6 +265,10 @@ def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
         for k in recipe.pass_k_values
         if k <= n
     }
+
+
+def _succeeded(trajectory: Trajectory, threshold: float) -> bool:
+    return trajectory.error is None and trajectory.score is not None and reaches(trajectory.score, threshold)
 
 
 def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:

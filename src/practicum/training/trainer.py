@@ -18,7 +18,7 @@ from practicum.algorithms.repetition import degenerate_rollouts
 from practicum.algorithms.returns import TrajectoryRewards
 from practicum.algorithms.sequences import TrainingSequence, aggregation_weights, training_sequences
 from practicum.engine.protocol import AdamParams, Datum, StepStats
-from practicum.errors import RunError
+from practicum.errors import RunError, naming
 from practicum.evaluation.statistics import pass_at_k, pass_power_k
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics, step_metrics
@@ -91,7 +91,8 @@ class Trainer:
             request for task in batch_of(self.train, step, self.bench.recipe) for request in self.requests(step, task)
         ]
         dispatcher = self.bench.dispatcher(self.bench.training_params())
-        groups = group_by_task(self.bench.collect(dispatcher, requests))
+        with naming(f"the rollouts of step {step}"):
+            groups = group_by_task(self.bench.collect(dispatcher, requests))
         return self.train_on(step, groups, lambda token: version - token, began=began)
 
     def requests(self, step: int, task: Task, attempt: int = 0) -> list[RolloutRequest]:
@@ -132,7 +133,8 @@ class Trainer:
         self.view.phase("gradient step")
         repetitive = filtered(groups, recipe)
         advantages = group_advantages(groups, recipe, without=repetitive)
-        learned = self._learn(groups, advantages, step)
+        with naming(f"the gradient of step {step}"):
+            learned = self._learn(groups, advantages, step)
         trained = time.monotonic()
         metrics = step_metrics(
             groups,
@@ -178,7 +180,8 @@ class Trainer:
         # Where training rollouts go on meanwhile, none of them may wait for one of these.
         free, params = bool(recipe.max_steps_off_policy), self.bench.held_out_params(recipe.val_temperature)
         dispatcher = self.bench.dispatcher(params, scored=True, free=free)
-        trajectories = await dispatcher.run(requests)
+        with naming(f"the validation after step {step}"):
+            trajectories = await dispatcher.run(requests)
         self._refuse_broken(f"the validation after step {step}", trajectories)
         groups = group_by_task(trajectories)
         estimates = pass_estimates(groups, recipe)

@@ -101,7 +101,7 @@ _ROLLOUT = {
     "extension_breaks/{cause}": "turns that did not extend the one before, by cause",
     "failed_frac": "share of the planned rollouts that neither finished nor were cut off",
     "cut_frac": "share of the planned rollouts that were left behind, so that the rest of their group could be used",
-    "filtered": "rollouts that the repetition filter left out of training; only where max_repeated_tokens is set",
+    "filtered": "rollouts that the repetition filter left out or punished; only where max_repeated_tokens is set",
     "retried": "retries it took to collect the rollouts",
     "state_visits": "different environment states in a finished rollout, mean over those that called a tool",
     "state_coverage": "different states of the step over the sum of its rollouts' own: 1 where no two share any",

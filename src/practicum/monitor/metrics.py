@@ -65,6 +65,7 @@ def step_metrics(
         **_conduct(groups, finished, planned),
         **_states(finished),
         **_analysis(groups, valid, finished, planned),
+        **_left(groups, advantages),
     }
 
 
@@ -286,6 +287,15 @@ def _analysis(groups: Sequence[Group], valid: Sequence[Group], finished: Sequenc
         metrics["analysis/reward_variance_across_groups"] = float(np.var([np.mean(v) for v in known]))
         metrics["analysis/mean_group_reward_spread"] = float(np.mean([max(v) - min(v) for v in known]))
     return metrics
+
+
+def _left(groups: Sequence[Group], advantages: Mapping[str, Sequence[float]]) -> Metrics:
+    """What is left of groups after failures and filter."""
+    sizes = [(len(g.trajectories), sum(t.id in advantages for t in g.trajectories)) for g in groups]
+    return {
+        "analysis/groups_left_out": float(sum(compared == 0 for _, compared in sizes)),
+        "analysis/groups_of_two": float(sum(played > compared == 2 for played, compared in sizes)),
+    }
 
 
 def _within_groups(family: str, groups: Sequence[Group]) -> Metrics:

@@ -117,6 +117,8 @@ _ANALYSIS = {
     "zero_adv_groups": "groups without signal",
     "zero_adv_nonzero_reward": "groups without signal that hold a reward other than 0",
     "zero_adv_zero_reward": "groups without signal whose rewards are all 0",
+    "groups_left_out": "groups with fewer survivors than min_group_survivors, which are not trained on",
+    "groups_of_two": "larger groups of which two rollouts are left: scaled, any difference of theirs is +1 and −1",
     "reward_variance_across_groups": "variance of the groups' mean rewards",
     "mean_group_reward_spread": "highest − lowest reward of a group, mean over groups",
 }

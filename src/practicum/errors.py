@@ -4,6 +4,9 @@ Every error that reaches a person says four things: what was wrong, where, what 
 The command line prints them without a traceback and exits with a non-zero status.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class PracticumError(Exception):
     """Base of every error Practicum raises on purpose.
@@ -42,6 +45,16 @@ class EnvironmentFault(PracticumError):
 
 class ModelError(PracticumError):
     """A model cannot be found, read or trusted."""
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Put the place before that of a ``ModelError`` from the block: the model itself does not know of steps."""
+    try:
+        yield
+    except ModelError as error:
+        where = f"{place}; {error.where}" if error.where else place
+        raise ModelError(error.what, where=where, allowed=error.allowed, fix=error.fix) from error
 
 
 class RolloutError(PracticumError):

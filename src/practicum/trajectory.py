@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from practicum.ranges import total
 from practicum.tasks import Task
 
 Message = dict[str, Any]
@@ -127,7 +128,7 @@ class Trajectory:
     @property
     def reward(self) -> float:
         """The trajectory's reward: the one number given, or the sum of the per-turn rewards."""
-        return float(sum(self.rewards))
+        return total(self.rewards)
 
     @property
     def messages(self) -> list[Message]:

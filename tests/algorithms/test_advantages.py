@@ -30,9 +30,9 @@ def mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def std(values: list[float]) -> float:
+def std(values: list[float], lost: int = 0) -> float:
     centre = mean(values)
-    return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / len(values))
+    return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / max(len(values) - lost, 1))
 
 
 def returns_by_definition(member: Rewards, gamma: float) -> list[float]:
@@ -65,6 +65,8 @@ def reference_group_based_per_turn(batch: Batch, normalize: bool, gamma: float) 
             advantages = []
             for t, value in enumerate(own):
                 reached = [other[t] for other in returns if t < len(other)]
+                if len(reached) == 1:  # compared with how all the others ended
+                    reached += [other[-1] for other in returns if other is not own and other]
                 divisor = std(reached) + EPSILON if normalize else 1.0
                 advantages.append((value - mean(reached)) / divisor)
             out.append(advantages)
@@ -273,11 +275,78 @@ def test_trajectories_that_sampled_nothing_keep_the_others_finite(method: Advant
     assert all(np.isfinite(turns).all() for turns in advantages)
 
 
-def test_a_turn_only_one_member_reached_is_compared_with_nothing() -> None:
+def test_a_turn_only_one_member_reached_is_compared_with_how_the_others_ended() -> None:
     group = [Rewards((1.0, 5.0), (1, 1)), Rewards((2.0,), (1,))]
     advantages = compute_advantages("group_based_per_turn", [group], normalize=False)[0]
-    np.testing.assert_array_equal(advantages[0], [2.0, 0.0])
+    np.testing.assert_array_equal(advantages[0], [2.0, 1.5])
     np.testing.assert_array_equal(advantages[1], [-2.0])
+
+
+@pytest.mark.parametrize(("short", "long"), [(1.0, 0.0), (0.0, 1.0)])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_lone_long_loser_is_punished_and_a_lone_long_winner_encouraged_at_every_turn(
+    short: float, long: float, normalize: bool
+) -> None:
+    group = [Rewards((short,), (3, 3)), Rewards((short,), (3,)), Rewards((long,), (3,) * 5)]
+    *_, lone = compute_advantages("group_based_per_turn", [group], normalize=normalize)[0]
+    *_, whole = compute_advantages("group_based", [group], normalize=normalize)[0]
+    assert (np.sign(lone) == np.sign(long - short)).all()
+    # Where nobody else went on, it is the comparison of whole trajectories.
+    np.testing.assert_allclose(lone[2:], whole[2:], rtol=1e-12)
+
+
+def test_equally_long_members_with_one_reward_at_the_end_are_compared_per_turn_as_they_are_as_a_whole() -> None:
+    group = [Rewards((reward,), (2, 2, 2)) for reward in (1.0, 0.25, 0.0)]
+    per_turn, whole = (compute_advantages(method, [group]) for method in ("group_based_per_turn", "group_based"))
+    np.testing.assert_allclose(per_turn, whole, rtol=1e-12)
+
+
+def test_a_lone_turn_is_silent_where_there_is_nobody_or_nothing_to_be_told_apart_from() -> None:
+    for group in ([Rewards((1.0,), (1, 1))], [Rewards((1.0,), (1, 1)), Rewards((1.0,), (1,)), Rewards((0.0,), ())]):
+        first, *_ = compute_advantages("group_based_per_turn", [group])[0]
+        np.testing.assert_array_equal(first, [0.0, 0.0])
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+@pytest.mark.parametrize("method", ["group_based", "group_based_per_turn", "grpo_passk", "gpg", "monte_carlo"])
+def test_a_samples_standard_deviation_makes_advantages_smaller_by_a_factor_of_the_size(
+    method: AdvantageMethod, size: int
+) -> None:
+    group = singles(1.0, *[0.0] * (size - 1), lengths=(3,) * size)
+    (population,), (sample,) = (
+        compute_advantages(method, [group], deviation=name) for name in ("population", "sample")
+    )
+    np.testing.assert_allclose(np.array(sample), np.array(population) * math.sqrt((size - 1) / size), rtol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(batch=BATCHES)
+def test_a_samples_standard_deviation_agrees_with_its_formula(batch: Batch) -> None:
+    for group, advantages in zip(batch, compute_advantages("group_based", batch, deviation="sample"), strict=True):
+        rewards = [sum(member.rewards) for member in group]
+        divisor = std(rewards, lost=1) + EPSILON
+        for turns, reward in zip(advantages, rewards, strict=True):
+            np.testing.assert_allclose(turns, (reward - mean(rewards)) / divisor, rtol=1e-7, atol=1e-8)
+
+
+def test_whitening_with_a_samples_standard_deviation_counts_tokens() -> None:
+    batch = [singles(1.0, 0.0, lengths=(1, 3))]
+    tokens = [1.0, 0.0, 0.0, 0.0]
+    (advantages,) = compute_advantages("reinforce_pp", batch, deviation="sample")
+    np.testing.assert_allclose(np.concatenate(advantages), np.array([0.75, -0.25]) / std(tokens, lost=1), rtol=1e-5)
+
+
+def test_of_two_members_that_are_left_any_difference_is_one_up_and_one_down() -> None:
+    for gap in (1.0, 0.01):
+        np.testing.assert_allclose(scalars("group_based", singles(0.5 + gap, 0.5)), [1.0, -1.0], rtol=1e-3)
+        np.testing.assert_allclose(
+            scalars("group_based", singles(0.5 + gap, 0.5), normalize=False), [gap / 2, -gap / 2]
+        )
+
+
+def test_an_unknown_deviation_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'unbiased'.*population"):
+        compute_advantages("group_based", [], deviation=cast(Any, "unbiased"))
 
 
 def test_equal_groups_among_equally_long_trajectories_have_no_advantage_after_whitening() -> None:

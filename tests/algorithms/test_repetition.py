@@ -42,6 +42,11 @@ def test_it_is_what_trying_every_stretch_finds(tokens: list[int], most: int) -> 
     assert longest_repetition(tokens, most) == expected
 
 
+def test_a_stretch_may_be_asked_to_hold_its_ngram_more_than_twice() -> None:
+    tokens = [9, *[1, 2, 3] * 4, 1, 8, *[5] * 6]
+    assert [longest_repetition(tokens, 8, times=times) for times in (2, 4, 5, 6, 7)] == [13, 13, 6, 6, 0]
+
+
 def rollout(id: str, *turns: list[int], **more: Any) -> Trajectory:
     def turn(tokens: list[int]) -> Turn:
         zeros = (0.0,) * len(tokens)
@@ -89,3 +94,38 @@ def test_failed_rollouts_and_those_without_a_token_are_not_counted() -> None:
     batch = [rollout("bad", [7] * 20), gone, rollout("silent", []), rollout("no turn")]
     assert found(batch) == ["bad"]
     assert found(batch, rate=0.5) == []
+
+
+def rows(frame: list[int], contents: list[list[int]]) -> list[int]:
+    """A list whose items repeat a frame around what differs."""
+    return [token for content in contents for token in (*frame, *content)]
+
+
+# Token ids as byte-level tokenizers give them: a frame of a few tokens, content of one or two.
+NUMBERED = rows([12, 840, 216], [[100 + n // 10, 110 + n % 10] for n in range(40)])
+YES_OR_NO = rows([12, 840, 7, 216, 9, 33], [[500 + (n * n // 3) % 2] for n in range(60)])
+FLAGS = rows([4, 37, 1, 8, 2], [[600 + (n in (5, 11, 12, 20, 27))] for n in range(30)])
+EQUAL_ROWS = [1, *rows([4, 37, 1, 8, 2, 90], [[7]] * 7), 2]
+TABLE = rows([91], [[(n * 37) % 8, 92, (n * 11) % 5, 92, 3, 93] for n in range(30)])
+MATRIX = rows([60], [[0, 61] * 7 + [62]] * 7)
+
+
+@pytest.mark.parametrize("text", [NUMBERED, YES_OR_NO, FLAGS, EQUAL_ROWS, TABLE, MATRIX])
+def test_lists_tables_and_code_repeat_a_frame_and_are_no_loop(text: list[int]) -> None:
+    batch = [rollout("structured", text), rollout("fine", FINE)]
+    assert degenerate_rollouts(batch, max_repeated_tokens=20, max_ngram_size=8, max_filter_rate=1.0) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        [7] * 60,
+        [*FINE, *[1, 2, 3] * 30],
+        [*FINE, *rows([4, 37, 1, 8, 2, 90], [[7]] * 40)],
+        [*FINE, *[5, 6] * 50, *FINE],  # it got out, after all that
+        [*NUMBERED, *NUMBERED[-5:] * 20, 1],
+    ],
+)
+def test_the_same_again_and_again_is_a_loop_wherever_it_stands(text: list[int]) -> None:
+    batch = [rollout("loop", text), rollout("fine", FINE)]
+    assert degenerate_rollouts(batch, max_repeated_tokens=40, max_ngram_size=8, max_filter_rate=1.0) == ["loop"]

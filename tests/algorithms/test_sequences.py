@@ -150,6 +150,40 @@ def test_weighted_token_losses_add_up_to_the_aggregate(how: Aggregation, lengths
     assert total == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("how", ["token_mean", "sequence_mean", "constant"])
+@settings(max_examples=50, deadline=None)
+@given(
+    cut=st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=4), min_size=1, max_size=6),
+    seed=st.integers(0, 1000),
+)
+def test_a_trajectory_counts_once_in_however_many_sequences_it_was_cut(
+    how: Aggregation, cut: list[list[int]], seed: int
+) -> None:
+    rng, length = np.random.default_rng(seed), 64 if how == "constant" else None
+    owners = [f"t{n}" for n, parts in enumerate(cut) for _ in parts]
+    apart = aggregation_weights(
+        [sequence_of(part) for parts in cut for part in parts], how, length=length, trajectories=owners
+    )
+    whole = aggregation_weights([sequence_of(sum(parts)) for parts in cut], how, length=length)
+    losses = [rng.normal(size=part).sum() for parts in cut for part in parts]
+    joined = [
+        sum(loss for loss, owner in zip(losses, owners, strict=True) if owner == f"t{n}") for n in range(len(cut))
+    ]
+    assert math.fsum(apart * losses) == pytest.approx(math.fsum(whole * joined), abs=1e-12)
+
+
+def test_the_weight_of_single_sequences_is_the_same_to_the_bit_with_and_without_their_trajectories() -> None:
+    sequences = [sequence_of(n) for n in (3, 7, 49)]
+    for how in ("token_mean", "sequence_mean"):
+        plain = aggregation_weights(sequences, how)
+        np.testing.assert_array_equal(plain, aggregation_weights(sequences, how, trajectories=["a", "b", "c"]))
+
+
+def test_one_trajectory_is_named_for_each_sequence() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        aggregation_weights([sequence_of(3)] * 2, "token_mean", trajectories=["a"])
+
+
 @pytest.mark.parametrize("how", ["token_mean", "sequence_mean"])
 def test_no_sequences_and_no_tokens_have_finite_weights(how: Aggregation) -> None:
     assert aggregation_weights([], how).shape == (0,)

@@ -249,3 +249,22 @@ def test_what_is_paid_like_a_success_is_measured_by_the_least_paid_success() -> 
     assert unearned_share(of(0.0, 0.0, paid=0.9)) == 0.0
     assert unearned_share(of(0.0, 0.0, paid=1.0)) == 1.0
     assert unearned_share(replace(of(1.0), rewards={})) == 0.0
+
+
+NEARLY = 0.7 + 0.2 + 0.1
+
+
+def test_a_score_that_is_the_threshold_but_for_rounding_is_a_success_everywhere() -> None:
+    assert NEARLY < 1.0
+    evaluation = of(NEARLY, 1.0, 0.999)
+    assert evaluation.successes == 2
+    assert evaluation.pass_at["1"] == pytest.approx(2 / 3)
+    assert [evaluation.succeeded(task) for task in ("t0", "t1", "t2")] == [[True], [True], [False]]
+    assert unearned_share(of(NEARLY, paid=1.0)) == 0.0
+
+
+def test_a_rollout_that_failed_is_no_success_even_where_nothing_is_asked() -> None:
+    failed = rollout("a", 0, None, ending="error", error="gone")
+    evaluation = summary([failed, rollout("b", 0, 0.0)], success_threshold=0.0)
+    assert evaluation.successes == 1
+    assert evaluation.pass_at["1"] == 0.5

@@ -57,6 +57,7 @@ AWS_RECIPE_FLAT = {
     "max_filter_rate": 0.3,
     "max_repeated_tokens": 40,
     "max_ngram_size": 6,
+    "filter_reward": -0.25,
 }
 
 
@@ -227,7 +228,8 @@ def test_what_is_not_a_relative_path_stays(tmp_path: Path, monkeypatch: pytest.M
 def test_every_spelling_works_as_an_override(spelling: str) -> None:
     value = AWS_RECIPE_FLAT.get(SPELLINGS[spelling], 2)
     text = str(list(value) if isinstance(value, tuple) else value)
-    others = {"val_max_tokens": 1} if spelling == "model.max_sequence_length" else {}
+    needs = {"model.max_sequence_length": {"val_max_tokens": 1}, "data_filter.reward": {"max_repeated_tokens": 40}}
+    others = needs.get(spelling, {})
     recipe = build_recipe({"sampling_max_tokens": 512} | others, [f"{spelling}={text}"])
     assert getattr(recipe, SPELLINGS[spelling]) == value
     assert recipe.sources[SPELLINGS[spelling]] == "override"

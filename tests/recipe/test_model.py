@@ -118,6 +118,7 @@ def test_values_beyond_the_limits_are_refused(key: str, value: Any) -> None:
 def test_names_of_algorithms_are_those_the_algorithms_know() -> None:
     assert get_args(AdvantageMethod) == get_args(advantages.AdvantageMethod)
     assert get_args(Recipe.model_fields["loss_aggregation"].annotation) == get_args(sequences.Aggregation)
+    assert get_args(Recipe.model_fields["advantage_std"].annotation) == get_args(advantages.Deviation)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +160,7 @@ def test_validation_answers_are_as_long_as_training_answers_unless_set() -> None
         ({"val_max_tokens": 65537}, ("val_max_tokens (65537)", "max_sequence_length (65536)")),
         ({"warmup_steps": 51}, ("warmup_steps (51)", "max_steps (50)")),
         ({"train_embeddings": True}, ("train_embeddings", "lora_rank must be 0, not 32")),
+        ({"filter_reward": -0.5}, ("filter_reward (-0.5)", "max_repeated_tokens is null")),
         ({"lora_rank": 0, "lora_plus_lr_ratio": 2}, ("lora_plus_lr_ratio (2)", "lora_rank is 0")),
     ],
 )

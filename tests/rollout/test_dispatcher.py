@@ -11,7 +11,7 @@ import pytest
 
 from practicum.engine.protocol import SamplingParams
 from practicum.environment import Environment, tool
-from practicum.errors import EnvironmentFault, RolloutError, RolloutTimeout
+from practicum.errors import EnvironmentFault, ModelError, RolloutError, RolloutTimeout
 from practicum.rollout import dispatcher as dispatcher_module
 from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
@@ -340,6 +340,26 @@ def test_a_broken_environment_stops_the_run_as_the_fault_it_is(dispatch, speaker
     assert time.perf_counter() - began < 10
     assert sorted(dispatch.engine.released) == ["r0", "r1", "r2", "r3"]  # the others were ended too
     assert dispatch.engine.running == 0
+
+
+class Careless(Talker):
+    """An agent elsewhere that goes on when its model call is refused."""
+
+    async def run(self, session, task, seed, keep=None):
+        try:
+            return await super().run(session, task, seed, keep)
+        except ModelError:
+            return Episode("final")
+
+
+@pytest.mark.parametrize("agent", [Talker(), Careless(in_process=False)])
+def test_a_model_that_computes_no_numbers_stops_the_run_whatever_the_agent_makes_of_it(dispatch, speaker, agent):
+    def broken(session, turn, prompt):
+        return ModelError("the model's logits are NaN or infinite")
+
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        dispatch(agent, requests(3), speaker(broken))
+    assert len(dispatch.engine.released) <= 3
 
 
 def test_two_faults_at_once_are_one_fault(dispatch):

@@ -257,3 +257,17 @@ def test_reward_code_that_leaves_the_program_fails_its_rollout_only(finished):
 def test_a_component_without_a_name_is_refused(finished):
     with pytest.raises(RolloutError, match="component 3"):
         judged(lambda rollout: (0.5, {3: 0.5}), finished())
+
+
+@pytest.mark.parametrize(
+    "weights", [(0.8, 0.05, 0.05, 0.1), (0.55, 0.3, 0.05, 0.1), (0.05,) * 20, (0.7, 0.2, 0.1), (0.6, 0.3, 0.1)]
+)
+def test_weights_that_are_one_on_paper_pay_a_perfect_rollout_one(finished, weights):
+    reward = weighted({f"part {n}": (weight, lambda rollout: 1.0) for n, weight in enumerate(weights)})
+    assert judged(reward, finished(RIGHT, LABEL)).total == 1.0
+
+
+def test_a_tier_is_reached_by_a_score_that_is_its_threshold_but_for_rounding(finished):
+    assert 0.1 + 0.2 > 0.3 > 0.7 - 0.4
+    for score in (0.1 + 0.2, 0.3, 0.7 - 0.4):
+        assert judged(tiers(lambda rollout, score=score: score, threshold=0.3), finished(RIGHT, LABEL)).total == 1.0

@@ -140,3 +140,26 @@ def test_a_function_that_raises_is_named_with_its_error(finished, asynchronous):
     function = my_async_reward if asynchronous else my_reward
     with pytest.raises(RolloutError, match=f"{function.__name__} raised ZeroDivisionError: no turns"):
         judged(function, finished())
+
+
+@pytest.mark.parametrize("turns", [9, 11, 18, 20, 49])
+def test_equal_parts_of_one_over_the_turns_are_one(finished, turns):
+    judgement = judged(constant([1 / turns] * turns), finished(), turns=turns)
+    assert judgement.total == 1.0
+    assert judgement.values == (1 / turns,) * turns
+
+
+@pytest.mark.parametrize(
+    ("returned", "signed", "total"),
+    [
+        (1.0000000000000002, False, 1.0),
+        (0.9999999999999999, False, 1.0),
+        (-1e-17, False, 0.0),
+        (-1.0000000000000002, True, -1.0),
+        (-1e-10, True, -1e-10),
+    ],
+)
+def test_a_number_that_misses_an_end_of_the_range_by_rounding_is_the_end(finished, returned, signed, total):
+    function = constant(returned)
+    function.signed = signed
+    assert judged(function, finished()).total == total

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from practicum.algorithms.sequences import training_sequences
+from practicum.engine.protocol import StepStats
+from practicum.errors import ModelError
 from practicum.recipe import Recipe, build_recipe
 from practicum.tasks import Task, TaskSet
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
@@ -172,3 +174,64 @@ def test_validation_tells_how_often_one_or_all_of_k_succeed() -> None:
 
 def test_of_one_rollout_for_each_validation_task_nothing_is_estimated() -> None:
     assert pass_estimates([group(scored("a0", 1.0))], recipe(pass_k_values=[1])) == {}
+
+
+class RecordingLearner:
+    """Takes a step on whatever it is given, and remembers it."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.broken, self.trained = broken, list[Any]()
+
+    def forward_backward(self, data: Any, loss: str, config: Any) -> StepStats:
+        if self.broken:
+            raise ModelError("the model's logits are NaN or infinite", where="the weights after 6 optimizer steps")
+        self.trained.append(data)
+        return StepStats(0.5, 4, {"entropy": 1.0})
+
+    def optim_step(self, adam: Any) -> dict[str, float]:
+        return {"grad_norm": 1.0}
+
+
+def trainer_with(learner: RecordingLearner, tmp_path: Any, **values: Any) -> Trainer:
+    bench = SimpleNamespace(recipe=recipe(**values), learner=learner)
+    run = SimpleNamespace(
+        folder=tmp_path,
+        record_metrics=lambda phase, step, metrics: None,
+        record_trajectories=lambda trajectories, prompts: None,
+        events=SimpleNamespace(append=lambda kind, data: None),
+    )
+    return Trainer(bench, run, tasks(6), [], SimpleNamespace(phase=lambda name: None))  # type: ignore[arg-type]
+
+
+def step_of(trainer: Trainer, *rewards: float) -> dict[str, float]:
+    members = [rollout(f"r{n}", reward) for n, reward in enumerate(rewards)]
+    return trainer.train_on(2, [group(*members)], lambda version: 0, began=0.0)
+
+
+@pytest.mark.parametrize("penalty", [{}, {"kl_coef": 0.1}, {"entropy_coef": 0.01}])
+def test_in_a_step_whose_groups_are_all_silent_a_penalty_goes_on_and_nothing_else_does(
+    penalty: dict[str, float], tmp_path: Any
+) -> None:
+    learner = RecordingLearner()
+    metrics = step_of(trainer_with(learner, tmp_path, **penalty), 1.0, 1.0)
+    assert metrics["analysis/zero_adv_groups"] == 1.0
+    assert ("training/grad_norm" in metrics) == bool(penalty)
+    advantages = [float(np.abs(datum.advantages).max()) for data in learner.trained for datum in data]
+    assert advantages == ([0.0, 0.0] if penalty else [])
+
+
+def test_a_model_that_computes_no_numbers_stops_the_training_at_a_step_that_is_named(tmp_path: Any) -> None:
+    with pytest.raises(ModelError) as failure:
+        step_of(trainer_with(RecordingLearner(broken=True), tmp_path), 1.0, 0.0)
+    assert failure.value.where == "the gradient of step 2; the weights after 6 optimizer steps"
+
+
+def test_groups_that_failures_have_emptied_or_left_in_pairs_are_counted(tmp_path: Any) -> None:
+    trainer = trainer_with(RecordingLearner(), tmp_path, group_size=3)
+    lost, pair, whole = (
+        [rollout(f"{name}{n}", 0.5 * n, error="gone" if n >= left else None) for n in range(3)]
+        for name, left in (("a", 1), ("b", 2), ("c", 3))
+    )
+    groups = [Group(name, name, tuple(members)) for name, members in (("a", lost), ("b", pair), ("c", whole))]
+    metrics = trainer.train_on(1, groups, lambda version: 0, began=0.0)
+    assert (metrics["analysis/groups_left_out"], metrics["analysis/groups_of_two"]) == (1.0, 1.0)

@@ -5,16 +5,19 @@
 
 Conventions, the same in every method:
 
-- Standard deviations are the population's (divided by n): the group or the batch is all there is, and a
-  group of two stays defined. Published trainers mostly take the sample's, larger by √(n/(n−1)).
+- Standard deviations are the population's (divided by n): the group or the batch is all there is. Published
+  trainers mostly take the sample's, larger by √(n/(n−1)); ``deviation="sample"`` does too. What others do, and
+  what it means for the learning rate, stands in docs/algorithms.md.
 - ε = 1e-6 is added to a standard deviation before dividing.
 - A value within rounding of its mean (1e-12 of the largest value) is at the mean: its advantage is exactly
   0.0, never noise that a division by ε makes look like a difference.
 - A group method works on the trajectory's total reward and gives every turn of it the same advantage;
   ``gamma`` enters where a method speaks of returns.
+- A group of one has nothing to be compared with: 0 (its reward itself where a method has no baseline).
 - Trajectories that failed have no reward and are the caller's to leave out; a group may be empty.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
@@ -33,6 +36,8 @@ AdvantageMethod = Literal[
     "grpo_passk",
     "gpg",
 ]
+Deviation = Literal["population", "sample"]
+"""Which standard deviation: of all there is (÷ n), or the estimate from a sample (÷ (n − 1))."""
 Group = Sequence[TrajectoryRewards]
 Advantages = list[list[np.ndarray]]
 """By group, then by member: float64, shape (turns of the member,)."""
@@ -42,7 +47,12 @@ ROUNDING = 1e-12
 
 
 def compute_advantages(
-    method: AdvantageMethod, groups: Sequence[Group], *, normalize: bool = True, gamma: float = 1.0
+    method: AdvantageMethod,
+    groups: Sequence[Group],
+    *,
+    normalize: bool = True,
+    gamma: float = 1.0,
+    deviation: Deviation = "population",
 ) -> Advantages:
     """One advantage per turn of each trajectory, in the order given.
 
@@ -51,63 +61,80 @@ def compute_advantages(
         groups: The batch: for each prompt, its trajectories' rewards.
         normalize: Divide by a standard deviation where the method has one (``rloo`` and ``opo`` have none).
         gamma: Discount per turn, in [0, 1].
+        deviation: Which standard deviation divides.
 
     Raises:
-        ValueError: If the method is unknown or gamma out of range.
+        ValueError: If the method or the deviation is unknown or gamma out of range.
     """
     if not 0.0 <= gamma <= 1.0:
         raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
+    if deviation not in get_args(Deviation):
+        raise ValueError(f"unknown deviation {deviation!r}; allowed: {', '.join(get_args(Deviation))}")
+    scale = deviation if normalize else None
     match method:
         case "monte_carlo":
-            advantages = monte_carlo(groups, normalize=normalize, gamma=gamma)
+            advantages = monte_carlo(groups, scale=scale, gamma=gamma)
         case "group_based":
-            advantages = _by_group(groups, lambda rewards, _: group_based(rewards, normalize=normalize))
+            advantages = _by_group(groups, lambda rewards, _: group_based(rewards, scale=scale))
         case "group_based_per_turn":
-            advantages = [group_based_per_turn(group, normalize=normalize, gamma=gamma) for group in groups]
+            advantages = [group_based_per_turn(group, scale=scale, gamma=gamma) for group in groups]
         case "rloo":
             advantages = _by_group(groups, lambda rewards, _: rloo(rewards))
         case "reinforce_pp":
-            advantages = reinforce_pp(groups, normalize=normalize, gamma=gamma)
+            advantages = reinforce_pp(groups, scale=scale, gamma=gamma)
         case "reinforce_pp_baseline":
-            advantages = reinforce_pp_baseline(groups, normalize=normalize)
+            advantages = reinforce_pp_baseline(groups, scale=scale)
         case "opo":
             advantages = _by_group(groups, opo)
         case "grpo_passk":
-            advantages = _by_group(groups, lambda rewards, _: grpo_passk(rewards, normalize=normalize))
+            advantages = _by_group(groups, lambda rewards, _: grpo_passk(rewards, scale=scale))
         case "gpg":
-            advantages = gpg(groups, normalize=normalize)
+            advantages = gpg(groups, scale=scale)
         case _:
             allowed = ", ".join(get_args(AdvantageMethod))
             raise ValueError(f"unknown advantage_method {method!r}; allowed: {allowed}")
     return advantages
 
 
-def group_based(rewards: np.ndarray, *, normalize: bool) -> np.ndarray:
+def group_based(rewards: np.ndarray, *, scale: Deviation | None) -> np.ndarray:
     """(r_i − mean) / (std + ε): GRPO, arXiv 2402.03300.
 
     Not normalized, r_i − mean: Dr. GRPO, arXiv 2503.20783.
 
     Args:
         rewards: Shape (members of one group,).
-        normalize: Whether to divide.
+        scale: The standard deviation to divide by, or None.
 
     Returns:
         Same shape; zeros for a group of one or of equal rewards.
     """
-    return _standardize(rewards, scale=normalize)
+    return _standardize(rewards, scale)
 
 
-def group_based_per_turn(group: Group, *, normalize: bool, gamma: float) -> list[np.ndarray]:
-    """Return-to-go of each turn, centred and scaled over the members that reached that turn.
+def group_based_per_turn(group: Group, *, scale: Deviation | None, gamma: float) -> list[np.ndarray]:
+    """Return-to-go of each turn against that of the group's members that reached the turn.
 
-    The process-supervised form of GRPO (arXiv 2402.03300, section 4.1.3), with the turn as the step. A turn
-    that only one member reached has nothing to be compared with: 0.
+    With G_{i,t} = Σ_{k≥t} γ^(k−t) r_{i,k}, the return of member i from turn t on, and R_t the members that reached t:
+
+        A_{i,t} = (G_{i,t} − mean_{j ∈ R_t} G_{j,t}) / (std_{j ∈ R_t} G_{j,t} + ε)
+
+    Where R_t is i alone, its own return would be its baseline, and a lone loser's later turns would never be punished
+    (nor a lone winner's encouraged). There the whole group is what it is compared with: of the others, who had ended
+    before, the return of their last turn stands in, which is how it ended for them. With one reward at the end and
+    γ = 1 a lone turn so has the advantage that ``group_based`` gives. A group of one has nothing to compare with: 0.
+
+    Not the process supervision of GRPO (arXiv 2402.03300, section 4.1.3), which standardizes the single rewards of all
+    steps of a group together and then adds up those from a step on: there a long rollout has more to add up.
     """
     returns = [member.returns_to_go(gamma) for member in group]
     advantages = [np.zeros_like(member) for member in returns]
     for turn in range(max((len(member) for member in returns), default=0)):
         reached = [i for i, member in enumerate(returns) if len(member) > turn]
-        standardized = _standardize(np.array([returns[i][turn] for i in reached]), scale=normalize)
+        if len(reached) == 1:
+            ended = [member[-1] for i, member in enumerate(returns) if i != reached[0] and len(member)]
+            advantages[reached[0]][turn] = _standardize(np.array([returns[reached[0]][turn], *ended]), scale)[0]
+            continue
+        standardized = _standardize(np.array([returns[i][turn] for i in reached]), scale)
         for i, value in zip(reached, standardized, strict=True):
             advantages[i][turn] = value
     return advantages
@@ -132,7 +159,7 @@ def opo(rewards: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return _centre(rewards, lengths)
 
 
-def grpo_passk(rewards: np.ndarray, *, normalize: bool) -> np.ndarray:
+def grpo_passk(rewards: np.ndarray, *, scale: Deviation | None) -> np.ndarray:
     """r_max − r_second for the best of the group, 0 for the others: arXiv 2503.19595.
 
     Divided by the group's std + ε when normalized. A tie for the best leaves nothing to reward: zeros.
@@ -143,12 +170,12 @@ def grpo_passk(rewards: np.ndarray, *, normalize: bool) -> np.ndarray:
     second, best = np.sort(rewards)[-2:]
     if best - second <= ROUNDING * np.max(np.abs(rewards)):
         return advantages
-    divisor = _deviation(centred) + EPSILON if normalize else 1.0
+    divisor = _deviation(centred, scale) + EPSILON if scale else 1.0
     advantages[np.argmax(rewards)] = (best - second) / divisor
     return advantages
 
 
-def gpg(groups: Sequence[Group], *, normalize: bool) -> Advantages:
+def gpg(groups: Sequence[Group], *, scale: Deviation | None) -> Advantages:
     """α (r_i − group mean): GPG, arXiv 2504.02546.
 
     α is the number of trajectories in the batch over the number of those with a non-zero reward.
@@ -156,37 +183,37 @@ def gpg(groups: Sequence[Group], *, normalize: bool) -> Advantages:
     """
     rewards = [member.total for group in groups for member in group]
     alpha = len(rewards) / max(sum(1 for reward in rewards if reward != 0.0), 1)
-    return _by_group(groups, lambda rewards, _: alpha * _standardize(rewards, scale=normalize))
+    return _by_group(groups, lambda rewards, _: alpha * _standardize(rewards, scale))
 
 
-def monte_carlo(groups: Sequence[Group], *, normalize: bool, gamma: float) -> Advantages:
+def monte_carlo(groups: Sequence[Group], *, scale: Deviation | None, gamma: float) -> Advantages:
     """Discounted return from each turn on: REINFORCE (Williams, 1992).
 
     Normalized, (R − mean) / (std + ε) over the batch, in which every trajectory counts once: its turns share
     its weight. With one reward at the end and γ = 1 that is the mean over trajectories.
     """
     returns = _returns(groups, gamma)
-    if not normalize:
+    if scale is None:
         return returns
-    return _over_batch(returns, [[_equal_shares(member.n_turns) for member in group] for group in groups])
+    return _over_batch(returns, [[_equal_shares(member.n_turns) for member in group] for group in groups], scale)
 
 
-def reinforce_pp(groups: Sequence[Group], *, normalize: bool, gamma: float) -> Advantages:
+def reinforce_pp(groups: Sequence[Group], *, scale: Deviation | None, gamma: float) -> Advantages:
     """Return from each turn on, whitened over the batch: REINFORCE++, arXiv 2501.03262.
 
     Mean and std are over the batch's action tokens, as there. Not normalized: centred on that mean only.
     """
-    return _over_batch(_returns(groups, gamma), _token_weights(groups), scale=normalize)
+    return _over_batch(_returns(groups, gamma), _token_weights(groups), scale)
 
 
-def reinforce_pp_baseline(groups: Sequence[Group], *, normalize: bool) -> Advantages:
+def reinforce_pp_baseline(groups: Sequence[Group], *, scale: Deviation | None) -> Advantages:
     """r_i − group mean, then whitened over the batch's action tokens: REINFORCE++-baseline, arXiv 2501.03262.
 
     Not normalized: centred on the batch's mean only. A group of equal rewards keeps the advantage that this
     second centring gives it: zero where trajectories are equally long.
     """
     centred = _by_group(groups, lambda rewards, _: _centre(rewards))
-    return _over_batch(centred, _token_weights(groups), scale=normalize)
+    return _over_batch(centred, _token_weights(groups), scale)
 
 
 def _by_group(groups: Sequence[Group], advantage: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Advantages:
@@ -200,13 +227,13 @@ def _by_group(groups: Sequence[Group], advantage: Callable[[np.ndarray, np.ndarr
     return result
 
 
-def _over_batch(values: Advantages, weights: Advantages, *, scale: bool = True) -> Advantages:
+def _over_batch(values: Advantages, weights: Advantages, scale: Deviation | None) -> Advantages:
     """Standardize per-turn values by the weighted statistics of the whole batch; the shape is kept."""
     flat = [turns for group in values for turns in group]
     if not flat:
         return [[] for _ in values]
     whole = np.concatenate([turns for group in weights for turns in group])
-    standardized = iter(np.split(_standardize(np.concatenate(flat), whole, scale=scale), _boundaries(flat)))
+    standardized = iter(np.split(_standardize(np.concatenate(flat), scale, whole), _boundaries(flat)))
     return [[next(standardized) for _ in group] for group in values]
 
 
@@ -226,9 +253,9 @@ def _equal_shares(parts: int) -> np.ndarray:
     return np.full(parts, 1.0 / max(parts, 1))
 
 
-def _standardize(values: np.ndarray, weights: np.ndarray | None = None, *, scale: bool) -> np.ndarray:
+def _standardize(values: np.ndarray, scale: Deviation | None, weights: np.ndarray | None = None) -> np.ndarray:
     centred = _centre(values, weights)
-    return centred / (_deviation(centred, weights) + EPSILON) if scale else centred
+    return centred / (_deviation(centred, scale, weights) + EPSILON) if scale else centred
 
 
 def _centre(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -239,10 +266,12 @@ def _centre(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray
     return np.where(np.abs(centred) <= ROUNDING * np.max(np.abs(values)), 0.0, centred)
 
 
-def _deviation(centred: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Population standard deviation of values already centred."""
+def _deviation(centred: np.ndarray, kind: Deviation, weights: np.ndarray | None = None) -> float:
+    """Standard deviation of values already centred; weights say how often a value counts."""
     largest = np.max(np.abs(centred), initial=0.0)
     if largest == 0.0:
         return 0.0
     # Squares of the values over their largest neither overflow nor vanish, however large the rewards.
-    return float(largest * np.sqrt(np.average((centred / largest) ** 2, weights=weights)))
+    population = float(largest * np.sqrt(np.average((centred / largest) ** 2, weights=weights)))
+    count = float(len(centred) if weights is None else weights.sum())
+    return population * math.sqrt(count / (count - 1.0)) if kind == "sample" and count > 1.0 else population

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from practicum.ranges import total
 from practicum.trajectory import Trajectory
 
 
@@ -46,7 +47,7 @@ class TrajectoryRewards:
     @property
     def total(self) -> float:
         """The trajectory's reward: the one number given, or the sum of the per-turn rewards."""
-        return float(sum(self.rewards))
+        return total(self.rewards)
 
     @property
     def length(self) -> int:

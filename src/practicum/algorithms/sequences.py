@@ -4,7 +4,8 @@ While every turn extends the one before, the whole trajectory is one sequence wi
 turn that rewrote history starts another. Tokens are the ones sampled, in their order, and nothing is added.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -67,36 +68,48 @@ def training_sequences(trajectory: Trajectory, advantages: Sequence[float] | np.
 
 
 def aggregation_weights(
-    sequences: Sequence[TrainingSequence], how: Aggregation, *, length: float | None = None
+    sequences: Sequence[TrainingSequence],
+    how: Aggregation,
+    *,
+    length: float | None = None,
+    trajectories: Sequence[Hashable] | None = None,
 ) -> np.ndarray:
     """Weight of each sequence such that Σ weight · (token loss) over the batch is its aggregate loss.
 
-    ``token_mean``: every action token of the batch counts the same (DAPO, arXiv 2503.14476).
-    ``sequence_mean``: mean over a sequence's tokens, then over sequences (GRPO, arXiv 2402.03300).
-    ``constant``: sum over a sequence's tokens divided by ``length``, then mean over sequences, so that a long
-    answer's tokens weigh no less than a short one's (Dr. GRPO, arXiv 2503.20783).
+    What the papers call a sequence is a whole answer: here a trajectory, in however many sequences it was cut. With
+    N trajectories, of which i sampled T_i tokens in all its sequences together, the weight of each token of i is
+
+    - ``token_mean``: 1 / Σ_j T_j, every action token of the batch the same (DAPO, arXiv 2503.14476);
+    - ``sequence_mean``: 1 / (N · T_i), the mean over a trajectory's tokens, then over trajectories (GRPO, arXiv
+      2402.03300);
+    - ``constant``: 1 / (N · ``length``), so that a long answer's tokens weigh no less than a short one's (Dr. GRPO,
+      arXiv 2503.20783).
 
     Args:
         sequences: The whole batch, however it is cut into micro-batches later.
         how: The aggregation.
         length: For ``constant``: the divisor in tokens, such as the most a rollout may sample.
+        trajectories: What tells the trajectory of each sequence, such as its id; None: each sequence is one.
 
     Returns:
         float64, shape (sequences,).
 
     Raises:
-        ValueError: If ``how`` is unknown, ``length`` is missing, not positive, or given without ``constant``.
+        ValueError: If ``how`` is unknown, ``length`` is missing, not positive, or given without ``constant``, or there
+            is not one trajectory for each sequence.
     """
     if how not in get_args(Aggregation):
         raise ValueError(f"unknown loss_aggregation {how!r}; allowed: {', '.join(get_args(Aggregation))}")
     if (how == "constant") != (length is not None) or (length is not None and length <= 0):
         raise ValueError(f"length must be a positive number with 'constant' and absent otherwise, got {length}")
-    count = len(sequences)
-    tokens = np.array([sequence.n_action_tokens for sequence in sequences], dtype=np.float64)
+    owners = range(len(sequences)) if trajectories is None else trajectories
+    tokens = Counter[Hashable]()
+    for owner, sequence in zip(owners, sequences, strict=True):
+        tokens[owner] += sequence.n_action_tokens
     if how == "token_mean":
-        return np.full(count, 1.0 / max(tokens.sum(), 1.0))
-    divisors = np.maximum(tokens, 1.0) if length is None else np.full(count, float(length))
-    return 1.0 / (divisors * max(count, 1))
+        return np.full(len(sequences), 1.0 / max(tokens.total(), 1))
+    divisors = [float(max(tokens[owner], 1)) if length is None else float(length) for owner in owners]
+    return 1.0 / (np.array(divisors) * max(len(tokens), 1))
 
 
 def _unbroken(turns: Sequence[Turn], advantages: Sequence[float] | np.ndarray) -> Iterator[list[tuple[Turn, float]]]:

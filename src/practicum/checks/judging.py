@@ -7,6 +7,7 @@ from typing import Any
 from practicum.checks.episodes import Demonstration
 from practicum.environment.fixtures import thawed
 from practicum.errors import RolloutError
+from practicum.ranges import reaches
 from practicum.scoring import Judge, judge
 
 
@@ -30,7 +31,7 @@ async def judged(score: Judge | None, demonstration: Demonstration) -> Unsolved 
         judgement = await judge(score, demonstration.rollout())
     except RolloutError as error:
         return Unsolved("the score fails", f"{error}\n{evidence}")
-    if judgement.total >= 1 - 1e-9:
+    if reaches(judgement.total, 1.0):
         return None
     parts = "".join(f"\n{name} = {value:g}" for name, value in judgement.components.items())
     return Unsolved("the oracle does not score 1", f"score   {judgement.total:g}\n{evidence}{parts}")

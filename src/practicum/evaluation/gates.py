@@ -8,6 +8,7 @@ from typing import Any
 from practicum.errors import RunError
 from practicum.evaluation.comparison import compare
 from practicum.evaluation.summary import Evaluation
+from practicum.ranges import exceeds, reaches
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def promote(
     found = next((each for each in own if each.mode == "sampled"), own[0])
     misses, notes = [], []
     low = found.bootstrap[0]
-    if low < gate.min_success:
+    if not reaches(low, gate.min_success):
         misses.append(f"its success rate may be as low as {low:.1%}; {gate.min_success:.1%} is asked for")
     if gate.better_than:
         other = next((e for e in evaluations if e.label == gate.better_than and e.mode == found.mode), None)
@@ -114,7 +115,7 @@ def promote(
                 misses.append(f"it is not clearly better than {other.label}: 95% from {test.interval[0]:+.1%}")
     unearned = unearned_share(found)
     notes.append(f"{unearned:.1%} of rollouts are paid like a success without being one")
-    if unearned > gate.max_unearned:
+    if exceeds(unearned, gate.max_unearned):
         misses.append(
             f"{unearned:.1%} of rollouts are paid like a success without being one; at most "
             f"{gate.max_unearned:.1%} may be"
@@ -139,4 +140,4 @@ def unearned_share(evaluation: Evaluation) -> float:
     if not pairs:
         return 0.0
     least = min((reward for reward, right in pairs if right), default=evaluation.success_threshold)
-    return sum(reward >= least - 1e-9 and not right for reward, right in pairs) / len(pairs)
+    return sum(reaches(reward, least) and not right for reward, right in pairs) / len(pairs)

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from practicum.evaluation.statistics import bootstrap_interval, pass_at_k, pass_power_k, wilson_interval
+from practicum.ranges import reaches
 from practicum.seeds import derive
 from practicum.trajectory import Trajectory, group_by_task
 
@@ -97,7 +98,7 @@ class Evaluation:
 
     def succeeded(self, task: str) -> list[bool]:
         """Whether each rollout of a task was a success."""
-        return [score >= self.success_threshold for score in self.scores[task]]
+        return [reaches(score, self.success_threshold) for score in self.scores[task]]
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,11 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
     if not trajectories:
         raise ValueError("an evaluation needs at least one rollout")
     n = len(trajectories)
-    right = [_score(t) is not None and (_score(t) or 0.0) >= how.success_threshold for t in trajectories]
+    right = [_succeeded(t, how.success_threshold) for t in trajectories]
     groups = group_by_task(trajectories)
     scores = {group.task_id: [_score(t) or 0.0 for t in group.trajectories] for group in groups}
-    wins = [
-        sum((_score(t) or 0.0) >= how.success_threshold and t.ending != "error" for t in g.trajectories) for g in groups
-    ]
-    by_task = [[float(score >= how.success_threshold) for score in each] for each in scores.values()]
+    wins = [sum(_succeeded(t, how.success_threshold) for t in group.trajectories) for group in groups]
+    by_task = [[float(_succeeded(t, how.success_threshold)) for t in group.trajectories] for group in groups]
     finished = [t.ending == "final" for t in trajectories]
     ks = [k for k in how.pass_k if k <= how.rollouts_per_task]
     calls = [call for t in trajectories for call in t.tool_calls]
@@ -189,6 +188,12 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
 
 def _score(trajectory: Trajectory) -> float | None:
     return None if trajectory.ending == "error" else trajectory.score
+
+
+def _succeeded(trajectory: Trajectory, threshold: float) -> bool:
+    """A rollout that failed or has no score is no success, whatever the threshold."""
+    score = _score(trajectory)
+    return score is not None and reaches(score, threshold)
 
 
 def _fields(trajectories: Sequence[Trajectory]) -> dict[str, float]:

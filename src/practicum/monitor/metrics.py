@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from practicum.monitor.names import ESTIMATES, LEARNER, METRICS, TIMINGS, describe
+from practicum.ranges import reaches
 from practicum.trajectory import BreakCause, Group, Trajectory
 
 __all__ = ["METRICS", "describe", "evaluation_metrics", "step_metrics"]
@@ -64,6 +65,7 @@ def step_metrics(
         **_conduct(groups, finished, planned),
         **_states(finished),
         **_analysis(groups, valid, finished, planned),
+        **_left(groups, advantages),
     }
 
 
@@ -95,7 +97,7 @@ def evaluation_metrics(
         **_within_groups(family, groups),
         **_mean(f"{family}/reward/rollouts_per_prompt", [float(len(_finished([group]))) for group in groups]),
         f"{family}/reward/num_prompts": float(len(groups)),
-        f"{family}/reward/succeeded_rollouts": float(sum(reward >= success_threshold for reward in rewards)),
+        f"{family}/reward/succeeded_rollouts": float(sum(reaches(reward, success_threshold) for reward in rewards)),
         f"{family}/reward/failed_rollouts": float(sum(len(g.trajectories) for g in groups) - len(finished)),
         f"{family}/reward/success_threshold": float(success_threshold),
         **_mean(f"{family}/completion_rate", [t.ending == "final" for t in finished]),
@@ -285,6 +287,15 @@ def _analysis(groups: Sequence[Group], valid: Sequence[Group], finished: Sequenc
         metrics["analysis/reward_variance_across_groups"] = float(np.var([np.mean(v) for v in known]))
         metrics["analysis/mean_group_reward_spread"] = float(np.mean([max(v) - min(v) for v in known]))
     return metrics
+
+
+def _left(groups: Sequence[Group], advantages: Mapping[str, Sequence[float]]) -> Metrics:
+    """What is left of groups after failures and filter."""
+    sizes = [(len(g.trajectories), sum(t.id in advantages for t in g.trajectories)) for g in groups]
+    return {
+        "analysis/groups_left_out": float(sum(compared == 0 for _, compared in sizes)),
+        "analysis/groups_of_two": float(sum(played > compared == 2 for played, compared in sizes)),
+    }
 
 
 def _within_groups(family: str, groups: Sequence[Group]) -> Metrics:

@@ -101,7 +101,7 @@ _ROLLOUT = {
     "extension_breaks/{cause}": "turns that did not extend the one before, by cause",
     "failed_frac": "share of the planned rollouts that neither finished nor were cut off",
     "cut_frac": "share of the planned rollouts that were left behind, so that the rest of their group could be used",
-    "filtered": "rollouts that the repetition filter left out of training; only where max_repeated_tokens is set",
+    "filtered": "rollouts that the repetition filter left out or punished; only where max_repeated_tokens is set",
     "retried": "retries it took to collect the rollouts",
     "state_visits": "different environment states in a finished rollout, mean over those that called a tool",
     "state_coverage": "different states of the step over the sum of its rollouts' own: 1 where no two share any",
@@ -117,6 +117,8 @@ _ANALYSIS = {
     "zero_adv_groups": "groups without signal",
     "zero_adv_nonzero_reward": "groups without signal that hold a reward other than 0",
     "zero_adv_zero_reward": "groups without signal whose rewards are all 0",
+    "groups_left_out": "groups with fewer survivors than min_group_survivors, which are not trained on",
+    "groups_of_two": "larger groups of which two rollouts are left: scaled, any difference of theirs is +1 and −1",
     "reward_variance_across_groups": "variance of the groups' mean rewards",
     "mean_group_reward_spread": "highest − lowest reward of a group, mean over groups",
 }

@@ -21,6 +21,14 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "3 hides latency, 1 where rollouts are fast, 0 when diagnosing a collapse.",
         "Reward collapses to about 0 after step 40 to 80: 0 first.",
     ),
+    "advantage_std": (
+        "A learning rate from TRL or verl: sample. From Tinker: advantage_normalization false.",
+        "Adam cancels the factor; grad_clip_norm, kl_coef and entropy_coef do not.",
+    ),
+    "min_group_survivors": (
+        "Of two survivors any difference becomes +1 and -1 (analysis/groups_of_two): 3 or 4 where rollouts fail often.",
+    ),
+    "filter_reward": ("What is only left out is never unlearnt (rollout/filtered stays up): 0, or below it.",),
     "temperature": ("1 for training: the policy that is improved is then the one that is sampled.",),
     "sampling_max_tokens": ("More than 5% of rollouts at the cap (rollout/tokens/at_cap_frac): raise it.",),
     "max_turns": (

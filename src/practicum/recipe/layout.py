@@ -64,6 +64,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "max_filter_rate": "max_filter_rate",
         "max_repeated_tokens": "max_repeated_tokens",
         "max_ngram_size": "max_ngram_size",
+        "reward": "filter_reward",
     },
 }
 """Section of an AWS recipe file → key in it → the setting's flat name."""

@@ -111,7 +111,8 @@ class Recipe(BaseModel):
     group_size: int = Field(8, ge=2)
     """Rollouts per prompt; their rewards are compared with each other."""
     min_group_survivors: int = Field(2, ge=1)
-    """A group is trained on only when at least so many of its rollouts did not fail. Slow ones are left behind (above
+    """A group is trained on only when at least so many of its rollouts did not fail: of two that are left, scaled
+    advantages are +1 and -1 however small the difference. Slow ones are left behind (above
     max_steps_off_policy 0) only where so many, and more than half of the group, have ended well."""
     minibatches_per_step: int = Field(1, ge=1)
     """Optimizer updates per training step; above 1 the later ones are slightly off-policy."""
@@ -136,6 +137,9 @@ class Recipe(BaseModel):
     """How rewards become advantages."""
     advantage_normalization: bool = True
     """Scale advantages by their standard deviation where the method allows it."""
+    advantage_std: Literal["population", "sample"] = "population"
+    """Which standard deviation: of the group or batch as all there is (divided by n), or a sample's (by n - 1), as TRL
+    and verl take it; advantages are then smaller by sqrt(1 - 1/n)."""
     gamma: float = Field(1.0, ge=0, le=1)
     """Discount per turn."""
     loss_fn: LossFn = "ppo"
@@ -151,7 +155,8 @@ class Recipe(BaseModel):
     importance_cap: float | None = Field(None, gt=1)
     """Most that a token's probability ratio may weigh (truncated importance sampling); null: no cap."""
     loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
-    """How token losses are summed: all tokens alike, sequences alike, or divided by sampling_max_tokens."""
+    """How token losses are summed: all tokens alike, rollouts alike (in however many sequences a rollout was cut), or
+    divided by sampling_max_tokens."""
     kl_coef: float = Field(0.0, ge=0)
     """Weight of the k3 penalty that keeps the policy near the one reinforcement started from (the model after its
     foothold, where it has one); 0: none. It costs a forward pass per trained token, and for full fine-tuning one more
@@ -258,11 +263,15 @@ class Recipe(BaseModel):
     rollout_tps: float = Field(5.0, gt=0)
     """Rollouts started per second at an agent server, at most; the built-in agent starts them at once."""
     max_filter_rate: float = Field(1.0, ge=0, le=1)
-    """Largest part of a batch that the repetition filter may drop; where more repeat themselves, the worst go."""
+    """Largest part of a batch that the repetition filter may take; where more repeat themselves, the worst go."""
     max_repeated_tokens: int | None = Field(None, ge=1)
-    """Leave out of training a rollout that repeats an n-gram over more than so many tokens of a turn; null: none."""
+    """Leave out of training a rollout that repeats an n-gram, ten times or more in a row, over more than so many tokens
+    of a turn; null: none."""
     max_ngram_size: int = Field(8, ge=1)
     """Longest n-gram whose repetition the filter looks for."""
+    filter_reward: float | None = Field(None, ge=-1, le=1)
+    """Reward that a rollout which repeats itself gets instead of its own, and so stays in its group; null: it is left
+    out, and nothing teaches the policy to avoid it."""
 
     # Foothold: demonstrations first, where the base model never succeeds
 
@@ -376,5 +385,7 @@ class Recipe(BaseModel):
             yield f"extend_steps ({self.extend_steps}) are added val_every ({self.val_every}) at a time: it must fit in"
         if self.train_embeddings and self.lora_rank:
             yield f"train_embeddings is for full fine-tuning: lora_rank must be 0, not {self.lora_rank}"
+        if self.filter_reward is not None and self.max_repeated_tokens is None:
+            yield f"filter_reward ({self.filter_reward:g}) is for what the filter takes: max_repeated_tokens is null"
         if self.lora_plus_lr_ratio != 1 and not self.lora_rank:
             yield f"lora_plus_lr_ratio ({self.lora_plus_lr_ratio:g}) needs an adapter: lora_rank is 0"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.environment.calling import exited
-from practicum.errors import ContextFull, EnvironmentFault, PracticumError, RolloutTimeout
+from practicum.errors import ContextFull, EnvironmentFault, ModelError, PracticumError, RolloutTimeout
 from practicum.rollout.agents import Agent, Episode, Keep
 from practicum.rollout.session import Renderer, Session
 from practicum.scoring import Judge, judge
@@ -170,7 +170,7 @@ class Dispatcher:
         await self._wait_for_start()
         seed = derive(request.seed, "retry", attempt) if attempt else request.seed
         deadline, loop = asyncio.timeout(self.limits.timeout), asyncio.get_running_loop()
-        sampler = _Untimed(self.sampler, deadline) if self.agent.in_process else self.sampler
+        sampler = _Untimed(self.sampler, deadline) if self.agent.in_process else _Remembering(self.sampler)
         session = Session(request.id, sampler, self.renderer, self.params, seed)
         kept = [Episode("error")]
         error, worth, left = None, sys.maxsize, 0.0
@@ -178,12 +178,14 @@ class Dispatcher:
             async with deadline:
                 kept.append(await self._played(session, request.task, seed, kept.append))
                 left = (deadline.when() or loop.time()) - loop.time()
-        except EnvironmentFault:
-            # The environment is broken for every rollout alike: retrying would only hide it.
+        except (EnvironmentFault, ModelError):
+            # The environment or the model is broken for every rollout alike: retrying would only hide it.
             raise
         except (Exception, SystemExit) as failure:  # whatever an agent or a tool throws fails this one alone
             expired = isinstance(failure, TimeoutError) and deadline.expired()
             error, worth = self._gave_up() if expired else told(failure), _worth(failure, expired=expired)
+        if isinstance(sampler, _Remembering) and sampler.fault is not None:
+            raise sampler.fault
         trajectory = replace(self._trajectory(request, seed, session, kept[-1]), retries=attempt)
         if error is not None:
             trajectory = replace(trajectory, ending="error", error=error)
@@ -284,6 +286,28 @@ class _Untimed:
             return await self.sampler.sample(session, prompt_ids, params, seed)
         finally:
             self.deadline.reschedule(loop.time() + left)
+
+    def release(self, session: str) -> None:
+        self.sampler.release(session)
+
+
+@dataclass
+class _Remembering:
+    """The sampler of an agent elsewhere, who is told of a broken model as of any refusal, and may go on after it."""
+
+    sampler: Sampler
+    fault: ModelError | None = None
+
+    @property
+    def version(self) -> int:
+        return self.sampler.version
+
+    async def sample(self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int) -> Sample:
+        try:
+            return await self.sampler.sample(session, prompt_ids, params, seed)
+        except ModelError as fault:
+            self.fault = fault
+            raise
 
     def release(self, session: str) -> None:
         self.sampler.release(session)

@@ -13,6 +13,7 @@ from numbers import Real
 from typing import Any
 
 from practicum.errors import RolloutError
+from practicum.ranges import clipped, total
 from practicum.trajectory import Rollout
 
 Judge = Callable[[Rollout], Any | Awaitable[Any]]
@@ -33,13 +34,14 @@ class Judgement:
     @property
     def total(self) -> float:
         """Sum over turns."""
-        return float(sum(self.values))
+        return total(self.values)
 
 
 async def judge(function: Judge, rollout: Rollout, turns: int | None = None) -> Judgement:
     """Run a score or reward on a rollout.
 
-    The range is [0, 1], or [−1, 1] where the function has an attribute ``signed = True``.
+    The range is [0, 1], or [−1, 1] where the function has an attribute ``signed = True``. A number within 1e-9 of an
+    end of it is that end: a sum of weights that is 1 on paper is 1.
 
     Args:
         turns: Model calls of the rollout, for one number each. None: as many as the assistant has messages.
@@ -59,14 +61,15 @@ async def judge(function: Judge, rollout: Rollout, turns: int | None = None) -> 
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
         result, components = result
     values = tuple(result) if isinstance(result, Sequence) and not isinstance(result, str) else (result,)
-    low, _ = range_of(function)
-    total = sum(map(_float, values)) if values else math.nan
+    low, high = range_of(function)
+    numbers = tuple(map(_float, values))
+    whole = clipped(total(numbers), low, high) if numbers else math.nan
     where = f"task {rollout.task.id}"
-    if not low <= total <= 1.0:
+    if math.isnan(whole):
         raise RolloutError(
             f"{name} gave {result!r}",
             where=where,
-            allowed=f"a number, or one per turn, whose sum lies in [{low:g}, 1]",
+            allowed=f"a number, or one per turn, whose sum lies in [{low:g}, {high:g}]",
             fix="mend the function; for negative rewards set its attribute signed = True",
         )
     expected = sum(each.get("role") == "assistant" for each in rollout.messages) if turns is None else turns
@@ -85,7 +88,9 @@ async def judge(function: Judge, rollout: Rollout, turns: int | None = None) -> 
                 allowed="a name and a finite number",
                 fix="mend the function",
             )
-    return Judgement(tuple(map(float, values)), {key: float(value) for key, value in components.items()})
+    return Judgement(
+        numbers if len(numbers) > 1 else (whole,), {key: float(value) for key, value in components.items()}
+    )
 
 
 def name_of(function: Judge) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from practicum.ranges import exceeds
 from practicum.scoring.base import ABOVE_SCORE, Judge, judge
 from practicum.scoring.fields import same
 from practicum.trajectory import Rollout
@@ -104,7 +105,7 @@ def hierarchical(
     """
     given = tuple((name, float(weight), reached) for name, (weight, reached) in (milestones or {}).items())
     total = sum(weight for _, weight, _ in given)
-    if any(weight <= 0 for _, weight, _ in given) or total >= 0.5 + 1e-9:
+    if any(weight <= 0 for _, weight, _ in given) or exceeds(total, 0.5):
         raise ValueError(f"milestones must each pay more than 0 and together less than success, got {total:g} in all")
     if not 0 <= step_penalty <= most_penalty <= 1:
         raise ValueError(f"needs 0 ≤ step_penalty ≤ most_penalty ≤ 1, got {step_penalty!r} and {most_penalty!r}")

@@ -8,6 +8,7 @@ harder, not impossible; ``practicum check`` tries some.
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from weakref import WeakKeyDictionary
 from practicum.digests import digest
 from practicum.errors import RolloutError
 from practicum.files import write_text
+from practicum.ranges import clipped
 from practicum.scoring.endpoint import Endpoint, Patience, complete, message_of
 from practicum.trajectory import Message, Rollout, text_of
 
@@ -172,13 +174,15 @@ def verdict(said: str) -> float:
         score = found["score"]
     except (ValueError, KeyError, TypeError, RecursionError):
         score = None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+    number = isinstance(score, int | float) and not isinstance(score, bool)
+    within = clipped(score, 0.0, 1.0) if number else math.nan
+    if math.isnan(within):
         raise RolloutError(
             f"the judge said {said[:200]!r}",
             allowed='{"score": NUMBER}, from 0 to 1',
             fix="use a judge that keeps to the form, or a rubric that asks for less",
         )
-    return float(score)
+    return within
 
 
 def models_within(judge: Any) -> list[Endpoint]:

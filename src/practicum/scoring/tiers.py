@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from practicum.ranges import reaches
 from practicum.scoring.base import Judge, judge
 from practicum.trajectory import Rollout
 
@@ -42,7 +43,7 @@ class Tiers:
     async def __call__(self, rollout: Rollout) -> tuple[float, dict[str, float]]:
         """The tier; components ``tier/success`` and ``tier/degenerate`` (0 or 1), ``score``, and the score's own."""
         found = await judge(self.score, rollout)
-        succeeded = found.total >= self.threshold
+        succeeded = reaches(found.total, self.threshold)
         hopeless = not succeeded and bool(self.judged_by(rollout))
         components = {"tier/success": float(succeeded), "tier/degenerate": float(hopeless), "score": found.total}
         components |= {f"score/{key}": value for key, value in found.components.items()}

@@ -3,10 +3,12 @@
 >>> reward = weighted(format=(0.1, score_format("answer")), fields=(0.9, score_fields("answer", exact=True)))
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from practicum.ranges import clipped, exceeds
 from practicum.scoring.base import ABOVE_SCORE, Judge, excuses_of, judge, range_of
 from practicum.scoring.fields import tagged_object
 from practicum.trajectory import Rollout
@@ -64,10 +66,10 @@ def weighted(parts: Mapping[str, tuple[float, Judge]] | None = None, **named: tu
     if not given:
         raise ValueError("weighted needs at least one part, such as weighted(fields=(1.0, score_fields(…)))")
     for name, (weight, _) in given.items():
-        if not weight or not abs(weight) <= 1:
+        if not weight or math.isnan(clipped(weight, -1.0, 1.0)):
             raise ValueError(f"the weight of {name!r} must lie in [-1, 1] and not be 0, got {weight!r}")
     size = sum(abs(weight) for weight, _ in given.values())
-    if size > 1 + 1e-9:
+    if exceeds(size, 1.0):
         raise ValueError(f"the weights sum to {size:g}; above 1 the sum could leave its range")
     return WeightedSum(tuple((name, float(weight), part) for name, (weight, part) in given.items()))
 

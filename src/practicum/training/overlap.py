@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from practicum.errors import naming
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.tasks import Task
@@ -75,7 +76,8 @@ async def fit_overlapped(trainer: "Trainer", first_step: int) -> None:
         for step in range(first_step + 1, last + 1):
             trainer.view.phase("rollouts")
             began = time.monotonic()
-            groups = await ahead.batch()
+            with naming(f"the rollouts for step {step}"):
+                groups = await ahead.batch()
             discarded, buffer.discarded = buffer.discarded, 0
             metrics = await _aside(trainer.train_on, step, groups, clock.age, began=began, discarded=discarded)
             ahead.advance(bench.policy.version)
@@ -150,7 +152,7 @@ class Ahead:
         """The groups of the step under way, as soon as there are enough.
 
         Raises:
-            EnvironmentFault: the environment is broken for every rollout alike.
+            EnvironmentFault, ModelError: the environment or the model is broken for every rollout alike.
         """
         while True:
             self._start()

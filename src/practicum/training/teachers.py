@@ -19,6 +19,7 @@ from practicum.errors import RecipeError, RunError
 from practicum.evaluation.evaluator import EvaluationPlan
 from practicum.evaluation.reference import Reference, evaluate_reference
 from practicum.ledger.manifest import read_manifest
+from practicum.ranges import reaches
 from practicum.recipe import Recipe
 from practicum.scoring import judge
 from practicum.scoring.endpoint import Endpoint
@@ -115,7 +116,7 @@ def _successes(bench: Workbench, rollouts: Iterable[Trajectory]) -> list[Traject
 
     async def right(trajectory: Trajectory) -> bool:
         found = await judge(bench.score, Rollout.of(trajectory, tasks[trajectory.task_id]))
-        return found.total >= bench.recipe.success_threshold
+        return reaches(found.total, bench.recipe.success_threshold)
 
     return [t for t in candidates if bench.run(right(t))]
 

@@ -9,7 +9,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from practicum.algorithms.repetition import degenerate_rollouts
 from practicum.algorithms.returns import TrajectoryRewards
 from practicum.algorithms.sequences import TrainingSequence, aggregation_weights, training_sequences
 from practicum.engine.protocol import AdamParams, Datum, StepStats
-from practicum.errors import RunError
+from practicum.errors import RunError, naming
 from practicum.evaluation.statistics import pass_at_k, pass_power_k
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
+from practicum.ranges import exceeds, reaches
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
 from practicum.seeds import derive
@@ -111,7 +112,8 @@ class Trainer:
             request for task in batch_of(self.train, step, self.bench.recipe) for request in self.requests(step, task)
         ]
         dispatcher = self.bench.dispatcher(self.bench.training_params())
-        groups = group_by_task(self.bench.collect(dispatcher, requests))
+        with naming(f"the rollouts of step {step}"):
+            groups = group_by_task(self.bench.collect(dispatcher, requests))
         return self.train_on(step, groups, lambda token: version - token, began=began)
 
     def requests(self, step: int, task: Task, attempt: int = 0) -> list[RolloutRequest]:
@@ -151,8 +153,9 @@ class Trainer:
         self._refuse_broken(f"step {step}", trajectories, where=str(table))
         self.view.phase("gradient step")
         repetitive = filtered(groups, recipe)
-        advantages = group_advantages(groups, recipe, without=repetitive)
-        learned = self._learn(groups, advantages, step)
+        advantages = group_advantages(groups, recipe, repetitive)
+        with naming(f"the gradient of step {step}"):
+            learned = self._learn(groups, advantages, step)
         trained = time.monotonic()
         metrics = step_metrics(
             groups,
@@ -198,7 +201,8 @@ class Trainer:
         # Where training rollouts go on meanwhile, none of them may wait for one of these.
         free, params = bool(recipe.max_steps_off_policy), self.bench.held_out_params(recipe.val_temperature)
         dispatcher = self.bench.dispatcher(params, scored=True, free=free)
-        trajectories = await dispatcher.run(requests)
+        with naming(f"the validation after step {step}"):
+            trajectories = await dispatcher.run(requests)
         self._refuse_broken(f"the validation after step {step}", trajectories)
         groups = group_by_task(trajectories)
         estimates = pass_estimates(groups, recipe)
@@ -227,7 +231,7 @@ class Trainer:
         """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
         errors = Counter(t.error for t in trajectories if t.error is not None)
         failed, limit = errors.total(), self.bench.recipe.max_failed_rollouts
-        if failed <= limit * len(trajectories):
+        if not exceeds(failed, limit * len(trajectories)):
             return
         causes = "\n".join(f"  {count} times: {error}" for error, count in errors.most_common(CAUSES_SHOWN))
         raise RunError(
@@ -239,9 +243,9 @@ class Trainer:
         )
 
     def _learn(self, groups: Sequence[Group], advantages: Mapping[str, np.ndarray], step: int) -> dict[str, float]:
-        """Gradient steps on the groups that say something; empty where none does."""
+        """Gradient steps on the groups that say something; empty where none does and no penalty is set."""
         recipe, learner = self.bench.recipe, self.bench.learner
-        signal = [group for group in groups if has_signal(group, advantages)]
+        signal = trained_groups(groups, advantages, recipe)
         rate = learning_rate(recipe, step, total_steps(recipe, len(self.train)))
         adam = AdamParams(
             rate, recipe.adam_beta1, recipe.adam_beta2, recipe.adam_eps, recipe.weight_decay, recipe.grad_clip_norm
@@ -282,7 +286,7 @@ def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
     n, threshold = recipe.val_group_size, recipe.success_threshold
     if n == 1 or not groups:
         return {}
-    wins = [sum(t.error is None and (t.score or 0.0) >= threshold for t in group.trajectories) for group in groups]
+    wins = [sum(_succeeded(t, threshold) for t in group.trajectories) for group in groups]
     estimators = {"pass_at": pass_at_k, "pass_power": pass_power_k}
     return {
         f"reward/{name}_{k}": float(np.mean([estimate(n, won, k) for won in wins]))
@@ -290,6 +294,10 @@ def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
         for k in recipe.pass_k_values
         if k <= n
     }
+
+
+def _succeeded(trajectory: Trajectory, threshold: float) -> bool:
+    return trajectory.error is None and trajectory.score is not None and reaches(trajectory.score, threshold)
 
 
 def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:
@@ -304,24 +312,48 @@ def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:
     )
 
 
-def group_advantages(groups: Sequence[Group], recipe: Recipe, without: Collection[str] = ()) -> dict[str, np.ndarray]:
+def group_advantages(
+    groups: Sequence[Group], recipe: Recipe, repetitive: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """Trajectory id → one advantage per turn; groups with too few survivors are left out.
 
-    Trajectories named in ``without`` are no members of their group, as if they had failed.
+    Trajectories named in ``repetitive`` are no members of their group, as if they had failed; or, where the recipe has
+    a ``filter_reward``, they are members with that reward.
     """
-    members_of = ([t for t in survivors(group.trajectories) if t.id not in without] for group in groups)
+    members_of = (filtered_members(group, recipe, repetitive) for group in groups)
     usable = [members for members in members_of if len(members) >= recipe.min_group_survivors]
     computed = compute_advantages(
         recipe.advantage_method,
         [[TrajectoryRewards.of(t) for t in members] for members in usable],
         normalize=recipe.advantage_normalization,
         gamma=recipe.gamma,
+        deviation=recipe.advantage_std,
     )
     return {
         t.id: value
         for members, values in zip(usable, computed, strict=True)
         for t, value in zip(members, values, strict=True)
     }
+
+
+def filtered_members(group: Group, recipe: Recipe, repetitive: Collection[str]) -> list[Trajectory]:
+    """The group's survivors as they are compared: without those that repeat themselves, or with these punished."""
+    members = survivors(group.trajectories)
+    if recipe.filter_reward is None:
+        return [t for t in members if t.id not in repetitive]
+    return [replace(t, rewards=(recipe.filter_reward,)) if t.id in repetitive else t for t in members]
+
+
+def trained_groups(groups: Sequence[Group], advantages: Mapping[str, np.ndarray], recipe: Recipe) -> list[Group]:
+    """The groups with a signal; where none has one, all, as far as a penalty goes on without it.
+
+    The terms of ``kl_coef`` and ``entropy_coef`` need no reward: a step of silent groups is one in which they alone
+    move the policy, back to the reference or away from being sure of itself.
+    """
+    signal = [group for group in groups if has_signal(group, advantages)]
+    if signal or not (recipe.kl_coef or recipe.entropy_coef):
+        return signal
+    return [group for group in groups if any(t.id in advantages for t in group.trajectories)]
 
 
 def has_signal(group: Group, advantages: Mapping[str, np.ndarray]) -> bool:
@@ -331,15 +363,13 @@ def has_signal(group: Group, advantages: Mapping[str, np.ndarray]) -> bool:
 
 def training_data(groups: Sequence[Group], advantages: Mapping[str, np.ndarray], recipe: Recipe) -> list[Datum]:
     """The groups' training sequences, weighted so that their losses sum to the recipe's aggregate."""
-    sequences: list[TrainingSequence] = [
-        sequence
-        for group in groups
-        for t in group.trajectories
-        if t.id in advantages
-        for sequence in training_sequences(t, advantages[t.id])
-    ]
+    members = [t for group in groups for t in group.trajectories if t.id in advantages]
+    owned = [(t.id, sequence) for t in members for sequence in training_sequences(t, advantages[t.id])]
+    sequences: list[TrainingSequence] = [sequence for _, sequence in owned]
     length = float(recipe.sampling_max_tokens) if recipe.loss_aggregation == "constant" else None
-    weights = aggregation_weights(sequences, recipe.loss_aggregation, length=length)
+    weights = aggregation_weights(
+        sequences, recipe.loss_aggregation, length=length, trajectories=[id for id, _ in owned]
+    )
     return [
         Datum(s.tokens, s.mask, s.advantages, s.logprobs, recipe.temperature, float(weight))
         for s, weight in zip(sequences, weights, strict=True)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from practicum.errors import RunError
+from practicum.ranges import TOLERANCE, reaches
 from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory, text_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SLACK = 1e-9
 LONG = 2_000
 """Characters of one message that the terminal shows."""
 
@@ -49,9 +49,9 @@ def disagreements(trajectories: Sequence[Trajectory], *, threshold: float = 1.0)
     A rollout that failed, or has no score or no reward, is left out.
     """
     found = [
-        Disagreement(t, t.reward, t.score, t.score >= threshold)
+        Disagreement(t, t.reward, t.score, reaches(t.score, threshold))
         for t in trajectories
-        if t.score is not None and t.rewards and t.ending != "error" and abs(t.reward - t.score) > SLACK
+        if t.score is not None and t.rewards and t.ending != "error" and abs(t.reward - t.score) > TOLERANCE
     ]
     return sorted(found, key=lambda each: (each.succeeded, -abs(each.gap), each.trajectory.id))
 

@@ -8,6 +8,7 @@ from statistics import median
 
 from practicum.checks.findings import Finding
 from practicum.checks.judges.evidence import Evidence
+from practicum.ranges import reaches
 from practicum.trajectory import Rollout, Trajectory, text_of
 
 ROOM = 1.5
@@ -107,10 +108,10 @@ def _recorded(trajectories: Sequence[Trajectory], where: str) -> list[Finding]:
     total = len(trajectories)
     at_cap = sum(any(turn.finish_reason == "length" for turn in each.turns) for each in trajectories)
     exhausted = sum(each.ending == "max_turns" for each in trajectories)
-    if at_cap >= AT_CAP * total and at_cap:
+    if reaches(at_cap, AT_CAP * total) and at_cap:
         what = f"{at_cap} of {total} recorded rollouts have a turn at the cap ({at_cap / total:.0%})"
         findings.append(Finding.of("BUDGET-TOKENS", what, where=where))
-    if exhausted >= EXHAUSTED * total and exhausted:
+    if reaches(exhausted, EXHAUSTED * total) and exhausted:
         what = f"{exhausted} of {total} recorded rollouts ran out of turns ({exhausted / total:.0%})"
         findings.append(Finding.of("BUDGET-EXHAUSTED", what, where=where))
     return findings

@@ -7,13 +7,13 @@ from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
 from practicum.checks.judges.measure import Measured
 from practicum.errors import RolloutError
+from practicum.ranges import exceeds, reaches
 from practicum.scoring import Judge, Judgement
 from practicum.scoring.base import ABOVE_SCORE, excuses_of, is_out_of_range
 from practicum.trajectory import Rollout
 
 SLOW_S = 2.0
 """Seconds from which a judgement is slow."""
-SLACK = 1e-9
 
 
 def check_behaviour(
@@ -41,7 +41,11 @@ def check_oracle(
     rollouts: Sequence[Rollout], totals: Sequence[float | None], threshold: float, where: str
 ) -> list[Finding]:
     """The oracle's rollouts are successes."""
-    failed = [(rollout, total) for rollout, total in zip(rollouts, totals, strict=True) if (total or 0.0) < threshold]
+    failed = [
+        (rollout, total)
+        for rollout, total in zip(rollouts, totals, strict=True)
+        if not reaches(total or 0.0, threshold)
+    ]
     if not failed:
         return []
     rollout, total = failed[0]
@@ -72,9 +76,13 @@ def check_reward(
     ]
     baseline = [paid for paid in rewards.totals[walkthroughs:] if paid is not None]
     findings = [*_flat(baseline, where, sure=bool(walkthroughs) or not made), *_components(rewards, where)]
-    wins = [paid for _, paid, score in pairs if score >= threshold]
+    wins = [paid for _, paid, score in pairs if reaches(score, threshold)]
     above = sorted(
-        ((rollout, paid, score) for rollout, paid, score in pairs if paid > score + SLACK and score < threshold),
+        (
+            (rollout, paid, score)
+            for rollout, paid, score in pairs
+            if exceeds(paid, score) and not reaches(score, threshold)
+        ),
         key=lambda each: each[2] - each[1],
     )
     if above and ABOVE_SCORE not in excuses_of(reward):
@@ -82,7 +90,7 @@ def check_reward(
         what = f"{len(above)} of {len(pairs)} baseline rollouts earn more than they score"
         evidence = f"reward {paid:g}, score {score:g}\n{told_of(rollout)}"
         findings.append(Finding.of("REWARD-ABOVE", what, where=where, difference=evidence))
-    ranked = [each for each in pairs if each[2] < threshold and wins and each[1] >= min(wins) - SLACK]
+    ranked = [each for each in pairs if wins and not reaches(each[2], threshold) and reaches(each[1], min(wins))]
     if ranked:
         rollout, paid, score = max(ranked, key=lambda each: each[1])
         what = f"{len(ranked)} rollouts without success earn at least the {min(wins):g} that a success earns"

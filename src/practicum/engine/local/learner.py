@@ -10,6 +10,7 @@ Bit for bit reproducible on CPU with the same number of threads.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,9 @@ class LocalLearner:
         ``config`` is that of ``algorithms.losses``; with ``kl_coef`` and ``entropy_coef`` the loss of a token is
         policy loss + kl_coef · k3 − entropy_coef · entropy. The metrics are those of the losses, and ``entropy`` and
         ``kl`` (to the reference, where ``kl_coef`` asks for one), both over the whole vocabulary.
+
+        Raises:
+            ModelError: a first token is marked as trained, or a logit is NaN or infinite; nothing is added then.
         """
         tokens = sum(int(datum.mask.sum()) for datum in data)
         if not tokens:
@@ -269,10 +273,25 @@ class LocalLearner:
             value = (losses * batch.weight[chunk.tokens]).sum()
             value.backward()
             total += float(value.detach())
-            _add(sums, {name: float(number) for name, number in metrics.items()}, len(chunk.tokens))
+            numbers = {name: float(number) for name, number in metrics.items()}
+            self._refuse_no_number(numbers)
+            _add(sums, numbers, len(chunk.tokens))
         picked.backward(leaf.grad)
         self._gather()
         return total, sums
+
+    def _refuse_no_number(self, metrics: Mapping[str, float]) -> None:
+        """NaN or +∞ among the logits of a token makes NaN of its entropy, or of its cross-entropy."""
+        if not math.isnan(metrics["entropy"] if "entropy" in metrics else metrics["nll"]):
+            return
+        self._optimizer.zero_grad()
+        for parameter in self._working.values():
+            parameter.grad = None
+        raise ModelError(
+            "the model's logits are NaN or infinite: there is nothing to learn from",
+            where=f"the weights after {self._policy.version} optimizer steps",
+            fix="lower learning_rate, or use dtype: float32; go back to a checkpoint from before, or to a sound model",
+        )
 
     def _reference_for(self, config: Mapping[str, float]) -> Policy | None:
         if not config.get("kl_coef"):

@@ -13,6 +13,7 @@ cannot be promised.
 """
 
 import asyncio
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from torch import Tensor
 from practicum.engine.local.cache import Lane, PrefixLayout, RowsLayout
 from practicum.engine.local.policy import Policy
 from practicum.engine.protocol import Sample, SamplingParams
-from practicum.errors import ContextFull, RolloutError
+from practicum.errors import ContextFull, ModelError, RolloutError
 
 MIN_SHARED = 16
 """Prompts that agree on fewer tokens than this are not worth a shared prefix."""
@@ -104,6 +105,7 @@ class LocalSampler:
         Raises:
             ContextFull: the prompt leaves no room to sample.
             RolloutError: the session already has a call under way.
+            ModelError: the model computes no probabilities.
         """
         room = self._max_length - len(prompt_ids)
         if not prompt_ids or room < 1:
@@ -317,7 +319,7 @@ class LocalSampler:
         requests = [request for row in numbers for request in by_number[row]]
         sharing = torch.tensor([len(by_number[row]) for row in numbers], device=hidden.device)
         logits = self._policy.logits(hidden[layout.last_R]).repeat_interleave(sharing, 0)
-        tokens, logprobs = draw(logits, requests)
+        tokens, logprobs = draw(logits, requests, version=self._policy.version)
         for request, token, logprob in zip(requests, tokens, logprobs, strict=True):
             request.take(token, logprob, self._policy.version)
         self.tokens_sampled += len(requests)
@@ -335,10 +337,19 @@ def _fits(lane: Lane, request: _Request) -> bool:
     return length < len(request.prompt) and tuple(request.prompt[:length]) == lane.prefix
 
 
-def draw(logits_NV: Tensor, requests: Sequence[_Request]) -> tuple[list[int], list[float]]:
+def draw(logits_NV: Tensor, requests: Sequence[_Request], *, version: int = 0) -> tuple[list[int], list[float]]:
     """One token per row by inverse transform of the row's own uniform number, and its log-probability.
 
     The log-probability is that of the tempered distribution before top-p (greedy rows: of the plain one).
+
+    Args:
+        logits_NV: A row for each request.
+        requests: How each samples, and its random numbers.
+        version: Of the weights, for the error.
+
+    Raises:
+        ModelError: a logit is NaN or +∞. Either makes NaN of its row's every probability, so that of the token drawn
+            tells; −∞ is a token that cannot come.
     """
     heat = [request.params.temperature or 1.0 for request in requests]
     if any(value != 1.0 for value in heat):
@@ -357,7 +368,14 @@ def draw(logits_NV: Tensor, requests: Sequence[_Request]) -> tuple[list[int], li
             cold_N = torch.tensor(greedy, device=logits_NV.device)
             chosen_N = torch.where(cold_N, logits_NV.argmax(dim=-1), chosen_N)
     picked_N = probs_NV.gather(1, chosen_N[:, None])[:, 0].log()
-    return chosen_N.tolist(), picked_N.tolist()
+    logprobs = picked_N.tolist()
+    if not all(map(math.isfinite, logprobs)):
+        raise ModelError(
+            "the model's logits are NaN or infinite: there is nothing to sample from",
+            where=f"the weights after {version} optimizer steps",
+            fix="lower learning_rate, or use dtype: float32; go back to a checkpoint from before, or to a sound model",
+        )
+    return chosen_N.tolist(), logprobs
 
 
 def _invert(probs_NV: Tensor, uniform: list[float]) -> Tensor:
@@ -379,7 +397,8 @@ def _invert(probs_NV: Tensor, uniform: list[float]) -> Tensor:
     below_N = torch.where(block_N > 0, mass_NB[row_N, (block_N - 1).clamp_(min=0)], 0.0)
     # Rounding may leave the aim a hair above the block's own sum: then its last token with any probability.
     aim_inside_N = torch.minimum(aim_N - below_N, inside_NS[:, -1] * (1 - 1e-12))
-    return block_N * BLOCK + _first_above(inside_NS, aim_inside_N)
+    # Where nothing is above the aim (NaN), the last place may be one of the padding: no token has that number.
+    return (block_N * BLOCK + _first_above(inside_NS, aim_inside_N)).clamp_(max=vocabulary - 1)
 
 
 def _first_above(cumulative_NM: Tensor, aim_N: Tensor) -> Tensor:

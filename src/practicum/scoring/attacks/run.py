@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Literal
 
 from practicum.errors import RolloutError
+from practicum.ranges import exceeds, reaches
 from practicum.scoring.attacks.family import Family, Kind
 from practicum.scoring.attacks.material import Case, Material, agreement, answered
 from practicum.scoring.base import Judge, excuses_of, is_out_of_range, judge
@@ -17,7 +18,6 @@ Purpose = Literal["score", "reward"]
 
 AT_ONCE = 16
 """Rollouts judged at the same time, for judges that wait for somebody."""
-SLACK = 1e-9
 FLOORS = frozenset({"empty", "stop-at-once", "work-only", "every-tool", "one-tool"})
 """Families that show what is paid whatever is answered; the others are measured by what they earn beyond that."""
 SHOWN = 300
@@ -65,12 +65,12 @@ class AttackResult:
     @property
     def pays(self) -> bool:
         """Whether it earned more than it may, documented or not."""
-        return self.earned > self.allowed + SLACK or self.full > self.full_allowed + SLACK
+        return exceeds(self.earned, self.allowed) or exceeds(self.full, self.full_allowed)
 
     @property
     def beats(self) -> bool:
         """Whether the judge is beaten: it pays, and no reason covers that."""
-        return self.full > self.full_allowed + SLACK or (self.pays and not self.excuse)
+        return exceeds(self.full, self.full_allowed) or (self.pays and not self.excuse)
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,8 @@ def _result(
         rollouts=len(rollouts),
         earned=fmean(earned),
         allowed=fmean(allowed),
-        full=fmean(number >= full - SLACK for number in earned),
-        full_allowed=fmean(share >= 1.0 for share, _ in agreed),
+        full=fmean(reaches(number, full) for number in earned),
+        full_allowed=fmean(reaches(share, 1.0) for share, _ in agreed),
         example=Example(case.idle.task.id, rollout.answer[:SHOWN], earned[worst], allowed[worst]),
         raised=error.what if error else "",
         out_of_range=error is not None and is_out_of_range(error),

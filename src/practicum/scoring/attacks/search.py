@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from practicum.errors import RolloutError
+from practicum.ranges import exceeds, reaches
 from practicum.scoring.attacks.idle import CLAIMS, FILLER, INJECTIONS
 from practicum.scoring.attacks.material import Case, Material, answered, unanswered, with_call
 from practicum.scoring.base import ABOVE_SCORE, Judge, excuses_of, judge
@@ -62,7 +63,7 @@ async def search(
     full: dict[str, float] = {}
     for case, root in roots:
         judged = await _gap(case, (), root, reward, score)
-        full[case.idle.task.id] = judged.reward if judged and judged.score >= threshold else float("inf")
+        full[case.idle.task.id] = judged.reward if judged and reaches(judged.score, threshold) else float("inf")
     found: dict[tuple[str, ...], Gap] = {}
     frontier: list[tuple[Case, Gap]] = []
     while budget > 0:
@@ -76,13 +77,15 @@ async def search(
         budget -= 32
         gaps = [gap for gap in await asyncio.gather(*batch) if gap is not None]
         for gap in gaps:
-            beaten = gap.size > 1e-9 if not excused else gap.reward >= full[gap.task] - 1e-9
-            if gap.score < threshold and beaten:
+            beaten = exceeds(gap.size, 0.0) if not excused else reaches(gap.reward, full[gap.task])
+            if beaten and not reaches(gap.score, threshold):
                 kinds = tuple(sorted(set(gap.changes)))
                 if kinds not in found or found[kinds].size < gap.size:
                     found[kinds] = gap
         cases = {case.idle.task.id: case for case in material.cases}
-        frontier += [(cases[gap.task], gap) for gap in gaps if gap.score < threshold and len(gap.changes) < CHANGES]
+        frontier += [
+            (cases[gap.task], gap) for gap in gaps if not reaches(gap.score, threshold) and len(gap.changes) < CHANGES
+        ]
         frontier = sorted(frontier, key=lambda pair: -pair[1].size)[:KEPT]
     return sorted(found.values(), key=lambda gap: (-gap.size, len(gap.changes), gap.task))
 

@@ -21,6 +21,12 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "3 hides latency, 1 where rollouts are fast, 0 when diagnosing a collapse.",
         "Reward collapses to about 0 after step 40 to 80: 0 first.",
     ),
+    "stragglers": (
+        "cut is a bias, not a speed-up alone: hard tasks whose successes take 150 s and whose failures take 25 s keep "
+        "about a quarter of their reward in simulation, with wait all of it.",
+        "rollout/reward/mean apart from rollout/reward/begun_mean for many steps: back to wait.",
+        "Steps wait long (timing_s/wait high): a lower rollout_timeout or max_turns bounds what is waited for.",
+    ),
     "temperature": ("1 for training: the policy that is improved is then the one that is sampled.",),
     "sampling_max_tokens": ("More than 5% of rollouts at the cap (rollout/tokens/at_cap_frac): raise it.",),
     "max_turns": (

@@ -1,11 +1,15 @@
-"""Asynchronous against synchronous training where tools are slow: `python benchmarks/staleness.py` (five minutes).
+"""Asynchronous against synchronous training where tools are slow: `python benchmarks/staleness.py` (ten minutes).
 
 A tiny model works at a desk whose one tool takes a heavy-tailed time (Pareto, drawn by task and rollout), so that a
-synchronous step waits for the slowest of its rollouts. Printed for each ``max_steps_off_policy``: seconds per step;
+synchronous step waits for the slowest of its rollouts; then at one whose tool is slow where it finds what was asked for
+(``TiedDesk``), so that whoever leaves slow rollouts behind leaves successes behind. Each is trained at synchronously
+(``max_steps_off_policy`` 0), ahead, and ahead with ``stragglers: cut``. Printed for each: seconds per step;
 the lower bound max(sampling, training), where sampling is what all rollouts took over the places there are for them,
 those left behind or collected again up to their end; their ratio; the same bound for the rollouts that were kept alone,
 and its ratio, which says what the others cost; how stale the trained tokens were; the share of rollouts left behind,
-and how many were collected again. A trained token above its bound ends it with exit status 1.
+and how many were collected again; at the tied desk, how many of the hard tasks' rollouts found it, among all that were
+begun and among those that were trained on. A trained token above its bound ends it with exit status 1, and so does a
+rollout left behind or collected again by a run that waits.
 """
 
 import asyncio
@@ -18,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +39,10 @@ SHORTEST_S, TAIL, LONGEST_S = 0.2, 1.3, 8.0
 STEPS, CONCURRENCY, PROMPTS, GROUP = 24, 24, 6, 4
 SETTLING = 4
 """Steps that fill the pipe and are not timed."""
+FAILURE_S, SUCCESS_S, FINDS = 0.25, 1.5, 0.2
+"""At the tied desk a hard search that gives up takes about FAILURE_S, one that finds it SUCCESS_S; so many find it."""
+WAYS = ((0, "wait"), (1, "wait"), (3, "wait"), (1, "cut"), (3, "cut"))
+"""Of training: ``max_steps_off_policy`` and ``stragglers``."""
 score, reward = tiny.score, tiny.reward
 
 
@@ -44,6 +53,7 @@ class SlowDesk(tiny.Desk):
 
     def start(self, task: Task) -> None:
         """Draw how long this episode's calls take."""
+        self.task_id, self.finds = task.id, True
         self.seconds = min(LONGEST_S, SHORTEST_S * self.random.random() ** (-1 / TAIL))
 
     @tool
@@ -55,8 +65,27 @@ class SlowDesk(tiny.Desk):
         finally:
             # Those that are left behind too, which no table of trajectories tells.
             with Path(os.environ["CALLS"]).open("a", encoding="utf-8") as log:
-                log.write(f"{time.monotonic() - began}\n")
-        return {"colour": random.Random(item).choice(tiny.COLOURS)}
+                log.write(json.dumps([self.task_id, time.monotonic() - began, self.finds]) + "\n")
+        colours = tiny.COLOURS if self.finds else ("none",)
+        return {"colour": random.Random(item).choice(colours)}
+
+
+class TiedDesk(SlowDesk):
+    """Every second item is hard to find: most searches give up soon, and those that find it take long."""
+
+    id = "tied-desk"
+
+    def start(self, task: Task) -> None:
+        """Draw whether this episode's search finds the item, and how long it takes."""
+        self.task_id = task.id
+        self.finds = not hard(task.id) or self.random.random() < FINDS
+        middle = SUCCESS_S if hard(task.id) and self.finds else FAILURE_S
+        self.seconds = middle * self.random.lognormvariate(0, 0.5)
+
+
+def hard(task_id: str) -> bool:
+    """Of the tied desk's tasks, those with an odd number."""
+    return int(task_id.removeprefix("i")) % 2 == 1
 
 
 def main() -> int:
@@ -67,19 +96,31 @@ def main() -> int:
         for module in (tiny.__file__, __file__):
             shutil.copy(str(module), folder)
         model = tiny.tiny_model(folder / "models", tiny.Desk)
-        found = {ahead: _measured(folder, model, ahead) for ahead in (0, 1, 3)}
+        wrong = [
+            _table({way: _measured(folder, model, desk, *way) for way in WAYS}, desk) for desk in (SlowDesk, TiedDesk)
+        ]
+    return int(any(wrong))
+
+
+def _table(runs: Mapping[tuple[int, str], "Measured"], desk: type[SlowDesk]) -> bool:
+    """Print one desk's; returns whether a bound was broken."""
     # Synchronous turns also wait for other rollouts' tools: what the model takes by itself shows where they do not.
-    model = min(each.model for each in found.values())
-    print("| max_steps_off_policy | s per step | bound s | ratio | bound of the kept s | ratio ", end="")
-    print("| staleness mean | max | left behind | collected again |\n" + "| --- " * 10 + "|")
-    for ahead, each in found.items():
-        cells = [str(ahead), f"{each.step:.2f}"]
-        for tools in (each.tools, each.kept):
-            bound = max(tools + model, each.training)
-            cells += [f"{bound:.2f}", f"{each.step / bound:.2f}"]
-        cells += [f"{each.stale_mean:.2f}", f"{each.stale_max:.0f}", f"{each.left:.1%}", f"{each.again:.0f}"]
-        print("| " + " | ".join(cells) + " |")
-    return 1 if any(each.stale_max > ahead for ahead, each in found.items()) else 0
+    model = min(run.model for run in runs.values())
+    tied = desk is TiedDesk
+    print(f"\n{desk.id}\n\n| max_steps_off_policy | stragglers | s per step | bound s | ratio ", end="")
+    print("| bound of the kept s | ratio | staleness mean | max | left behind | collected again ", end="")
+    print("| found, of all begun | of those trained on " if tied else "", end="|\n")
+    print("| --- " * (13 if tied else 11) + "|", flush=True)
+    for (ahead, stragglers), run in runs.items():
+        cells = [str(ahead), stragglers if ahead else "", f"{run.step:.2f}"]
+        for tools in (run.tools, run.kept):
+            bound = max(tools + model, run.training)
+            cells += [f"{bound:.2f}", f"{run.step / bound:.2f}"]
+        cells += [f"{run.stale_mean:.2f}", f"{run.stale_max:.0f}", f"{run.left:.1%}", f"{run.again:.0f}"]
+        cells += [f"{run.found_begun:.1%}", f"{run.found_trained:.1%}"] if tied else []
+        print("| " + " | ".join(cells) + " |", flush=True)
+    waiting = [run for (_, stragglers), run in runs.items() if stragglers == "wait"]
+    return any(run.stale_max > ahead for (ahead, _), run in runs.items()) or any(r.left or r.again for r in waiting)
 
 
 @dataclass(frozen=True)
@@ -95,30 +136,36 @@ class Measured:
     stale_max: float
     left: float
     again: float
+    found_begun: float
+    """Share of the hard tasks' calls that found it, among all that were begun."""
+    found_trained: float
+    """The same among those of rollouts trained on."""
 
 
-def _measured(folder: Path, model: Path, ahead: int) -> Measured:
+def _measured(folder: Path, model: Path, desk: type[SlowDesk], ahead: int, stragglers: str) -> Measured:
     keys = {"max_steps": STEPS, "max_steps_off_policy": ahead, "rollout_max_concurrency": CONCURRENCY}
-    keys |= {"save_every": STEPS, "global_batch_size": PROMPTS, "group_size": GROUP}
-    recipe = tiny.recipe(folder / f"slow-{ahead}.yaml", model, "staleness.py:SlowDesk", **keys)
-    calls = folder / f"calls-{ahead}"
+    keys |= {"save_every": STEPS, "global_batch_size": PROMPTS, "group_size": GROUP, "stragglers": stragglers}
+    name = f"{desk.id}-{ahead}-{stragglers}"
+    recipe = tiny.recipe(folder / f"{name}.yaml", model, f"staleness.py:{desk.__name__}", **keys)
+    calls = folder / f"calls-{name}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": "nowhere://", "CALLS": str(calls)}
-    command = [sys.executable, "-m", "practicum.cli", "train", recipe.name, "--run", f"slow-{ahead}"]
+    command = [sys.executable, "-m", "practicum.cli", "train", recipe.name, "--run", name]
     command += ["--without-gate", "a benchmark"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    run = folder / f"runs/slow-{ahead}"
+    run = folder / "runs" / name
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     times, metrics = zip(*[(line["time"], line["metrics"]) for line in lines if line["phase"] == "rl"], strict=True)
     rollouts = [t for path in sorted((run / "trajectories").glob("step-*.parquet")) for t in read_trajectories(path)]
     kept = [sum(call.latency_s for call in t.tool_calls) for t in rollouts]
     turns = [sum(turn.latency_s for turn in t.turns) for t in rollouts]
-    everyone = [float(line) for line in calls.read_text().splitlines()]
+    everyone = [json.loads(line) for line in calls.read_text().splitlines()]
+    trained = [(t.task_id, call.result) for t in rollouts for call in t.tool_calls if not call.is_error]
     stale = [m for m in metrics if "training/staleness_max" in m]
     return Measured(
         step=(times[-1] - times[SETTLING]) / (len(times) - 1 - SETTLING),
-        tools=sum(everyone) / STEPS / CONCURRENCY,
+        tools=sum(seconds for _, seconds, _ in everyone) / STEPS / CONCURRENCY,
         kept=sum(kept) / STEPS / CONCURRENCY,
         model=sum(turns) / STEPS / CONCURRENCY,
         training=statistics.mean(m["timing_s/training"] for m in metrics[SETTLING:]),
@@ -126,6 +173,8 @@ def _measured(folder: Path, model: Path, ahead: int) -> Measured:
         stale_max=max(m["training/staleness_max"] for m in stale),
         left=statistics.mean(m["rollout/cut_frac"] for m in metrics),
         again=sum(m["rollout/discarded_stale"] for m in metrics),
+        found_begun=statistics.mean(finds for task, _, finds in everyone if hard(task)),
+        found_trained=statistics.mean("none" not in str(result) for task, result in trained if hard(task)),
     )
 
 

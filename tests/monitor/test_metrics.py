@@ -146,6 +146,17 @@ def test_rollouts_that_were_left_behind_are_counted_and_are_no_failures():
     assert step()["rollout/cut_frac"] == 0.0
 
 
+def test_the_reward_of_all_that_was_begun_counts_those_that_no_step_trains_on() -> None:
+    late = [
+        trajectory("x1", "x", 1.0),
+        trajectory("x2", "x", 1.0),
+        trajectory("x3", "x", 0.0, ending="error", rewards=()),
+    ]
+    assert step()["rollout/reward/begun_mean"] == step()["rollout/reward/mean"] == 2.0 / 5
+    assert step(untrained=late)["rollout/reward/begun_mean"] == 4.0 / 7
+    assert step(untrained=late)["rollout/reward/mean"] == 2.0 / 5
+
+
 def test_log_probabilities_of_exactly_zero_are_set_apart():
     found = some(step(), "rollout/logprob/")
     tokens, zeros = 4 + 2 + 6 + 3 * 4, 6

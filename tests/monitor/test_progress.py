@@ -48,6 +48,17 @@ def test_an_unknown_reward_is_a_dash():
     assert "reward –" in shown(out)
 
 
+@pytest.mark.parametrize(
+    ("begun", "shown_as"),
+    [(0.1, "reward 0.100  "), (0.104, "reward 0.100  "), (0.3, "reward 0.100 (of all begun 0.300)")],
+)
+def test_the_reward_of_all_begun_stands_beside_that_of_those_trained_on_where_they_differ(begun, shown_as):
+    for terminal, text in ((False, shown_as), (True, shown_as.removeprefix("reward ").strip())):
+        out = console(terminal)
+        play(out, steps=1, begun=begun)
+        assert text in shown(out)
+
+
 def test_a_terminal_shows_steps_course_phase_and_messages_within_100_columns():
     out = console(terminal=True)
     play(out)

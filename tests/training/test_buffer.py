@@ -72,6 +72,81 @@ def test_under_any_schedule_every_task_is_trained_on_once_and_never_beyond_the_b
     assert sorted(trained) == list(range(steps * batch))
 
 
+@given(
+    ahead=st.integers(0, 4),
+    batch=st.integers(1, 5),
+    steps=st.integers(1, 12),
+    updates=st.lists(st.integers(0, 3), min_size=12, max_size=12),
+    seed=st.integers(0, 10_000),
+)
+@settings(max_examples=150, deadline=None)
+def test_where_steps_wait_for_what_is_due_nothing_is_ever_too_old(
+    ahead: int, batch: int, steps: int, updates: list[int], seed: int
+) -> None:
+    rng = random.Random(seed)
+    held = buffer(total=steps * batch, batch=batch, ahead=ahead, clock=StepClock(1, [0]))
+    version, queued, trained = 0, list[Place](), list[Place]()
+    # A few groups are so slow that they end only when nothing else is left to end.
+    slow = {position for position in range(steps * batch) if rng.random() < 0.3}
+    for step in range(1, steps + 1):
+        while True:
+            queued += held.start()
+            for place in queued[: rng.randint(0, len(queued))]:
+                held.begin_group(place, version)
+                queued.remove(place)
+            if held.can_take() and not held.must_wait():
+                break
+            playing = sorted(held.running & held.begun.keys(), key=lambda place: place.position)
+            quick = [place for place in playing if place.position not in slow]
+            assert playing or queued, "everybody waits for somebody else"
+            for place in rng.sample(quick or playing, rng.randint(0, len(quick or playing))):
+                error = "gone" if rng.random() < 0.1 else None
+                held.finish(place, group(place, held.begun[place] + rng.randint(0, 1), error=error))
+        trained += [place for place, _ in held.take()]
+        version += updates[step - 1]
+        held.begin(version)
+        assert all(held.clock.age(held.begun[place]) <= ahead for place in held.running & held.begun.keys())
+    assert sorted(place.position for place in trained) == list(range(steps * batch))
+    assert not any(place.attempt for place in trained)
+    assert (held.discarded, held.untrained) == (0, [])
+
+
+def test_a_step_waits_before_more_are_due_at_once_than_a_step_takes() -> None:
+    held = buffer(total=40, batch=2, ahead=2)
+    first = held.start()
+    for place in first:
+        held.begin_group(place, 0)
+    for place in first[4:]:
+        held.finish(place, group(place, 0))
+
+    # Four are under way that are due two steps from now: one step more can train on two of them.
+    assert not held.must_wait()
+    held.take()
+    held.begin(1)
+    for place in held.start():
+        held.begin_group(place, 1)
+        held.finish(place, group(place, 1))
+    assert held.can_take()
+    assert held.must_wait()
+    for place in first[:2]:
+        held.finish(place, group(place, 0))
+    assert not held.must_wait()
+    assert [place for place, _ in held.take()] == first[:2]
+
+
+def test_a_group_of_failures_takes_its_turn() -> None:
+    held = buffer(total=8, batch=2, ahead=2)
+    dead, *others = held.start()
+    for place in (dead, *others):
+        held.begin_group(place, 0)
+    held.clock.advance(1)
+    held.finish(dead, group(dead, 0, error="gone"))
+    for place in others:
+        held.finish(place, group(place, 1))
+
+    assert [place for place, _ in held.take()] == [dead, others[0]]
+
+
 def test_a_step_without_an_update_makes_nothing_older() -> None:
     clock = StepClock(1, [5])
     clock.advance(5)

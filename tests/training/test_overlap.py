@@ -1,4 +1,4 @@
-"""Rollouts go on while a step is trained; slow, hung and dead ones hold nothing up."""
+"""Rollouts go on while a step is trained; slow ones are waited for only when a group would become too old, or cut."""
 
 import asyncio
 import json
@@ -112,7 +112,7 @@ def test_rollouts_of_the_next_step_begin_before_this_one_is_trained() -> None:
 def test_a_hung_rollout_is_left_behind_where_enough_of_its_group_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlap, "STRAGGLER_FLOOR_S", 0.1)
     monkeypatch.setattr(overlap, "LOOK_S", 0.02)
-    world = World(lambda request: 3600.0 if request.id.endswith("/2") else 0.0)
+    world = World(lambda request: 3600.0 if request.id.endswith("/2") else 0.0, stragglers="cut")
 
     batches = run(world, 6)
 
@@ -125,7 +125,7 @@ def test_slow_successes_are_waited_for_where_quick_failures_are_the_fewer(monkey
     monkeypatch.setattr(overlap, "STRAGGLER_FLOOR_S", 0.01)
     monkeypatch.setattr(overlap, "LOOK_S", 0.01)
     quick = ("/0", "/1")
-    world = World(lambda request: 0.0 if request.id.endswith(quick) else 0.2, group_size=5, steps=2)
+    world = World(lambda request: 0.0 if request.id.endswith(quick) else 0.2, group_size=5, steps=2, stragglers="cut")
 
     batches = run(world, 2, 0.05)
 
@@ -137,19 +137,21 @@ def test_a_rollout_is_a_straggler_by_what_rollouts_of_all_groups_took(monkeypatc
     monkeypatch.setattr(overlap, "STRAGGLER_FLOOR_S", 0.01)
     monkeypatch.setattr(overlap, "LOOK_S", 0.01)
     # Task 1's last is slow beside its own group, and not beside the rollouts of task 0.
-    world = World(lambda request: {"0": 0.1, "1": 0.2 if request.id.endswith("/2") else 0.0}[request.task.id], steps=1)
+    takes: dict[str, Any] = {"0": lambda id: 0.1, "1": lambda id: 0.2 if id.endswith("/2") else 0.0}
+    world = World(lambda request: takes[request.task.id](request.id), steps=1, stragglers="cut")
 
     (groups,) = run(world, 1)
 
     assert [len(survivors(group.trajectories)) for group in groups] == [3, 3]
 
 
-def test_no_rollout_is_given_up_for_its_groups_last_chance_while_most_of_it_is_missing() -> None:
-    # Of task 1 two quick ones end in time for the second step; the third would come too late for it.
-    def seconds(request: RolloutRequest) -> float:
-        return 0.3 if request.id.startswith("1.0/") and not request.id.endswith(("/0", "/1")) else 0.01
+def mostly_slow(request: RolloutRequest) -> float:
+    """Of task 1 two end in time for the second step; the other three come too late for it."""
+    return 0.3 if request.id.startswith("1.0/") and not request.id.endswith(("/0", "/1")) else 0.01
 
-    world = World(seconds, group_size=5)
+
+def test_no_rollout_is_cut_for_its_groups_last_chance_while_most_of_it_is_missing() -> None:
+    world = World(mostly_slow, group_size=5, stragglers="cut")
 
     batches = run(world, 6, 0.03)
 
@@ -159,9 +161,59 @@ def test_no_rollout_is_given_up_for_its_groups_last_chance_while_most_of_it_is_m
     assert world.buffer.discarded == 5
 
 
+def test_a_step_waits_for_a_group_that_would_come_too_late_for_the_next() -> None:
+    world = World(mostly_slow, group_size=5)
+
+    batches = run(world, 6, 0.03)
+
+    steps = {group.task_id: step for step, groups in enumerate(batches, 1) for group in groups}
+    assert steps["1"] == 2
+    assert all(len(survivors(group.trajectories)) == 5 for groups in batches for group in groups)
+    assert set(world.begun.values()) == {1}
+    assert (world.buffer.discarded, world.cancelled) == (0, [])
+
+
+def test_quick_groups_are_trained_on_before_slow_ones_while_those_have_time() -> None:
+    # Task 0 is the first to begin and takes as long as two gradients.
+    world = World(lambda request: 0.2 if request.task.id == "0" else 0.0, max_steps_off_policy=3)
+
+    batches = run(world, 6, 0.1)
+
+    step = next(step for step, groups in enumerate(batches, 1) for group in groups if group.task_id == "0")
+    assert 2 <= step <= 4
+    assert [group.task_id for group in batches[0]] == ["1", "2"]
+
+
+def test_places_go_to_groups_in_the_order_in_which_they_are_due() -> None:
+    world = World(lambda request: 0.005, rollout_max_concurrency=4)
+
+    run(world, 6)
+
+    assert list(world.begun) == [f"{task}.0/{n}" for task in range(12) for n in range(3)]
+
+
+@pytest.mark.parametrize(("stragglers", "kept"), [("cut", 2), ("wait", 3)])
+def test_the_reward_of_what_is_cut_is_known_when_it_has_ended(
+    stragglers: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlap, "STRAGGLER_FLOOR_S", 0.02)
+    monkeypatch.setattr(overlap, "LOOK_S", 0.01)
+    world = World(lambda request: 0.15 if request.id == "0.0/2" else 0.0, stragglers=stragglers)
+
+    batches = run(world, 6, 0.05)
+
+    (slow,) = [group for groups in batches for group in groups if group.task_id == "0"]
+    assert len(survivors(slow.trajectories)) == kept
+    assert [t.id for t in world.buffer.untrained] == (["0.0/2"] if stragglers == "cut" else [])
+    assert world.cancelled == []
+
+
 def test_a_group_that_hangs_whole_is_begun_anew_when_it_can_no_longer_be_trained_on() -> None:
     # Task 0 hangs the first time; all others are quick.
-    world = World(lambda request: 3600.0 if request.id.startswith("0.0/") else 0.01, max_steps_off_policy=2)
+    def seconds(request: RolloutRequest) -> float:
+        return 3600.0 if request.id.startswith("0.0/") else 0.01
+
+    world = World(seconds, max_steps_off_policy=2, stragglers="cut")
 
     async def work() -> list[list[Any]]:
         async with world.ahead() as ahead:
@@ -183,15 +235,17 @@ def test_a_group_that_hangs_whole_is_begun_anew_when_it_can_no_longer_be_trained
     kinds=st.lists(st.sampled_from(["quick", "slow", "failed", "hung"]), min_size=7, max_size=7),
     gradient=st.sampled_from([0.0, 0.003, 0.02]),
     torn_after=st.integers(0, 5),
+    stragglers=st.sampled_from(["wait", "cut"]),
 )
 def test_whatever_rollouts_do_none_too_old_is_trained_on_and_each_task_is_trained_on_once(
-    bound: int, group_size: int, kinds: list[str], gradient: float, torn_after: int
+    bound: int, group_size: int, kinds: list[str], gradient: float, torn_after: int, stragglers: str
 ) -> None:
     takes = {"quick": 0.001, "slow": 0.02, "failed": (0.002, True), "hung": (0.3, True)}
     world = World(
         lambda request: takes[kinds[derive(0, request.id) % len(kinds)]],
         group_size=group_size,
         max_steps_off_policy=bound,
+        stragglers=stragglers,
     )
 
     async def work() -> list[list[Any]]:
@@ -210,6 +264,9 @@ def test_whatever_rollouts_do_none_too_old_is_trained_on_and_each_task_is_traine
 
     assert Counter(group.task_id for groups in batches for group in groups) == {str(n): 1 for n in range(12)}
     assert all(len(group.trajectories) == group_size for groups in batches for group in groups)
+    if stragglers == "wait":
+        assert not any(t.ending == "cancelled" for groups in batches for g in groups for t in g.trajectories)
+        assert world.buffer.discarded == 0
 
 
 def test_no_more_rollouts_are_under_way_than_allowed() -> None:

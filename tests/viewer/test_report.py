@@ -13,6 +13,7 @@ from practicum.ledger.events import EventLog
 from practicum.ledger.manifest import Machine, Manifest, write_manifest
 from practicum.store import write_trajectories
 from practicum.trajectory import EnvironmentRef, ToolCall, Trajectory, Turn
+from practicum.viewer.charts import curve_charts
 from practicum.viewer.report import write_report
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -411,6 +412,13 @@ def test_odd_numbers_are_dashes_not_crashes(tmp_path):
     made = page(tmp_path)
     assert made.rows[1][2:4] == ["–", "–"]
     assert [name for name in made.scripts if name.startswith("figure-")] == ["figure-0", "figure-1"]
+
+
+@pytest.mark.parametrize(("begun", "drawn"), [(0.1, False), (0.4, True)])
+def test_the_reward_of_all_begun_is_drawn_where_it_is_not_that_of_those_trained_on(begun, drawn):
+    rewards = {"rollout/reward/mean": 0.1, "rollout/reward/begun_mean": begun}
+    (chart,) = curve_charts([{"step": 1, "phase": "rl", "metrics": rewards}])
+    assert ("reward begun mean" in [trace["name"] for trace in chart.figure["data"]]) is drawn
 
 
 def test_without_evaluations_the_first_and_last_step_are_shown(tmp_path):

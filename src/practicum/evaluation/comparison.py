@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from practicum.errors import RunError
-from practicum.evaluation.statistics import bootstrap_interval, mcnemar_exact
+from practicum.evaluation.statistics import mcnemar_exact, paired_interval, paired_test
 from practicum.evaluation.summary import Evaluation, Interval
-from practicum.seeds import derive
 
 SURPRISING = 0.05
 
@@ -18,9 +17,9 @@ class Comparison:
 
     Attributes:
         difference: Of the success rates.
-        interval: 95%, by resampling tasks; all rollouts of both count.
+        interval: 95%; all rollouts of both count, those of one task together (``paired_interval``).
         only_first, only_second: Tasks whose first rollout only one of the two got right.
-        p_value: Exact McNemar test on these.
+        p_value: Exact paired test over all rollouts (``paired_test``); with one rollout per task it is McNemar's.
     """
 
     first: str
@@ -32,6 +31,12 @@ class Comparison:
     only_first: int
     only_second: int
     p_value: float
+    rollouts_per_task: int = 1
+
+    @property
+    def chance(self) -> str:
+        """The test and what it comes to, in words."""
+        return f"exact {'McNemar' if self.rollouts_per_task == 1 else 'paired'} p = {self.p_value:.2g}"
 
     @property
     def is_clear(self) -> bool:
@@ -54,19 +59,19 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
     if not first.scores:
         raise RunError(f"{first.name} holds no scores per task", fix="evaluate again with this version")
     tasks = list(first.scores)
-    test = mcnemar_exact([first.succeeded(task)[0] for task in tasks], [second.succeeded(task)[0] for task in tasks])
-    gains = [fmean(second.succeeded(task)) - fmean(first.succeeded(task)) for task in tasks]
-    seed = derive(first.seed, "comparison", first.label, second.label, first.mode)
+    firsts = mcnemar_exact([first.succeeded(task)[0] for task in tasks], [second.succeeded(task)[0] for task in tasks])
+    sides = [[each.succeeded(task) for task in tasks] for each in (first, second)]
     return Comparison(
         first=first.label,
         second=second.label,
         mode=first.mode,
         n_tasks=len(tasks),
-        difference=fmean(gains),
-        interval=bootstrap_interval([[gain] for gain in gains], seed=seed),
-        only_first=test.only_first,
-        only_second=test.only_second,
-        p_value=test.p_value,
+        difference=fmean(fmean(b) - fmean(a) for a, b in zip(*sides, strict=True)),
+        interval=paired_interval(*sides),
+        only_first=firsts.only_first,
+        only_second=firsts.only_second,
+        p_value=paired_test(*sides),
+        rollouts_per_task=max(len(rollouts) for side in sides for rollouts in side),
     )
 
 

@@ -1,14 +1,18 @@
 """Gates that rest on evaluations: whether training may begin, and whether a model or a reward may be promoted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from practicum.errors import RunError
-from practicum.evaluation.comparison import compare
+from practicum.evaluation.comparison import SURPRISING, compare
+from practicum.evaluation.statistics import fair_coin, wilson_interval
 from practicum.evaluation.summary import Evaluation
 from practicum.ranges import exceeds, reaches
+
+ASKED_AT_MOST = 10_000
+"""Tasks beyond which nobody is told how many more it would take."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,8 @@ class PromotionGate:
     """What an evaluation must show.
 
     Attributes:
-        min_success: Least success rate, at the lower end of its 95% interval over tasks.
-        better_than: Label of the model that must be beaten in a paired comparison; empty for none.
+        min_success: Least success rate, at the lower end of its 95% interval.
+        better_than: Label of the model that must be beaten in an exact paired test; empty for none.
         max_unearned: Largest share of rollouts that may be paid like a success without being one.
     """
 
@@ -34,7 +38,7 @@ class Promotion:
     digest: str
     evaluation: str
     success_rate: float
-    bootstrap: tuple[float, float]
+    interval: tuple[float, float]
     gate: PromotionGate
     notes: tuple[str, ...]
 
@@ -62,18 +66,40 @@ def require_foothold(evaluations: Sequence[Evaluation], *, run: str, recipe: str
     raise RunError(
         f"the base model succeeds in none of {rollouts} held-out rollouts{partly}",
         where=run,
-        fix=f"get a foothold: practicum warmstart {recipe}; or easier tasks (environment_args: a lower level); "
-        "then run the baseline again",
+        fix=f"{ways_on(recipe)}; then run the baseline again",
     )
 
 
-def require_baseline(evaluations: Sequence[Evaluation], run: Path) -> None:
-    """Refuse to train without a baseline on record in the run's folder.
+def ways_on(recipe: str) -> str:
+    """What there is to do where nothing succeeds; ``recipe`` as the user names it, with its run."""
+    return (
+        f"get a foothold: practicum warmstart {recipe} (warmstart_demonstrations=32, or more); or easier tasks "
+        "(environment_args: a lower level, or another training_dataset); or another model (model_name)"
+    )
+
+
+def require_baseline(evaluations: Sequence[Evaluation], run: Path, *, foothold: bool = False) -> None:
+    """Refuse to train without a baseline on record in the run's folder, or on one that never succeeds.
+
+    Args:
+        evaluations: What the run has on record.
+        run: Its folder.
+        foothold: Whether training begins with a foothold that is still to be made.
 
     Raises:
-        RunError: no evaluation of base or foothold is there.
+        RunError: no evaluation of base or foothold is there, or none of them has a success and no foothold is to come.
     """
-    if not any(each.label in ("base", "foothold") for each in evaluations):
+    starts = [each for each in evaluations if each.label in ("base", "foothold")]
+    if starts and not foothold and not any(each.successes for each in starts):
+        before = "foothold" if any(each.label == "foothold" for each in starts) else "base model"
+        raise RunError(
+            f"the {before} succeeds in none of {sum(each.n_rollouts for each in starts)} held-out rollouts on record: "
+            "where nothing succeeds, nothing can be reinforced",
+            where=str(run),
+            fix=f"{ways_on(f'RECIPE --run {run}')}; or train all the same: --without-gate "
+            '"reason", which goes into the ledger',
+        )
+    if not starts:
         raise RunError(
             "no baseline is on record: nobody could say what training changed",
             where=str(run),
@@ -101,18 +127,29 @@ def promote(
         raise RunError(f"no evaluation of {label} is on record", fix="practicum eval RUN, then promote it")
     found = next((each for each in own if each.mode == "sampled"), own[0])
     misses, notes = [], []
-    low = found.bootstrap[0]
+    if found.n_tasks == 1:
+        misses.append("it was played on one test task, which says nothing of any other")
+    low = found.interval[0]
     if not reaches(low, gate.min_success):
-        misses.append(f"its success rate may be as low as {low:.1%}; {gate.min_success:.1%} is asked for")
+        enough = tasks_for_rate(found.success_rate, gate.min_success)
+        misses.append(
+            f"its success rate may be as low as {low:.1%}; {gate.min_success:.1%} is asked for"
+            + _on_more(found.n_tasks, enough, f"a rate of {found.success_rate:.1%}")
+        )
     if gate.better_than:
         other = next((e for e in evaluations if e.label == gate.better_than and e.mode == found.mode), None)
         if other is None:
             misses.append(f"no evaluation of {gate.better_than} ({found.mode}) to compare it with")
         else:
             test = compare(other, found)
-            notes.append(f"{test.difference:+.1%} against {other.label}, exact McNemar p = {test.p_value:.2g}")
-            if test.interval[0] <= 0:
-                misses.append(f"it is not clearly better than {other.label}: 95% from {test.interval[0]:+.1%}")
+            shown = f"{test.difference:+.1%} against {other.label}, {test.chance}"
+            notes.append(shown)
+            if not (test.is_clear and test.difference > 0):
+                enough = tasks_for_difference(test.only_first, test.only_second, test.n_tasks)
+                misses.append(
+                    f"it is not clearly better than {other.label}: {shown}, where less than {SURPRISING:g} is asked for"
+                    + _on_more(test.n_tasks, enough, "a difference like this one")
+                )
     unearned = unearned_share(found)
     notes.append(f"{unearned:.1%} of rollouts are paid like a success without being one")
     if exceeds(unearned, gate.max_unearned):
@@ -124,9 +161,54 @@ def promote(
         raise RunError(
             f"{what} {digest[:12]} misses the gate: {'; '.join(misses)}",
             where=found.name,
-            fix="read the disagreements, tighten the reward, train on, or change the recipe's gate",
+            fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where too few tasks "
+            "are the reason, evaluate on more (test_tasks)",
         )
-    return Promotion(what, digest, found.name, found.success_rate, found.bootstrap, gate, tuple(notes))
+    return Promotion(what, digest, found.name, found.success_rate, found.interval, gate, tuple(notes))
+
+
+def tasks_for_rate(rate: float, least: float) -> int | None:
+    """Test tasks, each played once, that it takes for a success rate to be at least so high with 95% confidence.
+
+    None where no number of tasks would do.
+    """
+    return _fewest(lambda tasks: wilson_interval(round(rate * tasks), tasks)[0] >= least) if rate > least else None
+
+
+def tasks_for_difference(only_first: int, only_second: int, n_tasks: int) -> int | None:
+    """Test tasks that it takes for the second model to be clearly better, where the two go on to differ as they do.
+
+    None where no number of tasks would do.
+    """
+    if only_second <= only_first:
+        return None
+
+    def clear(tasks: int) -> bool:
+        lost, won = round(only_first * tasks / n_tasks), round(only_second * tasks / n_tasks)
+        return fair_coin(lost, won) < SURPRISING
+
+    return _fewest(clear)
+
+
+def _fewest(enough: Callable[[int], bool]) -> int | None:
+    """The smallest number that is enough, where all above it are; doubled, then halved down to."""
+    high = 1
+    while not enough(high):
+        high *= 2
+        if high > ASKED_AT_MOST:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _on_more(tasks: int, enough: int | None, what: str) -> str:
+    """How many test tasks would show it, where more than there are."""
+    if enough is None or enough <= tasks:
+        return ""
+    return f" ({what} takes about {enough} test tasks to show; it was played on {tasks})"
 
 
 def unearned_share(evaluation: Evaluation) -> float:

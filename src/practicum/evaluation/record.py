@@ -101,7 +101,7 @@ def told(comparison: Comparison) -> str:
     return (
         f"{comparison.second} succeeds {abs(comparison.difference):.1%} {better} often than {comparison.first} "
         f"({comparison.mode}), {verdict}: 95% {low:+.1%} to {high:+.1%}; of {comparison.n_tasks} tasks "
-        f"{comparison.only_second} against {comparison.only_first}, exact McNemar p = {comparison.p_value:.2g}"
+        f"{comparison.only_second} against {comparison.only_first}, {comparison.chance}"
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal
 
-from practicum.evaluation.statistics import bootstrap_interval, pass_at_k, pass_power_k, wilson_interval
+from practicum.evaluation.statistics import bootstrap_interval, clustered_interval, pass_at_k, pass_power_k
 from practicum.ranges import reaches
 from practicum.seeds import derive
 from practicum.trajectory import Trajectory, group_by_task
@@ -33,7 +33,8 @@ class Evaluation:
     successes: int
     success_rate: float
     interval: Interval
-    """95% Wilson interval of ``success_rate``; it holds for one rollout per task."""
+    """95% interval of ``success_rate``: Wilson's, for as many rollouts as those of one task, which go together, are
+    worth. Of evaluations older than this version: for one rollout per task."""
     field_accuracy: Mapping[str, float]
     """Means of the score's components with a ``/`` in their name; ``field/`` is left out."""
     completion_rate: float
@@ -53,7 +54,7 @@ class Evaluation:
     seconds: float
     environment: Mapping[str, str]
     bootstrap: Interval = (0.0, 1.0)
-    """95% interval of ``success_rate`` by resampling tasks; it holds for any number of rollouts per task."""
+    """The same by resampling tasks, to compare with; at 0% and 100% it is a point, and no interval."""
     correctness: float = 0.0
     """Share of successes among the rollouts that ended by themselves with an answer."""
     format_rate: float | None = None
@@ -152,7 +153,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         n_rollouts=n,
         successes=sum(right),
         success_rate=sum(right) / n,
-        interval=wilson_interval(sum(right), n),
+        interval=clustered_interval([[value > 0 for value in task] for task in by_task]),
         bootstrap=bootstrap_interval(by_task, seed=derive(how.seed, "bootstrap", how.label, how.mode)),
         field_accuracy=_fields(trajectories),
         completion_rate=_mean(finished),

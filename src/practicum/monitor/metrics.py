@@ -31,6 +31,7 @@ def step_metrics(
     learner: Mapping[str, float],
     timings: Mapping[str, float],
     discarded_stale: int = 0,
+    untrained: Sequence[Trajectory] = (),
 ) -> Metrics:
     """All metrics of one training step.
 
@@ -44,6 +45,7 @@ def step_metrics(
         learner: Numbers of the gradient step (keys of ``names.LEARNER``, without prefix).
         timings: Seconds (keys of ``names.TIMINGS``, without prefix).
         discarded_stale: Rollouts thrown away as too old since the step before.
+        untrained: Rollouts that ended since then and that no step trains on: left behind, or too old.
 
     Raises:
         ValueError: a learner number or a timing that has no definition.
@@ -60,6 +62,7 @@ def step_metrics(
         **_latencies(finished),
         **_measured("rollout", groups, finished),
         **_mean("rollout/reward/valid_mean", _rewards(_finished(valid))),
+        **_mean("rollout/reward/begun_mean", _rewards([*finished, *_completed(untrained)])),
         **_components("rollout", finished),
         **_advantages(advantages),
         **_conduct(groups, finished, planned),
@@ -108,7 +111,11 @@ def evaluation_metrics(
 
 
 def _finished(groups: Iterable[Group]) -> list[Trajectory]:
-    return [t for group in groups for t in group.trajectories if t.ending not in ("error", "cancelled")]
+    return _completed(t for group in groups for t in group.trajectories)
+
+
+def _completed(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    return [t for t in trajectories if t.ending not in ("error", "cancelled")]
 
 
 def _has_signal(group: Group, advantages: Mapping[str, Sequence[float]]) -> bool:

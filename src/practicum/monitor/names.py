@@ -91,6 +91,8 @@ _LOGPROB = {
 
 _ROLLOUT = {
     "reward/valid_mean": "mean reward over the finished rollouts of groups with signal",
+    "reward/begun_mean": "mean reward of all rollouts begun, those included that were left behind or too old and have "
+    "ended since; where reward/mean stays apart from it, the sample is cut by speed",
     "reward/component/{name}": "mean of one named component of the reward",
     "advantage/mean": "mean advantage, one per trajectory and turn as given",
     "advantage/std": "spread of advantages",

@@ -25,6 +25,8 @@ LAST_STEPS = 10
 LAST_MESSAGES = 4
 SPARK_WIDTH = 60
 BLOCKS = "▁▂▃▄▅▆▇█"
+APART = 0.005
+"""From this distance on, the reward of all that was begun is shown beside that of what was trained on."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,15 @@ class StepRow:
     groups: int
     tokens_per_s: float
     seconds: float
+    begun: float | None = None
+    """Mean reward of all that was begun, trained on or not."""
+
+    @property
+    def reward_text(self) -> str:
+        """The reward trained on; beside it that of all begun, where the two differ."""
+        if self.reward is None or self.begun is None or abs(self.begun - self.reward) < APART:
+            return _number(self.reward)
+        return f"{self.reward:.3f} (of all begun {self.begun:.3f})"
 
 
 class TrainingView:
@@ -88,11 +99,12 @@ class TrainingView:
         groups_without_signal: int,
         groups: int,
         tokens_per_s: float,
+        begun: float | None = None,
     ) -> None:
-        """Show a finished step; ``held_out`` where one was measured."""
+        """Show a finished step; ``held_out`` where one was measured, ``begun`` where it is not the reward."""
         now = time.monotonic()
         seconds, self._step_began = now - self._step_began, now
-        row = StepRow(number, reward, held_out, groups_without_signal, groups, tokens_per_s, seconds)
+        row = StepRow(number, reward, held_out, groups_without_signal, groups, tokens_per_s, seconds, begun)
         self._steps.append(row)
         if self._live is None:
             self._print(self._line(row))
@@ -114,7 +126,7 @@ class TrainingView:
         """The plain form of a step: one line."""
         parts = [
             f"step {row.number}/{self._total}",
-            f"reward {_number(row.reward)}",
+            f"reward {row.reward_text}",
             *([f"held-out {_number(row.held_out)}"] if row.held_out is not None else []),
             f"without signal {row.groups_without_signal}/{row.groups}",
             f"{row.tokens_per_s:.0f} tokens/s",
@@ -170,7 +182,7 @@ class TrainingView:
             silent = "yellow" if 2 * row.groups_without_signal > row.groups else ""
             table.add_row(
                 str(row.number),
-                _number(row.reward),
+                row.reward_text,
                 Text(_number(row.held_out), style="green"),
                 Text(f"{row.groups_without_signal} of {row.groups}", style=silent),
                 f"{row.tokens_per_s:.0f}",

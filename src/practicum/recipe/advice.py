@@ -29,6 +29,12 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "Of two survivors any difference becomes +1 and -1 (analysis/groups_of_two): 3 or 4 where rollouts fail often.",
     ),
     "filter_reward": ("What is only left out is never unlearnt (rollout/filtered stays up): 0, or below it.",),
+    "stragglers": (
+        "cut is a bias, not a speed-up alone: hard tasks whose successes take 150 s and whose failures take 25 s keep "
+        "about a quarter of their reward in simulation, with wait all of it.",
+        "rollout/reward/mean apart from rollout/reward/begun_mean for many steps: back to wait.",
+        "Steps wait long (timing_s/wait high): a lower rollout_timeout or max_turns bounds what is waited for.",
+    ),
     "temperature": ("1 for training: the policy that is improved is then the one that is sampled.",),
     "sampling_max_tokens": ("More than 5% of rollouts at the cap (rollout/tokens/at_cap_frac): raise it.",),
     "max_turns": (

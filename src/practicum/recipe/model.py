@@ -112,8 +112,7 @@ class Recipe(BaseModel):
     """Rollouts per prompt; their rewards are compared with each other."""
     min_group_survivors: int = Field(2, ge=1)
     """A group is trained on only when at least so many of its rollouts did not fail: of two that are left, scaled
-    advantages are +1 and -1 however small the difference. Slow ones are left behind (above
-    max_steps_off_policy 0) only where so many, and more than half of the group, have ended well."""
+    advantages are +1 and -1 however small the difference."""
     minibatches_per_step: int = Field(1, ge=1)
     """Optimizer updates per training step; above 1 the later ones are slightly off-policy."""
     micro_batch_tokens: int = Field(4096, ge=1)
@@ -165,6 +164,9 @@ class Recipe(BaseModel):
     """Weight of the bonus for an undecided policy (its exact entropy in nats per token); 0: none."""
     max_steps_off_policy: int = Field(3, ge=0)
     """Most steps between sampling and training: 3 hides latency, 1 where rollouts are fast, 0 to diagnose."""
+    stragglers: Literal["wait", "cut"] = "wait"
+    """Above max_steps_off_policy 0, a group whose slow rollouts would make it too old: wait for them, so that all that
+    was begun is trained on; or cut them off, which is quicker and biased: where successes are slow, they go missing."""
 
     # Sampling
 

@@ -4,6 +4,16 @@ Every token carries the policy version that sampled it. ``StepClock`` says at wh
 newest, so that staleness is counted in steps: a trajectory may be trained on in step k only while k − (step of its
 oldest token) ≤ ``max_steps_off_policy``. What is older is collected again, and counted; no task is lost or trained
 on twice. The buffer decides and never waits: ``training.overlap`` moves the rollouts.
+
+Nothing need ever become too old. Say a group is due at the last step that may train on it: ``ahead`` steps after the
+one in which it began. Before each step at most (d + 1) · batch groups are due within d steps, for every d:
+
+* a step that takes its groups in the order in which they are due, and only when at most d · batch of those it leaves
+  are due within d steps (``must_wait``), hands this on to the step after it;
+* what begins meanwhile is due ``ahead`` steps later, and more than (ahead + 1) · batch are never under way (``start``).
+
+So a step never waits for more groups than it takes, and a slow one is trained on ``ahead`` steps after its beginning
+at the latest, with the tokens that it had.
 """
 
 from bisect import bisect_right
@@ -12,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from practicum.tasks import Task
-from practicum.trajectory import Group, survivors
+from practicum.trajectory import Group, Trajectory, survivors
 
 
 @dataclass
@@ -70,10 +80,14 @@ class GroupBuffer:
     """To be started before new positions, in their order."""
     running: set[Place] = field(default_factory=set)
     ready: dict[Place, Group] = field(default_factory=dict)
+    begun: dict[Place, int] = field(default_factory=dict)
+    """Newest policy version when a group's first rollout began: none of its tokens is older."""
     in_training: int = 0
     """Groups taken for the step under way."""
     discarded: int = 0
     """Rollouts thrown away as too old; whoever reports them sets it back."""
+    untrained: list[Trajectory] = field(default_factory=list)
+    """Rollouts that came to their end and that no step will train on; whoever reports them empties it."""
 
     def start(self) -> list[Place]:
         """Places to start now: one batch for each step ahead and one for the present step may be under way, so that
@@ -91,6 +105,10 @@ class GroupBuffer:
             places.append(place)
         return places
 
+    def begin_group(self, place: Place, version: int) -> None:
+        """The first rollout of a group begins, with this policy version or a newer one."""
+        self.begun.setdefault(place, version)
+
     def finish(self, place: Place, group: Group) -> None:
         """A group has come to its end."""
         self.running.discard(place)
@@ -104,7 +122,9 @@ class GroupBuffer:
             trajectories: How many rollouts are thrown away.
         """
         self.running.discard(place)
-        self.ready.pop(place, None)
+        self.begun.pop(place, None)
+        group = self.ready.pop(place, None)
+        self.untrained += group.trajectories if group else ()
         self.discarded += trajectories
         self.waiting.append(replace(place, attempt=place.attempt + 1))
         self.waiting.sort(key=lambda waiting: waiting.position)
@@ -120,16 +140,37 @@ class GroupBuffer:
         self.drop_stale()
         return len(self.ready) >= self.batch
 
+    def must_wait(self) -> bool:
+        """Whether some group under way could no longer be trained on if the step under way went on without it."""
+        begun = {place: self.begun[place] for place in self.running if place in self.begun}
+        passed_over = [self._version(place) for place in self._by_urgency()[self.batch :]]
+        for steps in range(self.ahead):
+            due = [version for version in begun.values() if self._due_within(version, steps)]
+            others = sum(self._due_within(version, steps) for version in passed_over)
+            # Where none of those due is under way, waiting would bring nothing.
+            if due and len(due) + others > steps * self.batch:
+                return True
+        return False
+
     def take(self) -> list[tuple[Place, Group]]:
         """The groups of the step under way: the oldest first, then in the order of their places."""
         self.drop_stale()
-
-        def urgency(place: Place) -> tuple[int, int]:
-            return oldest_version(self.ready[place], self.clock), place.position
-
-        chosen = sorted(self.ready, key=urgency)[: self.batch]
+        chosen = self._by_urgency()[: self.batch]
         self.in_training = len(chosen)
+        for place in chosen:
+            self.begun.pop(place, None)
         return [(place, self.ready.pop(place)) for place in chosen]
+
+    def _by_urgency(self) -> list[Place]:
+        return sorted(self.ready, key=lambda place: (self._version(place), place.position))
+
+    def _version(self, place: Place) -> int:
+        """By which a ready group is due. One without tokens takes its turn by when it began, or it never would."""
+        return self.begun.get(place, oldest_version(self.ready[place], self.clock))
+
+    def _due_within(self, version: int, steps: int) -> bool:
+        """Whether what began with this version is to be trained on so many steps after the one under way, or before."""
+        return self.ahead - self.clock.age(version) <= steps
 
     def begin(self, version: int) -> None:
         """The step under way is done; the next one begins, with this policy version."""
@@ -138,7 +179,7 @@ class GroupBuffer:
 
     def last_chance(self, version: int) -> bool:
         """Whether what was begun with this version is too old for every step after the one under way."""
-        return self.clock.age(version) >= self.ahead
+        return self._due_within(version, 0)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the ready groups; rollouts under way are collected anew."""

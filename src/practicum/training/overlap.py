@@ -2,14 +2,19 @@
 
 A batch of groups for each of the next ``max_steps_off_policy`` steps is under way besides the present step's.
 Gradients are computed in a thread of their own; new weights appear between two sampled tokens, so a trajectory may
-hold tokens of several versions, and each token says which. What a step trains on is decided by ``GroupBuffer``:
+hold tokens of several versions, and each token says which. What a step trains on is decided by ``GroupBuffer``.
 
-* A group whose oldest token exceeds the bound is collected again, and counted (``rollout/discarded_stale``).
-* A step that waits goes on without stragglers: rollouts that take ``STRAGGLER`` times as long as nearly all the recent
-  ones, of whatever group, that ended well. So it does with a group's unfinished rollouts when the group would
-  otherwise be too old for the next step. Either way only where most of the group have ended well, and at least
-  ``min_group_survivors``: slow rollouts are often the good ones, and quick failures alone would teach to fail quickly.
-  Those left behind are counted (``rollout/cut_frac``), and are no failures.
+Slow rollouts are often the good ones: what is hard takes longer to do than to fail at. So the sample is not cut by
+speed. A step takes quick groups first, but waits where one under way would come too late for the steps that may still
+train on it: every rollout begun is trained on once, within the bound, and no task is played again for being slow
+(``stragglers: wait``). ``rollout_timeout`` alone ends what hangs.
+
+With ``stragglers: cut`` steps are quicker and the sample is biased against what is slow. A group goes on without the
+rollouts that are missing where most of it ended well, at least ``min_group_survivors``, and the missing ones either
+take ``STRAGGLER`` times as long as nearly all recent rollouts, or would make the group too old for the next step. They
+are counted (``rollout/cut_frac``), and are no failures. A group too old with most of it missing is collected again
+(``rollout/discarded_stale``). Whatever is left behind so keeps its place and plays on: its reward is part of
+``rollout/reward/begun_mean``, whose distance from ``rollout/reward/mean`` is the bias.
 
 Which rollout meets which weights depends on how long everything takes: two runs with one seed are not the same bit
 for bit. ``max_steps_off_policy: 0`` is.
@@ -79,7 +84,10 @@ async def fit_overlapped(trainer: "Trainer", first_step: int) -> None:
             with naming(f"the rollouts for step {step}"):
                 groups = await ahead.batch()
             discarded, buffer.discarded = buffer.discarded, 0
-            metrics = await _aside(trainer.train_on, step, groups, clock.age, began=began, discarded=discarded)
+            untrained, buffer.untrained = buffer.untrained, []
+            metrics = await _aside(
+                trainer.train_on, step, groups, clock.age, began=began, discarded=discarded, untrained=untrained
+            )
             ahead.advance(bench.policy.version)
             held_out = await trainer.validated(step) if trainer.validation_due(step) else None
             trainer.show(step, metrics, held_out)
@@ -94,13 +102,14 @@ class _Live:
     place: Place
     requests: Sequence[RolloutRequest]
     members: list["asyncio.Task[Trajectory]"] = field(default_factory=list)
-    version: int | None = None
-    """Newest policy version when its first rollout began; None before."""
     begun: dict[int, float] = field(default_factory=dict)
-    """When each member began."""
+    """When each member began, by the event loop's clock."""
 
     def finished(self) -> list[Trajectory]:
-        return [task.result() for task in self.members if task.done() and not task.cancelled() and not task.exception()]
+        return [task.result() for task in self.members if _ended(task)]
+
+    def unfinished(self) -> list[int]:
+        return [n for n, task in enumerate(self.members) if not task.done()]
 
     def cut(self) -> list[Trajectory]:
         """All members in their order, where most are finished: for those that are not, that they were cut off."""
@@ -129,24 +138,26 @@ class Ahead:
         version: Callable[[], int],
     ) -> None:
         self._buffer, self._dispatcher, self._requests, self._version = buffer, dispatcher, requests, version
+        self._cuts = recipe.stragglers == "cut"
         self._survivors, self._enough_known = recipe.min_group_survivors, recipe.group_size
         self._took = deque[float](maxlen=RECENT)
-        """Seconds that recent rollouts took which ended well."""
+        """Seconds that recent rollouts took which ended well, those that were left behind too."""
         self._places = asyncio.Semaphore(recipe.rollout_max_concurrency)
         self._live: dict[Place, _Live] = {}
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
         self._watchers = set[asyncio.Task[None]]()
+        self._playing = set[asyncio.Task[Trajectory]]()
+        """Rollouts of live groups, and those left behind."""
 
     async def __aenter__(self) -> "Ahead":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for live in list(self._live.values()):
-            self._cancel(live)
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        work = [*self._watchers, *self._playing]
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
 
     async def batch(self) -> list[Group]:
         """The groups of the step under way, as soon as there are enough.
@@ -163,15 +174,18 @@ class Ahead:
                 return [group for _, group in taken]
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LOOK_S)
-            self._cut(self._stragglers)
+                await asyncio.wait_for(self._changed.wait(), LOOK_S if self._cuts else None)
+            if self._cuts:
+                self._cut(self._stragglers)
 
     def advance(self, version: int) -> None:
         """The next step begins with this version: what can no longer be trained on in time is begun anew."""
         self._buffer.begin(version)
         for live in list(self._live.values()):
-            if live.version is not None and self._buffer.clock.age(live.version) > self._buffer.ahead:
-                self._cancel(live)
+            oldest = self._buffer.begun.get(live.place)
+            if oldest is not None and self._buffer.clock.age(oldest) > self._buffer.ahead:
+                self._leave(live)
+                self._buffer.untrained += live.finished()
                 self._buffer.again(live.place, len(live.requests))
         self._start()
 
@@ -181,14 +195,16 @@ class Ahead:
         return OpenGroups(self._buffer.state(), [t for group in ready for t in group.trajectories])
 
     def _take(self) -> list[tuple[Place, Group]] | None:
-        if not self._buffer.can_take():
+        if not self._buffer.can_take() or (not self._cuts and self._buffer.must_wait()):
             return None
-        # Whoever is not taken along now, although enough of the group have finished, would be lost.
-        self._cut(lambda live: self._unfinished(live) if self._last_chance(live) else ())
+        if self._cuts:
+            # Whoever is not taken along now, although enough of the group have finished, would be lost.
+            self._cut(lambda live: live.unfinished() if self._last_chance(live) else ())
         return self._buffer.take()
 
     def _last_chance(self, live: _Live) -> bool:
-        return live.version is not None and self._buffer.last_chance(live.version)
+        oldest = self._buffer.begun.get(live.place)
+        return oldest is not None and self._buffer.last_chance(oldest)
 
     def _start(self) -> None:
         for place in self._buffer.start():
@@ -196,6 +212,9 @@ class Ahead:
             live = _Live(place, self._requests(step, self._buffer.task_at(place.position), place.attempt))
             self._live[place] = live
             live.members = [asyncio.create_task(self._one(live, n)) for n in range(len(live.requests))]
+            self._playing.update(live.members)
+            for member in live.members:
+                member.add_done_callback(self._playing.discard)
             self._watch(self._whole(live))
 
     def _watch(self, work: Coroutine[Any, Any, None]) -> None:
@@ -205,9 +224,9 @@ class Ahead:
 
     async def _one(self, live: _Live, n: int) -> Trajectory:
         async with self._places:
-            if live.version is None:
-                live.version = self._version()
-            live.begun[n] = time.monotonic()
+            clock = asyncio.get_running_loop()
+            self._buffer.begin_group(live.place, self._version())
+            live.begun[n] = clock.time()
             try:
                 trajectory = await self._dispatcher.one(live.requests[n])
             except Exception as failure:  # of the environment: every other rollout would fail alike
@@ -215,7 +234,7 @@ class Ahead:
                 self._changed.set()
                 raise
             if survivors([trajectory]):
-                self._took.append(time.monotonic() - live.begun[n])
+                self._took.append(clock.time() - live.begun[n])
             return trajectory
 
     async def _whole(self, live: _Live) -> None:
@@ -235,28 +254,37 @@ class Ahead:
         """Let groups of which most ended well go on without the rollouts named, if those are all that is missing."""
         for live in list(self._live.values()):
             late = whom(live)
-            if not late or set(late) != set(self._unfinished(live)):
+            if not late or set(late) != set(live.unfinished()):
                 continue
             well = len(survivors(live.finished()))
             if well >= self._survivors and 2 * well > len(live.requests):
                 members = live.cut()
-                self._cancel(live)
+                self._leave(live)
                 self._hand_over(live, members)
 
     def _stragglers(self, live: _Live) -> list[int]:
         if len(self._took) < self._enough_known:
             return []
         patience = max(STRAGGLER * float(np.percentile(self._took, NEARLY_ALL)), STRAGGLER_FLOOR_S)
-        now = time.monotonic()
-        return [n for n in self._unfinished(live) if n in live.begun and now - live.begun[n] > patience]
+        now = asyncio.get_running_loop().time()
+        return [n for n in live.unfinished() if n in live.begun and now - live.begun[n] > patience]
 
-    def _unfinished(self, live: _Live) -> list[int]:
-        return [n for n, task in enumerate(live.members) if not task.done()]
+    def _leave(self, live: _Live) -> None:
+        """Wait no longer for a group. What has begun plays on: only so is it known what was lost with it."""
+        del self._live[live.place]
+        for n in live.unfinished():
+            if n in live.begun:
+                live.members[n].add_done_callback(self._ended_untrained)
+            else:
+                live.members[n].cancel()
 
-    def _cancel(self, live: _Live) -> None:
-        self._live.pop(live.place, None)
-        for task in live.members:
-            task.cancel()
+    def _ended_untrained(self, task: "asyncio.Task[Trajectory]") -> None:
+        if _ended(task):
+            self._buffer.untrained.append(task.result())
+
+
+def _ended(task: "asyncio.Task[Trajectory]") -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _cut_off(request: RolloutRequest, environment: EnvironmentRef) -> Trajectory:

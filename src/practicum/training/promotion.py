@@ -44,7 +44,7 @@ def promote_run(run: Path, what: str, console: Console) -> None:
         events.append("promote", accepted.to_dict())
     finally:
         events.close()
-    low, high = accepted.bootstrap
+    low, high = accepted.interval
     success = f"{accepted.success_rate:.1%} ({low:.1%} to {high:.1%}) in {accepted.evaluation}"
     for text in (f"promoted: {what} {digest[:12]}, {success}", *(f"  {note}" for note in accepted.notes)):
         console.print(text, markup=False, highlight=False, soft_wrap=True)

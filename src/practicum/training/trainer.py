@@ -131,7 +131,14 @@ class Trainer:
         ]
 
     def train_on(
-        self, step: int, groups: Sequence[Group], age: Callable[[int], int], *, began: float, discarded: int = 0
+        self,
+        step: int,
+        groups: Sequence[Group],
+        age: Callable[[int], int],
+        *,
+        began: float,
+        discarded: int = 0,
+        untrained: Sequence[Trajectory] = (),
     ) -> dict[str, float]:
         """Advantages, gradient and record of one step's groups; returns the step's metrics.
 
@@ -141,6 +148,7 @@ class Trainer:
             age: Policy version of a token → its staleness in this step.
             began: When collecting began (``time.monotonic``).
             discarded: Rollouts thrown away as too old before this step.
+            untrained: Rollouts that ended before this step and that none trains on.
 
         Raises:
             RunError: too many rollouts failed.
@@ -164,6 +172,7 @@ class Trainer:
             epoch=(step - 1) / (len(self.train) // recipe.global_batch_size),
             age=age,
             discarded_stale=discarded,
+            untrained=untrained,
             planned=recipe.global_batch_size * recipe.group_size,
             learner=learned,
             timings={
@@ -266,6 +275,7 @@ class Trainer:
         self.view.step(
             step,
             reward=metrics.get("rollout/reward/mean"),
+            begun=metrics.get("rollout/reward/begun_mean"),
             held_out=held_out,
             groups_without_signal=int(metrics["analysis/zero_adv_groups"]),
             groups=self.bench.recipe.global_batch_size,

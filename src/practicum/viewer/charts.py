@@ -32,6 +32,7 @@ CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Tokens per response", ("rollout/tokens/response_mean", "rollout/tokens/response_max")),
     (SUPERVISED, ("training/nll", "val/nll")),
 )
+BEGUN, TRAINED = "rollout/reward/begun_mean", "rollout/reward/mean"
 SILENT_GROUPS = ("analysis/zero_adv_zero_reward", "analysis/zero_adv_nonzero_reward")
 TIMES = tuple(f"timing_s/{name}" for name in ("rollout", "training", "policy_update", "eval", "save_checkpoint"))
 
@@ -85,10 +86,17 @@ def _dots(mode: str, n: int, evaluations: Sequence[Mapping[str, Any]], labels: S
 
 def curve_charts(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """The run's curves, as far as there are numbers for them."""
-    drawn = [_chart(title, names, rows, _line) for title, names in CURVES]
+    drawn = [_chart(title, (*names, *_beside(names, rows)), rows, _line) for title, names in CURVES]
     drawn.insert(2, _chart("Groups without signal", SILENT_GROUPS, rows, _bar))
     drawn.append(_chart("Seconds per step", TIMES, rows, _bar))
     return [chart for chart in drawn if chart is not None]
+
+
+def _beside(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The reward of all that was begun, beside that of what was trained on, where the two differ in any step."""
+    both = ((row["metrics"].get(BEGUN), row["metrics"].get(TRAINED)) for row in rows)
+    differ = any(is_number(begun) and begun != trained for begun, trained in both)
+    return (BEGUN,) if TRAINED in names and differ else ()
 
 
 def _chart(title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], draw: Any) -> Chart | None:

@@ -10,6 +10,7 @@ Bit for bit reproducible on CPU with the same number of threads.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -116,7 +117,8 @@ class LocalLearner:
                 weight_decay=params.weight_decay,
             )
         masters = list(self._masters.values())
-        norm = float(torch.nn.utils.clip_grad_norm_(masters, params.grad_clip_norm))
+        # 0 is AWS's way to ask for no clipping; the norm is measured all the same.
+        norm = float(torch.nn.utils.clip_grad_norm_(masters, params.grad_clip_norm or math.inf))
         if not np.isfinite(norm):
             self._optimizer.zero_grad()
             raise ModelError(

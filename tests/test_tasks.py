@@ -251,7 +251,7 @@ def test_a_game_with_one_prompt_loads_where_its_tasks_have_ids(tmp_path):
     named = [{"id": f"w{n}", **row} for n, row in enumerate(rows)]
     train = load_tasks(jsonl(tmp_path / "d.jsonl", named))
     assert [(task.id, task.answer) for task in train] == [("w0", {"answer": "crane"}), ("w1", {"answer": "plumb"})]
-    with pytest.raises(TaskError, match="same prompt 'Guess the word.', label and metadata"):
+    with pytest.raises(TaskError, match=r"same prompt 'Guess the word\.', label and metadata"):
         load_tasks(jsonl(tmp_path / "twice.jsonl", [*named, {**named[0], "id": "w9"}]))
 
     held_out = [{"id": "v0", "prompt": "Guess the word.", "answer": "other"}]

@@ -78,9 +78,7 @@ def _parquet_rows(path: Path) -> Rows:
                 where=str(path),
                 fix="write it as text, or leave it out",
             ) from error
-    return [
-        (n, {name: values[n - 1] for name, values in columns.items()}) for n in range(1, table.num_rows + 1)
-    ]
+    return [(n, {name: values[n - 1] for name, values in columns.items()}) for n in range(1, table.num_rows + 1)]
 
 
 def _csv_rows(path: Path) -> Rows:

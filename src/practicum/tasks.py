@@ -1,5 +1,6 @@
 """Tasks: what an agent is asked, and what is known about the right answer. Loading, digests, overlap."""
 
+import contextlib
 import datetime
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from practicum.errors import TaskError
 
 SHOWN = 80
 """Characters of a value that an error shows."""
+HELD_OUT = 0.1
+"""Share of a dataset that is held out where nothing else is there to evaluate on."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,29 @@ def load_tasks(path: Path, columns: Columns | None = None) -> TaskSet:
     return TaskSet(tasks, name=path.name, games=own_ids, columns=found)
 
 
+def with_held_out(tasks: TaskSet) -> tuple[TaskSet, TaskSet]:
+    """The tasks to train on, and a tenth of them (at least one) to evaluate on.
+
+    A hash of what is asked decides, so that a task stays on its side when rows are added or moved.
+
+    Raises:
+        TaskError: there is only one task.
+    """
+    if len(tasks) == 1:
+        raise TaskError(
+            f"{tasks.name} has one task, which cannot be both trained on and held out",
+            fix="give more rows, or a validation_dataset",
+        )
+    order = sorted(tasks, key=lambda task: digest(_content(task, wholly=tasks.games)))
+    out = {task.id for task in order[: max(1, round(HELD_OUT * len(tasks)))]}
+    parts = (
+        [task for task in tasks if task.id not in out],
+        [task for task in tasks if task.id in out],
+    )
+    trained, held = (TaskSet(part, tasks.name, games=tasks.games, columns=tasks.columns) for part in parts)
+    return trained, held
+
+
 def _refuse_duplicates(tasks: Sequence[Task], name: str, *, games: bool) -> None:
     ids: set[str] = set()
     contents: dict[str, str] = {}
@@ -134,7 +160,14 @@ def _refuse_duplicates(tasks: Sequence[Task], name: str, *, games: bool) -> None
 
 
 def _content(task: Task, *, wholly: bool) -> str:
-    return canonical_json({**task.to_dict(), "id": ""}) if wholly else task.prompt
+    """What tells a task from others: its prompt, or all of it but its id."""
+    if not wholly:
+        return task.prompt
+    content = {**task.to_dict(), "id": ""}
+    try:
+        return canonical_json(content)
+    except (TypeError, ValueError):  # of an environment whose labels are no JSON
+        return repr(content)
 
 
 def _columns(first: tuple[int, Any], path: Path, chosen: Columns) -> Columns:
@@ -257,10 +290,9 @@ def _shown(value: Any) -> str:
 def _answer(value: Any) -> Mapping[str, Any] | None:
     """A label as named fields: an object, also one written as JSON, is its own; anything else is the field answer."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
+        # Text may only begin like an object: a set, LaTeX, code.
+        with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value, parse_constant=_not_json)
-        except (ValueError, RecursionError):
-            pass  # text that only begins like an object: a set, LaTeX, code
     if value is None or isinstance(value, dict):
         return value
     return {"answer": value}

@@ -105,7 +105,8 @@ model: {model_name: ""}
     recipe = load_recipe(write(text))
     assert (recipe.test_tasks, recipe.eval_group_size, recipe.eval_random_sample) == (40, 4, True)
     assert (recipe.pass_k_values, recipe.success_threshold) == ((1, 4), 0.5)
-    assert (recipe.deploy_temperature, recipe.val_temperature, recipe.val_top_p, recipe.val_max_tokens) == (0, 0, 0.9, 300)
+    assert (recipe.deploy_temperature, recipe.val_temperature) == (0, 0)
+    assert (recipe.val_top_p, recipe.val_max_tokens) == (0.9, 300)
     assert (recipe.model_name, recipe.base_model_name) == (None, None)
     assert load_recipe(write(text.replace("eval_batch_size: 40", "eval_batch_size: null"))).test_tasks is None
 

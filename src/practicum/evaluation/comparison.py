@@ -21,6 +21,7 @@ class Comparison:
         interval: 95%, by resampling tasks; all rollouts of both count.
         only_first, only_second: Tasks whose first rollout only one of the two got right.
         p_value: Exact McNemar test on these.
+        independent: Whether both evaluations are.
     """
 
     first: str
@@ -32,6 +33,7 @@ class Comparison:
     only_first: int
     only_second: int
     p_value: float
+    independent: bool = True
 
     @property
     def is_clear(self) -> bool:
@@ -67,6 +69,7 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
         only_first=test.only_first,
         only_second=test.only_second,
         p_value=test.p_value,
+        independent=first.independent and second.independent,
     )
 
 

@@ -112,6 +112,8 @@ def promote(
             notes.append(f"{test.difference:+.1%} against {other.label}, exact McNemar p = {test.p_value:.2g}")
             if test.interval[0] <= 0:
                 misses.append(f"it is not clearly better than {other.label}: 95% from {test.interval[0]:+.1%}")
+    if not found.independent:
+        notes.append(f"not independent: {found.caveat or 'the model judges itself'}")
     unearned = unearned_share(found)
     notes.append(f"{unearned:.1%} of rollouts are paid like a success without being one")
     if unearned > gate.max_unearned:

@@ -209,13 +209,13 @@ def _located(key: str, value: Any, folder: Path) -> Any:
     """The value, with a path in it made absolute."""
     if not isinstance(value, str):
         return value
-    if key in ("training_dataset", "validation_dataset", "output_path"):
+    if key in ("training_dataset", "validation_dataset", "test_dataset", "output_path"):
         # A path library folds the two slashes of an address into one.
         return value if re.match(r"[a-z][a-z0-9]+:/", value) else str(_below(folder, value))
     if key in ("model_name", "warmstart_source"):
         return _model_located(value, folder)
     file, colon, name = value.rpartition(":")
-    if key == "environment" and file.endswith(".py"):
+    if key in ("environment", "score") and file.endswith(".py"):
         return f"{_below(folder, file)}{colon}{name}"
     return value
 

@@ -84,8 +84,13 @@ class Recipe(BaseModel):
         default_factory=dict, json_schema_extra=_says("a mapping of names to JSON values")
     )
     """Arguments of the environment's class, by name."""
-    score: str = Field("score", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=_says("a Python name"))
-    """Name of the evaluation score in the environment's module."""
+    score: str = Field(
+        "score",
+        pattern=r"^([^\s:][^:]*:)?[A-Za-z_]\w*$",
+        json_schema_extra=_says("a Python name, path/to/file.py:name or package.module:name"),
+    )
+    """The evaluation score: its name in the environment's module, or file and name. Without an environment and without
+    a score, evaluations take the reward that the agent reports, and say that this is not independent."""
     reward: str = Field("reward", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=_says("a Python name"))
     """Name of the training reward in the environment's module."""
     agent: str = Field(
@@ -100,6 +105,9 @@ class Recipe(BaseModel):
     """Tasks to train on (.parquet, .jsonl, .json or .csv); null: the environment's split 'train'."""
     validation_dataset: Path | None = Field(None, strict=False)
     """Tasks to validate on while training; null: the environment's split 'validation'."""
+    test_dataset: Path | None = Field(None, strict=False)
+    """Tasks of the final evaluation; null: the environment's split 'test'. Without an environment, validation and test
+    stand in for each other, and where there is neither, a tenth of the training dataset is held out."""
     prompt_column: str | None = Field(None, min_length=1)
     """Column of the datasets that holds the prompt; null: 'prompt', else the first that is neither id nor answer."""
     id_column: str | None = Field(None, min_length=1)

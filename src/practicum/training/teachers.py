@@ -22,6 +22,7 @@ from practicum.ledger.manifest import read_manifest
 from practicum.recipe import Recipe
 from practicum.scoring import judge
 from practicum.scoring.endpoint import Endpoint
+from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive
 from practicum.store import read_trajectories, write_trajectories
 from practicum.tasks import Task, TaskSet
@@ -114,6 +115,8 @@ def _successes(bench: Workbench, rollouts: Iterable[Trajectory]) -> list[Traject
     candidates = [t for t in rollouts if t.task_id in tasks and t.error is None and t.turns]
 
     async def right(trajectory: Trajectory) -> bool:
+        if bench.score is reported_reward:
+            return trajectory.reward >= bench.recipe.success_threshold
         found = await judge(bench.score, Rollout.of(trajectory, tasks[trajectory.task_id]))
         return found.total >= bench.recipe.success_threshold
 

@@ -89,7 +89,11 @@ def _open_parts(field: Mapping[str, Any], definitions: Mapping[str, Any], path: 
     elif kind == "array":
         if "maxItems" not in field:
             yield f"{path}: list without maxItems"
-        yield from _open_parts(field.get("items", {}), definitions, f"{path}[]")
+        first = field.get("prefixItems", ())
+        for number, part in enumerate(first):
+            yield from _open_parts(part, definitions, f"{path}[{number}]")
+        if len(first) < field.get("maxItems", len(first) + 1) and field.get("items") is not False:
+            yield from _open_parts(field.get("items", {}), definitions, f"{path}[]")
     elif kind == "object":
         if field.get("additionalProperties", "properties" not in field) and "maxProperties" not in field:
             yield f"{path}: mapping without maxProperties"

@@ -357,7 +357,11 @@ def test_functions_without_types_or_with_equal_names_are_refused():
     def strange(a: "Nowhere") -> int:  # noqa: F821
         return 1
 
-    for function, message in [(untyped, "has no type"), (many, "variable"), (strange, "cannot be found")]:
+    def hidden(_a: int) -> int:
+        return _a
+
+    refused = [(hidden, "'_a' of 'hidden' begins with an underscore"), (untyped, "has no type"), (many, "variable"), (strange, "cannot be found")]
+    for function, message in refused:
         with pytest.raises(EnvironmentFault, match=message) as fault:
             CallableSource([function])
         assert fault.value.where.startswith(f"{__file__}:")

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from practicum.environment.faces.production import ProductionTool, Tools
 from practicum.environment.faces.waiting import waited
-from practicum.environment.tool import ToolError
+from practicum.environment.tool import ToolError, reserved
 from practicum.errors import EnvironmentFault
 
 
@@ -22,7 +22,7 @@ class CallableSource:
     error, but for a lost connection and a timeout: these are no answers, and stop the recording.
 
     Raises:
-        EnvironmentFault: a parameter without a type, one that no schema expresses, or a name used twice.
+        EnvironmentFault: a parameter without a type or of a reserved name, one that no schema expresses, or a name used twice.
     """
 
     secrets: Iterable[str] = ()
@@ -82,13 +82,15 @@ def _model(name: str, function: Callable[..., Any]) -> Any:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise _fault(function, f"{name!r} takes variable or positional-only arguments, which no schema can express")
+        if reason := reserved(parameter.name):
+            raise _fault(function, f"parameter {parameter.name!r} of {name!r} {reason}", "rename the parameter")
         if parameter.name not in hints:
             raise _fault(function, f"parameter {parameter.name!r} of {name!r} has no type")
         fields[parameter.name] = (
             hints[parameter.name],
             ... if parameter.default is parameter.empty else parameter.default,
         )
-    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    return create_model(name, __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields)
 
 
 def _tool(name: str, function: Callable[..., Any]) -> ProductionTool:
@@ -119,8 +121,8 @@ def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
         raise _fault(function, f"a type of {name!r} cannot be found: {error}") from error
 
 
-def _fault(function: Callable[..., Any], what: str) -> EnvironmentFault:
-    return EnvironmentFault(what, where=_place(function), allowed="typed parameters", fix="annotate every parameter")
+def _fault(function: Callable[..., Any], what: str, fix: str = "annotate every parameter") -> EnvironmentFault:
+    return EnvironmentFault(what, where=_place(function), allowed="typed parameters", fix=fix)
 
 
 def _place(function: Callable[..., Any]) -> str:

@@ -81,7 +81,9 @@ def notebook(commands: Any) -> Any:
 
     def run(url: str, *more: str) -> Any:
         # The gate is asked for: nobody with only prompts and an agent has a certificate.
-        return commands("train", "notebook.yaml", f"agent={url}", "max_steps=2", "val_every=1", *more, "--run", "a", gate=True)
+        return commands(
+            "train", "notebook.yaml", f"agent={url}", "max_steps=2", "val_every=1", *more, "--run", "a", gate=True
+        )
 
     return run
 

@@ -184,7 +184,7 @@ def load_target(
     file = Path(inspect.getfile(environment)).resolve()
     by_file = spec.rpartition(":")[0].endswith(".py") or spec.endswith(".py")
     where = str(Path(str(module.__file__)).resolve()) if by_file else module.__name__
-    source, arguments = f"{where}:{name}", dict(args or {})
+    source, arguments = f"{where}:{name}", _located(environment, args or {})
     judges = _judge(module, score, "score", file), _judge(module, reward, "reward", file)
     names = (score, reward)
     return EnvironmentTarget(spec, source, folder, environment, arguments, module, *judges, judges=names)
@@ -263,6 +263,12 @@ def _module(spec: str) -> tuple[ModuleType, str, Path]:
     return load_module(place, here), wanted, here
 
 
+def _located(environment: type[Environment], args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with those that are paths made absolute: processes of a check have working folders of their own."""
+    paths = {name for name in environment.path_arguments if isinstance(args.get(name), str) and args[name]}
+    return {key: str(Path(value).expanduser().absolute()) if key in paths else value for key, value in args.items()}
+
+
 def _class(module: ModuleType, wanted: str, spec: str) -> tuple[str, type[Environment]]:
     found = {name: value for name, value in vars(module).items() if _is_environment(value)}
     if wanted in found:
@@ -293,11 +299,13 @@ def _defined_in(cls: type, module: ModuleType) -> bool:
 
 
 def _judge(module: ModuleType, name: str, default: str, file: Path) -> Judge | None:
+    place = "beside the environment"
     if ":" in name:
         module, name, _ = _module(name)
         file = Path(str(module.__file__))
+        place = f"in {file.name}"
     judge: Judge | None = getattr(module, name, None)
     if callable(judge) or (judge is None and name == default):
         return judge
-    problem = f"there is no {name!r} beside the environment" if judge is None else f"{name!r} is {judge!r}"
+    problem = f"there is no {name!r} {place}" if judge is None else f"{name!r} is {judge!r}"
     raise EnvironmentFault(problem, where=str(file), allowed="a function of a practicum Rollout", fix=f"define {name}")

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from practicum.environment.faces.production import ProductionTool, Tools
@@ -60,8 +61,8 @@ class CallableSource:
                 f"{tool} got no answer: {type(error).__name__}: {error}", where=_place(function)
             ) from error
         except Exception as error:
-            # Addresses of objects differ from run to run.
-            text = re.sub(r" at 0x[0-9a-f]+", "", str(error))
+            # Addresses of objects differ from run to run, and folders from machine to machine.
+            text = _without_folders(re.sub(r" at 0x[0-9a-f]+", "", str(error)), function)
             raise ToolError(f"{type(error).__name__}: {text}" if text else type(error).__name__) from error
         try:
             return to_jsonable_python(value, inf_nan_mode="constants")
@@ -72,6 +73,16 @@ class CallableSource:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _without_folders(text: str, function: Callable[..., Any]) -> str:
+    """The text with paths below the function's folder, or below the working folder, as they are from there."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    folders = [Path(code.co_filename).absolute().parent] if code is not None else []
+    for folder in (*folders, Path.cwd()):
+        if folder != Path(folder.anchor):
+            text = text.replace(f"{folder}/", "")
+    return text
 
 
 def _model(name: str, function: Callable[..., Any]) -> Any:

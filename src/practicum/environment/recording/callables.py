@@ -23,7 +23,8 @@ class CallableSource:
     error, but for a lost connection and a timeout: these are no answers, and stop the recording.
 
     Raises:
-        EnvironmentFault: a parameter without a type or of a reserved name, one that no schema expresses, or a name used twice.
+        EnvironmentFault: a parameter without a type or of a reserved name, one that no schema expresses, or a name
+            used twice.
     """
 
     secrets: Iterable[str] = ()

@@ -3,6 +3,7 @@
 import csv
 import datetime
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from practicum.errors import TaskError
-from practicum.tasks import Task, TaskSet, load_tasks
+from practicum.tasks import Columns, Task, TaskSet, load_tasks
 
 ROWS = [
     {"id": "a", "prompt": "Handle ticket T1.", "answer": {"queue": "billing", "hours": 4}, "level": 2},
@@ -91,6 +92,9 @@ def test_tasks_without_an_id_are_named_by_file_and_row(tmp_path):
         (False, {"answer": False}),
         ({"x": 1}, {"x": 1}),
         ('{"x": 1}', {"x": 1}),
+        ("{1, 2, 3}", {"answer": "{1, 2, 3}"}),
+        (r"{\frac{1}{2}}", {"answer": r"{\frac{1}{2}}"}),
+        ('{"x": NaN}', {"answer": '{"x": NaN}'}),
         (None, None),
     ],
 )
@@ -123,7 +127,7 @@ def test_any_prompt_survives_jsonl_whatever_line_separators_it_holds(tmp_path, p
         ("d.jsonl", '{"prompt": "a"}\n{"prompt": ""}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{"prompt": null}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{}\n', "row 2"),
-        ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "answer": "{broken"}\n', "line 2"),
+        ("d.jsonl", '{"prompt": "a"}\n{"question": "b"}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "weight": NaN}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "weight": 1e999}\n', "row 2"),
     ],
@@ -138,8 +142,128 @@ def test_a_broken_row_is_named_by_file_and_line(tmp_path, name, text, place):
 def test_a_column_that_is_not_json_is_refused_when_it_is_read(tmp_path):
     rows = [{"prompt": "a", "when": datetime.datetime(2026, 7, 2)}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "d.parquet")
-    with pytest.raises(TaskError, match="datetime is not JSON serializable"):
+    with pytest.raises(TaskError, match="datetime is not JSON serializable") as caught:
         load_tasks(tmp_path / "d.parquet")
+    assert "row 1, column 'when'" in caught.value.where
+    assert "as text, such as '2026-07-02 00:00:00'" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("value", "type_", "mend"),
+    [
+        (b"\x89PNG", pa.binary(), "base64"),
+        (datetime.time(9, 30), pa.time64("us"), "'09:30:00'"),
+        (float("nan"), pa.float64(), "write null"),
+        (1, pa.timestamp("ns"), "as text"),
+    ],
+)
+def test_a_cell_that_no_task_can_hold_is_named_with_its_mend(tmp_path, value, type_, mend):
+    table = pa.table({"prompt": ["a"], "extra": pa.array([value], type_)})
+    pq.write_table(table, tmp_path / "d.parquet")
+    with pytest.raises(TaskError) as caught:
+        load_tasks(tmp_path / "d.parquet")
+    assert "'extra'" in str(caught.value)
+    assert mend in str(caught.value)
+    assert len(caught.value.what) < 200
+
+
+def test_half_a_character_is_named_by_row_and_column(tmp_path):
+    text = '{"prompt": "a"}\n{"prompt": "b", "note": ["Box \\ud800"]}\n'
+    with pytest.raises(TaskError, match="half a character") as caught:
+        load_tasks(written(tmp_path / "d.jsonl", text))
+    assert caught.value.where == f"{tmp_path}/d.jsonl, row 2, column 'note'"
+
+
+def test_a_cell_that_is_too_long_for_csv_is_named_by_row_and_column(tmp_path):
+    text = "id,prompt,answer\n1,short,a\n2,b," + "x" * 140_000 + "\n"
+    with pytest.raises(TaskError, match="140,000 characters") as caught:
+        load_tasks(written(tmp_path / "d.csv", text))
+    assert caught.value.where == f"{tmp_path}/d.csv, row 3, column 'answer'"
+    assert ".jsonl" in caught.value.fix
+    assert csv.field_size_limit() == 131_072
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("prompt;answer\na;1\n", "separated by ';'"),
+        ("prompt,a,a\nx,1,2\n", "two columns are called 'a'"),
+        ("id,answer\n1,2\n", "no column is left for the prompt"),
+    ],
+)
+def test_a_header_that_cannot_be_meant_is_refused(tmp_path, text, problem):
+    with pytest.raises(TaskError, match=problem):
+        load_tasks(written(tmp_path / "d.csv", text))
+
+
+# Which column is which
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("prompt,answer", Columns("prompt", None, "answer")),
+        ("id,question,answer", Columns("question", "id", "answer")),
+        (",question,level", Columns("question")),
+        ("id, prompt, answer", Columns("prompt", "id", "answer")),
+    ],
+)
+def test_what_was_taken_for_what_is_known_afterwards(tmp_path, header, columns):
+    cells = ",".join(f"cell {n}" for n in range(header.count(",") + 1))
+    assert load_tasks(written(tmp_path / "d.csv", f"{header}\n{cells}\n")).columns == columns
+
+
+def test_columns_can_be_chosen(tmp_path):
+    path = jsonl(tmp_path / "d.jsonl", [{"prompt": "old", "q": "Add 2 and 3.", "key": 7, "gold": "5", "answer": "no"}])
+    (task,) = load_tasks(path, Columns("q", "key", "gold"))
+    assert task == Task("7", "Add 2 and 3.", {"answer": "5"}, {"prompt": "old", "answer": "no"})
+
+
+def test_a_chosen_column_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    path = written(tmp_path / "d.csv", "question,gold\nq,5\n")
+    with pytest.raises(TaskError, match="no column 'prompts'") as caught:
+        load_tasks(path, Columns("prompts"))
+    assert (caught.value.allowed, caught.value.fix) == ("'question', 'gold'", "mend prompt_column")
+
+
+def test_a_chat_of_one_message_is_that_messages_text(tmp_path):
+    rows = [{"prompt": [{"role": "user", "content": "Add 2 and 3."}]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "d.parquet")
+    assert load_tasks(tmp_path / "d.parquet")[0].prompt == "Add 2 and 3."
+
+
+def test_a_longer_chat_is_refused_in_few_words(tmp_path):
+    chat = [{"role": "system", "content": "x" * 5000}, {"role": "user", "content": "Add 2 and 3."}]
+    with pytest.raises(TaskError, match=r"chat of 2 messages \(system, user\)") as caught:
+        load_tasks(jsonl(tmp_path / "d.jsonl", [{"prompt": chat}]))
+    assert caught.value.where == f"{tmp_path}/d.jsonl, row 1, column 'prompt'"
+    assert "system_prompt" in caught.value.fix
+    assert len(str(caught.value)) < 500
+    with pytest.raises(TaskError, match="non-empty text") as caught:
+        load_tasks(jsonl(tmp_path / "d.jsonl", [{"prompt": ["x" * 5000]}]))
+    assert len(str(caught.value)) < 500
+
+
+def test_a_game_with_one_prompt_loads_where_its_tasks_have_ids(tmp_path):
+    rows = [{"prompt": "Guess the word.", "answer": word} for word in ("crane", "plumb")]
+    with pytest.raises(TaskError, match="a column of ids"):
+        load_tasks(jsonl(tmp_path / "bare.jsonl", rows))
+    named = [{"id": f"w{n}", **row} for n, row in enumerate(rows)]
+    train = load_tasks(jsonl(tmp_path / "d.jsonl", named))
+    assert [(task.id, task.answer) for task in train] == [("w0", {"answer": "crane"}), ("w1", {"answer": "plumb"})]
+    with pytest.raises(TaskError, match=r"same prompt 'Guess the word\.', label and metadata"):
+        load_tasks(jsonl(tmp_path / "twice.jsonl", [*named, {**named[0], "id": "w9"}]))
+
+    held_out = [{"id": "v0", "prompt": "Guess the word.", "answer": "other"}]
+    assert train.overlap(load_tasks(jsonl(tmp_path / "v.jsonl", held_out))) == []
+    held_out.append({"id": "v1", "prompt": "Guess the word.", "answer": "crane"})
+    assert load_tasks(jsonl(tmp_path / "v.jsonl", held_out)).overlap(train) == ["Guess the word."]
+
+
+def test_a_dataset_on_s3_is_refused_with_what_to_do():
+    with pytest.raises(TaskError, match="on S3 is not fetched") as caught:
+        load_tasks(Path("s3://bucket/rows.jsonl"))
+    assert caught.value.where == "s3://bucket/rows.jsonl"
 
 
 @pytest.mark.parametrize(

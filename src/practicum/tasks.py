@@ -1,16 +1,21 @@
 """Tasks: what an agent is asked, and what is known about the right answer. Loading, digests, overlap."""
 
-import csv
+import contextlib
+import datetime
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from practicum.datasets import read_rows
 from practicum.digests import canonical_json, digest
 from practicum.errors import TaskError
 
-SUFFIXES = (".parquet", ".jsonl", ".json", ".csv")
+SHOWN = 80
+"""Characters of a value that an error shows."""
+HELD_OUT = 0.1
+"""Share of a dataset that is held out where nothing else is there to evaluate on."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,41 @@ class Task:
         return {"id": self.id, "prompt": self.prompt, "answer": answer, "metadata": dict(self.metadata)}
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a dataset hold prompt, id and label; None: the usual ones, where they are there."""
+
+    prompt: str | None = None
+    id: str | None = None
+    answer: str | None = None
+
+    def named(self) -> dict[str, str]:
+        """Role → column, of those that there are."""
+        return {role: name for role, name in vars(self).items() if name is not None}
+
+
 class TaskSet(Sequence[Task]):
     """An ordered, duplicate-free list of tasks.
+
+    Args:
+        tasks: The tasks.
+        name: What errors call them.
+        games: Whether tasks may have one prompt, as those of a game have that hides something else each time: then
+            label or metadata have to differ.
+        columns: Of the dataset that they were read from.
 
     Raises:
         TaskError: no tasks, an id used twice, or a prompt used twice.
     """
 
-    def __init__(self, tasks: Iterable[Task], name: str = "tasks") -> None:
-        self.name = name
+    def __init__(
+        self, tasks: Iterable[Task], name: str = "tasks", *, games: bool = False, columns: Columns | None = None
+    ) -> None:
+        self.name, self.games, self.columns = name, games, columns
         self._tasks = tuple(tasks)
         if not self._tasks:
             raise TaskError(f"{name} has no tasks", fix="give at least one row")
-        _refuse_duplicates(self._tasks, name)
+        _refuse_duplicates(self._tasks, name, games=games)
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -61,124 +88,215 @@ class TaskSet(Sequence[Task]):
         return digest([task.to_dict() for task in self._tasks])
 
     def overlap(self, other: "TaskSet") -> list[str]:
-        """Prompts that stand in both sets, in this set's order."""
-        theirs = {task.prompt for task in other}
-        return [task.prompt for task in self if task.prompt in theirs]
+        """Prompts of the tasks that stand in both sets, in this set's order.
+
+        A task is told by its prompt; where both are games of one prompt, by label and metadata too.
+        """
+        wholly = self.games and other.games and len({task.prompt for task in (*self, *other)}) == 1
+        theirs = {_content(task, wholly=wholly) for task in other}
+        return [task.prompt for task in self if _content(task, wholly=wholly) in theirs]
 
 
-def load_tasks(path: Path) -> TaskSet:
-    """Read a dataset file: column ``prompt`` (else the first), optional ``id`` and ``answer``; rest is metadata.
+def load_tasks(path: Path, columns: Columns | None = None) -> TaskSet:
+    """Read a dataset file; columns that hold neither prompt nor id nor answer become metadata.
+
+    Args:
+        path: A .parquet, .jsonl, .json or .csv file.
+        columns: Which columns to take. By default the prompt is in ``prompt``, else in the first column that is not
+            ``id``, ``answer`` or without a name; ``columns`` of the result says which it was.
 
     Raises:
-        TaskError: naming the file, and the line where one is broken.
+        TaskError: naming the file, and the row and column where one is broken.
     """
-    if path.suffix not in SUFFIXES:
+    rows = read_rows(path)
+    if not rows:
+        raise TaskError(f"{path.name} has no tasks", where=str(path), fix="give at least one row")
+    found = _columns(rows[0], path, columns or Columns())
+    tasks = [_task(row, line, path, found) for line, row in rows]
+    own_ids = found.id is not None and all(_identifier(row, found.id) for _, row in rows)
+    return TaskSet(tasks, name=path.name, games=own_ids, columns=found)
+
+
+def with_held_out(tasks: TaskSet) -> tuple[TaskSet, TaskSet]:
+    """The tasks to train on, and a tenth of them (at least one) to evaluate on.
+
+    A hash of what is asked decides, so that a task stays on its side when rows are added or moved.
+
+    Raises:
+        TaskError: there is only one task.
+    """
+    if len(tasks) == 1:
         raise TaskError(
-            f"cannot read a dataset of type {path.suffix or 'without suffix'!r}",
-            where=str(path),
-            allowed=", ".join(SUFFIXES),
+            f"{tasks.name} has one task, which cannot be both trained on and held out",
+            fix="give more rows, or a validation_dataset",
         )
-    if not path.is_file():
-        raise TaskError("no such dataset file", where=str(path), fix="check the path in the recipe")
-    try:
-        rows = _rows(path)
-    except UnicodeDecodeError as error:
-        raise TaskError(f"the dataset is not UTF-8: {error}", where=str(path), fix="save it as UTF-8") from error
-    except OSError as error:
-        raise TaskError(f"cannot read the dataset: {error}", where=str(path)) from error
-    return TaskSet((_task(row, line, path) for line, row in rows), name=path.name)
+    order = sorted(tasks, key=lambda task: digest(_content(task, wholly=tasks.games)))
+    out = {task.id for task in order[: max(1, round(HELD_OUT * len(tasks)))]}
+    parts = (
+        [task for task in tasks if task.id not in out],
+        [task for task in tasks if task.id in out],
+    )
+    trained, held = (TaskSet(part, tasks.name, games=tasks.games, columns=tasks.columns) for part in parts)
+    return trained, held
 
 
-def _refuse_duplicates(tasks: Sequence[Task], name: str) -> None:
+def _refuse_duplicates(tasks: Sequence[Task], name: str, *, games: bool) -> None:
     ids: set[str] = set()
-    prompts: dict[str, str] = {}
+    contents: dict[str, str] = {}
     for task in tasks:
         if task.id in ids:
             raise TaskError(f"task id {task.id!r} is used twice", where=name, fix="give every task its own id")
-        if task.prompt in prompts:
+        content = _content(task, wholly=games)
+        if content in contents:
             raise TaskError(
-                f"tasks {prompts[task.prompt]!r} and {task.id!r} have the same prompt {task.prompt[:80]!r}",
+                f"tasks {contents[content]!r} and {task.id!r} have the same prompt {task.prompt[:SHOWN]!r}"
+                + (", label and metadata" if games else ""),
                 where=name,
-                fix="remove one of them: duplicates weigh a prompt twice and leak between splits",
+                fix="remove one of them: duplicates weigh a prompt twice and leak between splits"
+                + ("" if games else "; a game that has one prompt for all its tasks needs a column of ids"),
             )
         ids.add(task.id)
-        prompts[task.prompt] = task.id
+        contents[content] = task.id
 
 
-def _rows(path: Path) -> list[tuple[int, Any]]:
-    """(line number, row) pairs; rows are checked by the caller."""
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            return list(enumerate(pq.read_table(path).to_pylist(), start=1))
-        except pa.ArrowInvalid as error:
-            raise TaskError(f"not a Parquet file: {error}", where=str(path)) from error
-    if path.suffix == ".csv":
-        return _csv_rows(path)
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix == ".jsonl":
-        # Not splitlines: it also cuts at U+2028 and the like, which JSON allows within a string.
-        lines = text.split("\n")
-        return [(n, _json(line, path, n)) for n, line in enumerate(lines, start=1) if line.strip()]
-    rows = _json(text, path, 1)
-    if not isinstance(rows, list):
-        raise TaskError("a .json dataset must be a list of rows", where=str(path), fix="wrap the rows in [ ]")
-    return list(enumerate(rows, start=1))
-
-
-def _csv_rows(path: Path) -> list[tuple[int, Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream, strict=True)
-        rows = []
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    problem = "more" if None in row else "fewer"
-                    raise TaskError(
-                        f"the row has {problem} cells than the header",
-                        where=f"{path}, line {reader.line_num}",
-                        fix="quote cells that hold commas or line breaks",
-                    )
-                rows.append((reader.line_num, row))
-        except csv.Error as error:
-            raise TaskError(f"broken CSV: {error}", where=f"{path}, line {reader.reader.line_num}") from error
-    return rows
-
-
-def _json(text: str, path: Path, line: int) -> Any:
+def _content(task: Task, *, wholly: bool) -> str:
+    """What tells a task from others: its prompt, or all of it but its id."""
+    if not wholly:
+        return task.prompt
+    content = {**task.to_dict(), "id": ""}
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f"{path}, line {line + error.lineno - 1}, column {error.colno}"
-        raise TaskError(f"broken JSON: {error.msg}", where=place, fix="mend or remove that line") from error
+        return canonical_json(content)
+    except (TypeError, ValueError):  # of an environment whose labels are no JSON
+        return repr(content)
 
 
-def _task(row: Any, line: int, path: Path) -> Task:
-    where = f"{path}, row {line}"
+def _columns(first: tuple[int, Any], path: Path, chosen: Columns) -> Columns:
+    """The columns that are taken, from the first row.
+
+    Raises:
+        TaskError: one that was chosen is not there, or none is left for the prompt.
+    """
+    line, row = first
+    names = list(_checked(row, f"{path}, row {line}"))
+    for role, name in chosen.named().items():
+        if name not in names:
+            raise TaskError(
+                f"there is no column {name!r}", where=str(path), allowed=_listed(names), fix=f"mend {role}_column"
+            )
+    identifier = chosen.id or ("id" if "id" in names and chosen.prompt != "id" else None)
+    answer = chosen.answer or ("answer" if "answer" in names and chosen.prompt != "answer" else None)
+    # A column without a name is what pandas writes its row numbers into.
+    left = [name for name in names if name and name not in (identifier, answer)]
+    prompt = chosen.prompt or ("prompt" if "prompt" in left else next(iter(left), None))
+    if prompt is None or len({prompt, identifier, answer}) < 1 + (identifier is not None) + (answer is not None):
+        raise TaskError(
+            f"no column is left for the prompt beside id {identifier!r} and answer {answer!r}",
+            where=str(path),
+            allowed=_listed(names),
+            fix="add a column prompt, or set prompt_column",
+        )
+    return Columns(prompt, identifier, answer)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _checked(row: Any, where: str) -> dict[str, Any]:
+    """The row as columns, each of which JSON can hold."""
     if isinstance(row, str):
         row = {"prompt": row}
     if not isinstance(row, dict) or not row:
         raise TaskError(f"a row must be an object with a prompt, not {type(row).__name__}", where=where)
-    rest = dict(row)
-    prompt = rest.pop("prompt") if "prompt" in rest else rest.pop(next(iter(rest)))
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise TaskError(f"the prompt must be non-empty text, not {prompt!r}", where=where)
-    answer = rest.pop("answer", None)
-    if isinstance(answer, str):
-        answer = _json(answer, path, line) if answer.lstrip().startswith("{") else {"answer": answer}
-    elif answer is not None and not isinstance(answer, dict):
-        answer = {"answer": answer}
-    identifier = rest.pop("id", None)
-    task = Task(str(identifier if identifier is not None else f"{path.stem}-{line}"), prompt, answer, rest)
-    try:
-        canonical_json(task.to_dict())
-    except (TypeError, ValueError) as error:
+    for column, value in row.items():
+        try:
+            canonical_json({column: value}).encode()
+        except UnicodeEncodeError as error:
+            raise TaskError(
+                f"the text holds half a character: {error.object[error.start]!r}",
+                where=f"{where}, column {column!r}",
+                allowed="text that UTF-8 can hold",
+                fix="take it out, or write the text anew from its source",
+            ) from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TaskError(
+                f"a column holds what is not JSON: {error}",
+                where=f"{where}, column {column!r}",
+                allowed="text, finite numbers, booleans, null, lists and objects of these",
+                fix=_mend(value),
+            ) from error
+    return row
+
+
+def _mend(value: Any) -> str:
+    if isinstance(value, bytes):
+        return "leave the column out, or write bytes as text (base64)"
+    if isinstance(value, float):
+        return "write null, or leave the column out"
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
+        return f"write dates and the like as text, such as {str(value)!r}"
+    return "write dates, decimals and the like as text, and null for what is no number"
+
+
+def _identifier(row: Any, column: str) -> str:
+    value = row.get(column) if isinstance(row, dict) else None
+    return "" if value is None else str(value)
+
+
+def _task(row: Any, line: int, path: Path, columns: Columns) -> Task:
+    where = f"{path}, row {line}"
+    rest = dict(_checked(row, where))
+    if columns.prompt not in rest:
         raise TaskError(
-            f"a column holds what is not JSON: {error}",
+            f"the row has no column {columns.prompt!r}, from which the prompts are taken",
             where=where,
-            allowed="text, finite numbers, booleans, null, lists and objects of these",
-            fix="write dates and the like as text",
-        ) from error
-    return task
+            fix="give every row the same columns, or choose another with prompt_column",
+        )
+    prompt = _prompt(rest.pop(columns.prompt), f"{where}, column {columns.prompt!r}")
+    identifier = _identifier(rest, columns.id) if columns.id else ""
+    answer = _answer(rest.get(columns.answer)) if columns.answer else None
+    metadata = {name: value for name, value in rest.items() if name not in (columns.id, columns.answer)}
+    return Task(identifier or f"{path.stem}-{line}", prompt, answer, metadata)
+
+
+def _prompt(value: Any, where: str) -> str:
+    """The text of a prompt; of a chat with one message, the user's, that message's.
+
+    Raises:
+        TaskError: it is no text, empty, or a chat with more in it.
+    """
+    chat = isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "role" in item for item in value)
+    if chat and len(value) == 1 and value[0]["role"] == "user":
+        value = value[0].get("content")
+    elif chat:
+        roles = ", ".join(str(item["role"])[:SHOWN] for item in value[:4]) + (", …" if len(value) > 4 else "")
+        raise TaskError(
+            f"the prompt is a chat of {len(value)} messages ({roles})",
+            where=where,
+            allowed="text, or one message of the user",
+            fix="write the user's text into the column, and what the system says into the environment's system_prompt "
+            "or the agent",
+        )
+    if not isinstance(value, str) or not value.strip():
+        raise TaskError(f"the prompt must be non-empty text, not {_shown(value)}", where=where, fix="set prompt_column")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({type(value).__name__})"
+
+
+def _answer(value: Any) -> Mapping[str, Any] | None:
+    """A label as named fields: an object, also one written as JSON, is its own; anything else is the field answer."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        # Text may only begin like an object: a set, LaTeX, code.
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value, parse_constant=_not_json)
+    if value is None or isinstance(value, dict):
+        return value
+    return {"answer": value}
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -24,6 +24,7 @@ def test_arguments_with_bounds_pass() -> None:
         code={"type": "string", "pattern": "^[A-Z]{3}$"},
         count={"type": "integer", "minimum": 0, "exclusiveMaximum": 9},
         many={"type": "array", "maxItems": 2, "items": {"enum": ["a", "b"]}},
+        pair={"type": "array", "prefixItems": [{"enum": ["a"]}, {"type": "boolean"}], "maxItems": 2},
         maybe={"anyOf": [{"type": "boolean"}, {"type": "null"}]},
     )
     assert check_bounds(bounded) == []
@@ -35,6 +36,7 @@ def test_every_open_end_is_listed_at_any_depth() -> None:
             text={"type": "string", "pattern": "^a+$"},
             lines={"type": "array", "items": {"type": "object", "properties": {"n": {"type": "number"}}}},
             options={"type": "object"},
+            pair={"type": "array", "prefixItems": [{"type": "number"}], "maxItems": 2},
             anything={},
         )
     )
@@ -44,6 +46,8 @@ def test_every_open_end_is_listed_at_any_depth() -> None:
         "lines: list without maxItems",
         "lines[].n: number without minimum and maximum",
         "options: mapping without maxProperties",
+        "pair[0]: number without minimum and maximum",
+        "pair[]: anything at all",
         "anything: anything at all",
     ]
 

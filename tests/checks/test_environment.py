@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from practicum.checks.catalogue import CHECKS
 from practicum.checks.environment import run_checks
 from practicum.checks.findings import Report
 from practicum.checks.nursery.client import Nursery
 from practicum.checks.target import load_target
+from practicum.environment.recording import CallableSource, Recorder
 from practicum.errors import EnvironmentFault
 
 SHELF = Path(__file__).with_name("shelf.py")
@@ -166,6 +169,24 @@ def test_a_dataset_of_a_recipe_stands_in_for_the_environments_split(check: Check
     report = check(target, tasks_per_split=2)
     assert report.tasks == {"train": 2, "validation": 2, "test": 2}
     assert {(finding.code, finding.where) for finding in report.findings} >= {("ENV-DUPLICATE", str(rows))}
+
+
+def test_a_recording_named_from_the_working_folder_answers_alike_in_other_processes(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stock(shelf: Annotated[str, Field(max_length=2)]) -> int:
+        """what is left"""
+        return len(shelf)
+
+    monkeypatch.chdir(tmp_path)
+    with Recorder(CallableSource([stock]), Path("stock.json")) as record:
+        record.calls([("stock", {"shelf": "A"})])
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "How much is left of A?"}\n')
+    target = load_target("practicum.environment.recording:RecordedEnvironment", {"recording": "stock.json"})
+    report = check(replace(target, datasets={"train": rows}), tasks_per_split=1)
+    assert "ENV-PROCESS" in report.checks
+    assert not {finding.code for finding in report.findings} & {"ENV-PROCESS", "ENV-FAULT"}
 
 
 def test_a_thread_that_never_ends_does_not_hold_the_check_up(check: Check, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ import pytest
 
 from practicum.checks.modules import load_file
 from practicum.checks.target import load_target, resolve_target, target_of
+from practicum.environment.recording import CallableSource, Recorder
 from practicum.errors import EnvironmentFault
 from practicum.recipe import build_recipe
 from practicum.suites.support_desk import SupportDesk
+from practicum.tasks import Task
 
 DESK = """
 from helper_of_desk import NAME
@@ -92,6 +94,52 @@ def test_a_recipe_gives_environment_arguments_judges_and_datasets(desk: Path) ->
     assert [task.prompt for task in target.tasks("test")] == ["Do it."]
     with pytest.raises(EnvironmentFault, match="names no environment"):
         target_of(build_recipe({"model_name": "smollm2-135m"}))
+
+
+def test_a_score_may_lie_in_a_file_of_its_own(desk: Path) -> None:
+    (desk.parent / "judge.py").write_text("def right(rollout):\n    return 1.0\n", encoding="utf-8")
+    recipe = desk.with_name("desk.yaml")
+    recipe.write_text("environment: desk.py:Desk\nenvironment_args: {level: 2}\nscore: judge.py:right\n")
+    target = resolve_target(str(recipe))
+    assert target.score is not None
+    assert target.score.__name__ == "right"
+    recipe.write_text("environment: desk.py:Desk\nenvironment_args: {level: 2}\nscore: judge.py:wrong\n")
+    with pytest.raises(EnvironmentFault, match=r"there is no 'wrong' in judge\.py"):
+        resolve_target(str(recipe))
+
+
+def test_columns_of_the_datasets_can_be_chosen(desk: Path) -> None:
+    (desk.parent / "rows.csv").write_text("key,prompt,ask,gold\n7,no,Do that.,5\n", encoding="utf-8")
+    recipe = desk.with_name("desk.yaml")
+    recipe.write_text(
+        "environment: desk.py:Desk\nenvironment_args: {level: 2}\ntest_dataset: rows.csv\n"
+        "prompt_column: ask\nid_column: key\nanswer_column: gold\n"
+    )
+    assert resolve_target(str(recipe)).tasks("test") == [Task("7", "Do that.", {"answer": "5"}, {"prompt": "no"})]
+
+
+def test_a_recording_named_from_the_working_folder_answers_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stock(shelf: str) -> int:
+        """what is left"""
+        return len(shelf)
+
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with Recorder(CallableSource([stock]), Path("stock.json")) as record:
+        record.calls([("stock", {"shelf": "A"})])
+    target = load_target("practicum.environment.recording:RecordedEnvironment", {"recording": "stock.json"})
+    told = []
+    for folder in ("here", "there"):
+        monkeypatch.chdir(tmp_path / folder)
+        environment = target.make()
+        environment.reset(Task("t", "Count."), 0)
+        told.append([environment.digest, *(environment.call("stock", {"shelf": shelf}).text for shelf in "AB")])
+        environment.close()
+    assert told[0] == told[1]
+    assert str(tmp_path) not in "".join(told[0])
 
 
 @pytest.mark.parametrize(

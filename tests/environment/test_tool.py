@@ -180,6 +180,30 @@ def line_of(text):
         return next(number for number, line in enumerate(stream, start=1) if text in line)
 
 
+@pytest.mark.parametrize(("name", "reason"), [("_count", "begins with an underscore"), ("model_config", "settings")])
+def test_a_parameter_that_would_never_arrive_is_refused_with_the_reason(name, reason):
+    scope = {}
+    exec(f"def look(self, {name}: int, key: str):\n    'Hidden.'\n", scope)
+    with pytest.raises(EnvironmentFault, match=f"parameter '{name}' of tool 'look' .*{reason}") as caught:
+        type("Hiding", (Environment,), {"look": tool(scope["look"])})
+    assert caught.value.fix == "rename the parameter"
+
+
+def test_other_names_of_what_checks_arguments_are_free():
+    class Free(Environment):
+        id, version = "free", "1"
+
+        @tool
+        def look(self, model_fields: int, json: str, copy: str, model_validate: int = 3) -> list:
+            """Names of a model's own methods."""
+            return [model_fields, json, copy, model_validate]
+
+    free = Free()
+    free.reset(Task("t", "p"), 0)
+    assert free.call("look", {"model_fields": 1, "json": "a", "copy": "b"}).text == '[1,"a","b",3]'
+    free.close()
+
+
 def test_variable_arguments_are_refused():
     with pytest.raises(EnvironmentFault, match="takes variable arguments"):
 

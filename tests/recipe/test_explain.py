@@ -62,7 +62,10 @@ def test_every_setting_belongs_to_a_section_and_knows_its_place_in_an_aws_file()
     assert (rows["kl_coef"].section, rows["gamma"].aws, rows["kl_coef"].aws) == ("Algorithm", "rl.gamma", "")
     assert rows["val_temperature"].aws == "val_sampling_params.temperature"
     assert {row.aws for row in rows.values() if row.aws} == {
-        f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys if section != "eval_sampling_params"
+        f"{section}.{key}"
+        for section, keys in SECTIONS.items()
+        for key in keys
+        if section not in ("eval_sampling_params", "eval_metrics_config")
     } | {rows["deploy_temperature"].aws}
     assert rows["deploy_temperature"].aws == "eval_sampling_params.temperature"
 

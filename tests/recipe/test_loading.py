@@ -87,9 +87,47 @@ def test_an_aws_recipe_file_loads_as_it_is() -> None:
 
 
 def test_the_sample_covers_every_nested_key_and_every_one_leads_to_a_setting() -> None:
-    assert set(SPELLINGS.values()) <= set(AWS_RECIPE_FLAT) | {"eval_group_size", "deploy_temperature"}
+    of_evaluations = {"test_tasks", "eval_group_size", "deploy_temperature"}
+    assert set(SPELLINGS.values()) <= set(AWS_RECIPE_FLAT) | set(OF_OTHER_FILES) | of_evaluations
     assert set(SPELLINGS.values()) <= set(Recipe.model_fields)
     assert not set(SECTIONS) & set(Recipe.model_fields)
+
+
+def test_an_aws_evaluation_recipe_loads_as_it_is(write: Any) -> None:
+    text = """
+display_name: Triage, measured
+recipe_version: 1.0.15
+run: {name: triage-eval, model_type: mtrl, base_model_name: ""}
+batch: {eval_batch_size: 40, eval_group_size: 4, eval_random_sample: true}
+eval_metrics_config: {pass_k_values: [1, 4], success_threshold: 0.5}
+eval_sampling_params: {temperature: 0, top_p: 0.9, max_tokens: 300}
+model: {model_name: ""}
+"""
+    recipe = load_recipe(write(text))
+    assert (recipe.test_tasks, recipe.eval_group_size, recipe.eval_random_sample) == (40, 4, True)
+    assert (recipe.pass_k_values, recipe.success_threshold) == ((1, 4), 0.5)
+    assert (recipe.deploy_temperature, recipe.val_temperature) == (0, 0)
+    assert (recipe.val_top_p, recipe.val_max_tokens) == (0.9, 300)
+    assert (recipe.model_name, recipe.base_model_name) == (None, None)
+    assert load_recipe(write(text.replace("eval_batch_size: 40", "eval_batch_size: null"))).test_tasks is None
+
+
+@pytest.mark.parametrize("empty", ["model: {model_name: ''}\n", "model_name: null\n", ""])
+def test_the_base_model_is_the_model_where_the_recipe_leaves_that_empty(write: Any, empty: str) -> None:
+    text = f"run: {{base_model_name: smollm2-135m}}\n{empty}"
+    assert load_recipe(write(text)).model_name == "smollm2-135m"
+    other = load_recipe(write(text), ["model_name=./tuned"])
+    assert (other.model_name, other.base_model_name) == (str(write(text).parent / "tuned"), "smollm2-135m")
+
+
+def test_flat_keys_of_aws_jobs_load(write: Any) -> None:
+    text = "adam_weight_decay: 0.01\nadam_grad_clip_norm: 0.0\ndata_path: rows.jsonl\noutput_path: out\nsave_every: 0\n"
+    recipe = load_recipe(write(text))
+    assert (recipe.weight_decay, recipe.grad_clip_norm, recipe.save_every) == (0.01, 0.0, 0)
+    folder = write(text).parent
+    assert (recipe.training_dataset, recipe.output_path) == (folder / "rows.jsonl", folder / "out")
+    stored = load_recipe(write("data_path: s3://bucket/rows.jsonl\noutput_path: s3://bucket/out\n"))
+    assert load_recipe(write(stored.to_yaml())) == stored
 
 
 def test_flat_and_nested_keys_mix(write: Any) -> None:
@@ -224,9 +262,16 @@ def test_what_is_not_a_relative_path_stays(tmp_path: Path, monkeypatch: pytest.M
     assert (recipe.model_name, recipe.environment) == ("smollm2-135m", "desks.support:Desk")
 
 
+OF_OTHER_FILES = {
+    "eval_random_sample": True,
+    "base_model_name": "smollm2-135m",
+    "training_dataset": Path("/data/rows.jsonl"),
+}
+
+
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_works_as_an_override(spelling: str) -> None:
-    value = AWS_RECIPE_FLAT.get(SPELLINGS[spelling], 2)
+    value = (AWS_RECIPE_FLAT | OF_OTHER_FILES).get(SPELLINGS[spelling], 2)
     text = str(list(value) if isinstance(value, tuple) else value)
     needs = {"model.max_sequence_length": {"val_max_tokens": 1}, "data_filter.reward": {"max_repeated_tokens": 40}}
     others = needs.get(spelling, {})

@@ -69,6 +69,8 @@ LIMITS = [  # key, the outermost values allowed, the first ones that are not
     ("sampling_max_tokens", [1], [0]),
     ("val_temperature", [0, 2], [-0.1, 2.1]),
     ("val_every", [0], [-1]),
+    ("save_every", [0], [-1]),
+    ("grad_clip_norm", [0], [-0.1]),
     ("lora_rank", [0], [-1]),
     ("importance_cap", [1.001, None], [1, 0]),
     ("max_steps_off_policy", [0], [-1]),

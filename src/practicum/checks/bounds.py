@@ -89,13 +89,22 @@ def _open_parts(field: Mapping[str, Any], definitions: Mapping[str, Any], path: 
     elif kind == "array":
         if "maxItems" not in field:
             yield f"{path}: list without maxItems"
-        yield from _open_parts(field.get("items", {}), definitions, f"{path}[]")
+        yield from _open_items(field, definitions, path)
     elif kind == "object":
         if field.get("additionalProperties", "properties" not in field) and "maxProperties" not in field:
             yield f"{path}: mapping without maxProperties"
         yield from _open_ends(field, definitions, path)
     elif kind is None and not any(union in field for union in ("anyOf", "oneOf", "allOf")):
         yield f"{path}: anything at all"
+
+
+def _open_items(field: Mapping[str, Any], definitions: Mapping[str, Any], path: str) -> Iterable[str]:
+    """Of a list: of the items that have a place of their own, and of the others, if there can be any."""
+    first = field.get("prefixItems", ())
+    for number, part in enumerate(first):
+        yield from _open_parts(part, definitions, f"{path}[{number}]")
+    if len(first) < field.get("maxItems", len(first) + 1) and field.get("items") is not False:
+        yield from _open_parts(field.get("items", {}), definitions, f"{path}[]")
 
 
 def _is_bounded_text(field: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from practicum.checks import catalogue
 from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.fidelity import production_file
 from practicum.checks.findings import Report
-from practicum.checks.target import EnvironmentTarget
+from practicum.checks.target import EnvironmentTarget, Reading
 from practicum.digests import digest, digest_file
 from practicum.errors import LedgerError
 
@@ -136,9 +136,15 @@ def subject_of(
     target: EnvironmentTarget, score: str, reward: str = "", limits: str = "", production: Path | None = None
 ) -> Subject:
     """What a target is checked with beside its environment. ``score``, ``reward``, ``limits``: their digests."""
-    datasets = {split: digest_file(path) for split, path in target.datasets.items()}
+    datasets = {split: _dataset_digest(path, target.reading) for split, path in target.datasets.items()}
     file = production_file(target.home, production)
     return Subject(score, reward or score, limits, datasets, digest_file(file) if file else "", production is not None)
+
+
+def _dataset_digest(path: Path, reading: Reading) -> str:
+    """Of the file, and of how it is read where that is not as usual."""
+    content = digest_file(path)
+    return content if reading == Reading() else digest([content, asdict(reading)])
 
 
 def objection(certificate: Certificate, environment: str, subject: Subject) -> str:

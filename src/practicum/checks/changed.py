@@ -31,7 +31,9 @@ def environments_of(files: Iterable[Path]) -> list[EnvironmentTarget]:
         path = file.resolve()
         if path.is_file():
             for target in _of(path, file):
-                found.setdefault(f"{target.source} {dict(target.args)} {dict(target.datasets)}", target)
+                found.setdefault(
+                    f"{target.source} {dict(target.args)} {dict(target.datasets)} {target.reading}", target
+                )
     return list(found.values())
 
 

@@ -18,9 +18,10 @@ from practicum.checks.modules import load_file, load_module
 from practicum.checks.places import place_of_error, place_of_method
 from practicum.digests import digest
 from practicum.environment import Environment
+from practicum.environment.elsewhere import AgentsOwn
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.scoring import Judge
-from practicum.tasks import Task, load_tasks
+from practicum.tasks import Columns, Task, TaskSet, load_tasks, with_held_out
 
 if TYPE_CHECKING:
     from practicum.recipe import Recipe
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 
 _ALLOWED = "path/to/file.py, path/to/file.py:Class, package.module:Class, the name of a suite, or a recipe.yaml"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How dataset files are read.
+
+    Attributes:
+        columns: Which columns are taken for what.
+        carved: Whether training and held-out tasks are parts of one file.
+    """
+
+    columns: Columns = field(default_factory=Columns)
+    carved: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class EnvironmentTarget:
         score, reward: None where the module has none under the default name.
         judges: The names these two were looked for under.
         datasets: Dataset files that stand in for the environment's own splits.
+        reading: How these are read.
     """
 
     name: str
@@ -54,6 +69,7 @@ class EnvironmentTarget:
     reward: Judge | None
     datasets: Mapping[str, Path] = field(default_factory=dict)
     judges: tuple[str, str] = ("score", "reward")
+    reading: Reading = Reading()
 
     @property
     def home(self) -> Path:
@@ -88,7 +104,7 @@ class EnvironmentTarget:
             TaskError: the dataset cannot be read.
         """
         if split in self.datasets:
-            return list(load_tasks(self.datasets[split]))
+            return list(self.dataset(split))
         tasks = list(self.make().tasks(split))
         for task in tasks:
             if not isinstance(task, Task):
@@ -98,6 +114,18 @@ class EnvironmentTarget:
                     allowed="a list of practicum.Task",
                 )
         return tasks
+
+    def dataset(self, split: str) -> TaskSet:
+        """Tasks of a split that has a dataset.
+
+        Raises:
+            TaskError: it cannot be read.
+        """
+        tasks = load_tasks(self.datasets[split], self.reading.columns)
+        if not self.reading.carved:
+            return tasks
+        trained, held_out = with_held_out(tasks)
+        return trained if split == "train" else held_out
 
     def tasks_or_fault(self, split: str) -> list[Task]:
         """``tasks``, with whatever the user's code raises as a fault at its line.
@@ -144,7 +172,8 @@ def load_target(
     Args:
         spec: A file, a file and class, a module and class, or a suite's name.
         args: Arguments of the class.
-        score, reward: Names of the score and the reward in the environment's module.
+        score, reward: Names of the score and the reward in the environment's module; or ``file.py:name`` or
+            ``package.module:name`` for one that is elsewhere.
 
     Raises:
         EnvironmentFault: nothing there, not exactly one environment there, or it fails to import; or no score
@@ -155,7 +184,7 @@ def load_target(
     file = Path(inspect.getfile(environment)).resolve()
     by_file = spec.rpartition(":")[0].endswith(".py") or spec.endswith(".py")
     where = str(Path(str(module.__file__)).resolve()) if by_file else module.__name__
-    source, arguments = f"{where}:{name}", dict(args or {})
+    source, arguments = f"{where}:{name}", _located(environment, args or {})
     judges = _judge(module, score, "score", file), _judge(module, reward, "reward", file)
     names = (score, reward)
     return EnvironmentTarget(spec, source, folder, environment, arguments, module, *judges, judges=names)
@@ -164,19 +193,29 @@ def load_target(
 def target_of(recipe: "Recipe", *, name: str = "") -> EnvironmentTarget:
     """The environment a recipe trains in, with its arguments, score, reward and datasets.
 
+    A recipe with an agent server and a training dataset needs none: its tools, and the reward, are the agent's.
+
     Raises:
-        EnvironmentFault: the recipe names no environment, or not one that can be loaded.
+        EnvironmentFault: the recipe names no environment and needs one, or not one that can be loaded.
     """
-    if recipe.environment is None:
+    columns = Columns(recipe.prompt_column, recipe.id_column, recipe.answer_column)
+    files = {"train": recipe.training_dataset, "validation": recipe.validation_dataset, "test": recipe.test_dataset}
+    datasets = {split: path for split, path in files.items() if path is not None}
+    if recipe.environment is not None:
+        found = load_target(recipe.environment, recipe.environment_args, score=recipe.score, reward=recipe.reward)
+        return replace(found, name=name or recipe.environment, datasets=datasets, reading=Reading(columns))
+    if recipe.agent == "builtin" or recipe.training_dataset is None:
         raise EnvironmentFault(
             "the recipe names no environment",
             where=name,
+            allowed="none only with agent: http://… (its tools and its reward are used) and training_dataset: a file",
             fix="set environment: path/to/file.py:Class in the recipe",
         )
-    found = load_target(recipe.environment, recipe.environment_args, score=recipe.score, reward=recipe.reward)
-    files = {"train": recipe.training_dataset, "validation": recipe.validation_dataset}
-    datasets = {split: path for split, path in files.items() if path is not None}
-    return replace(found, name=name or recipe.environment, datasets=datasets)
+    found = load_target(f"{AgentsOwn.__module__}:{AgentsOwn.__name__}", score=recipe.score)
+    held_out = recipe.test_dataset or recipe.validation_dataset
+    every = {"validation": held_out or recipe.training_dataset, "test": held_out or recipe.training_dataset}
+    reading = Reading(columns, carved=held_out is None)
+    return replace(found, name=name or recipe.agent, datasets=every | datasets, reading=reading)
 
 
 def task_record(task: Task) -> dict[str, Any]:
@@ -224,6 +263,12 @@ def _module(spec: str) -> tuple[ModuleType, str, Path]:
     return load_module(place, here), wanted, here
 
 
+def _located(environment: type[Environment], args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with those that are paths made absolute: processes of a check have working folders of their own."""
+    paths = {name for name in environment.path_arguments if isinstance(args.get(name), str) and args[name]}
+    return {key: str(Path(value).expanduser().absolute()) if key in paths else value for key, value in args.items()}
+
+
 def _class(module: ModuleType, wanted: str, spec: str) -> tuple[str, type[Environment]]:
     found = {name: value for name, value in vars(module).items() if _is_environment(value)}
     if wanted in found:
@@ -254,8 +299,13 @@ def _defined_in(cls: type, module: ModuleType) -> bool:
 
 
 def _judge(module: ModuleType, name: str, default: str, file: Path) -> Judge | None:
+    place = "beside the environment"
+    if ":" in name:
+        module, name, _ = _module(name)
+        file = Path(str(module.__file__))
+        place = f"in {file.name}"
     judge: Judge | None = getattr(module, name, None)
     if callable(judge) or (judge is None and name == default):
         return judge
-    problem = f"there is no {name!r} beside the environment" if judge is None else f"{name!r} is {judge!r}"
+    problem = f"there is no {name!r} {place}" if judge is None else f"{name!r} is {judge!r}"
     raise EnvironmentFault(problem, where=str(file), allowed="a function of a practicum Rollout", fix=f"define {name}")

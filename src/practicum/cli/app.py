@@ -1,6 +1,7 @@
 """What all commands share: the application, arguments that recur, the console, and how recipes are found."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,5 +53,13 @@ def loaded_recipe(name: str, overrides: list[str] | None) -> "Recipe":
 
 
 def run_name(run: str | None, recipe: "Recipe", given: str) -> str:
-    """The run's name: the one asked for, the recipe's own, or that of its file."""
-    return run or recipe.name or Path(given).stem
+    """The run's name: the one asked for, the recipe's own, or that of its file; the latter two below output_path."""
+    name = recipe.name or Path(given).stem
+    if run or recipe.output_path is None:
+        return run or name
+    if recipe.output_path.parts[0] == "s3:":
+        from practicum.ledger.versions import RUNS
+
+        print(f"practicum: output_path is on S3, which is not written to: the run is made in {RUNS}", file=sys.stderr)
+        return name
+    return str(recipe.output_path / name)

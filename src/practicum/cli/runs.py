@@ -10,7 +10,10 @@ from rich.text import Text
 from practicum.cli.app import Overrides, RecipeFile, RunFolder, RunName, app, console, loaded_recipe, run_name
 from practicum.errors import RunError
 
-_OF_THE_ENVIRONMENT = ("environment", "score", "reward", "training_dataset", "validation_dataset")
+_OF_THE_ENVIRONMENT = (
+    *("environment", "score", "reward", "training_dataset", "validation_dataset", "test_dataset"),
+    *("prompt_column", "id_column", "answer_column"),
+)
 """Keys that, beside the gate's limits, decide what is checked."""
 
 

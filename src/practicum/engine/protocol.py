@@ -61,6 +61,7 @@ class AdamParams:
     eps: float = 1e-8
     weight_decay: float = 0.0
     grad_clip_norm: float = 1.0
+    """The gradient is scaled down to this norm; 0: never."""
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,15 @@ class Environment(Attributes):
         id, version: Identity; change the version whenever behaviour changes.
         max_turns: Model calls an episode may take.
         transform: Normalizes results before the agent sees them; None for none.
+        path_arguments: Names of constructor arguments that are files or folders. Where a recipe or a check gives a
+            relative one, it starts at the working folder, and stays what it is when that changes.
     """
 
     id: ClassVar[str] = ""
     version: ClassVar[str] = ""
     max_turns: int = 8
     transform: ClassVar[Transform | None] = None
+    path_arguments: ClassVar[tuple[str, ...]] = ()
 
     _tools: ClassVar[dict[str, ToolSpec]] = {}
 

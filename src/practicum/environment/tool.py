@@ -123,7 +123,8 @@ def collect_tools(cls: type) -> dict[str, ToolSpec]:
     """Tools of a class, by name, in order of definition (base classes first).
 
     Raises:
-        EnvironmentFault: a tool without types or with variable arguments, naming file and line.
+        EnvironmentFault: a tool without types, with variable arguments or with a parameter of a name that cannot be
+            given, naming file and line.
     """
     names = [name for base in reversed(cls.__mro__) for name in vars(base)]
     specs = {}
@@ -147,6 +148,8 @@ def _spec(name: str, function: Any) -> ToolSpec:
             raise _fault(function, f"tool {name!r} takes variable arguments, which no schema can express")
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise _fault(function, f"parameter {parameter.name!r} of tool {name!r} cannot be given by name")
+        if reason := reserved(parameter.name):
+            raise _fault(function, f"parameter {parameter.name!r} of tool {name!r} {reason}", "rename the parameter")
         if parameter.name not in hints:
             raise _fault(function, f"parameter {parameter.name!r} of tool {name!r} has no type")
         default = ... if parameter.default is parameter.empty else parameter.default
@@ -211,12 +214,21 @@ def _json(name: str, arguments: Mapping[str, Any]) -> str:
     return text
 
 
-def _fault(function: Any, what: str) -> EnvironmentFault:
+def reserved(parameter: str) -> str:
+    """Why a parameter of that name would never reach its function; empty where it does."""
+    if parameter.startswith("_"):
+        return "begins with an underscore: pydantic, which checks the arguments, takes it for private and drops it"
+    if parameter == "model_config":
+        return "has the name under which pydantic, which checks the arguments, keeps its own settings"
+    return ""
+
+
+def _fault(function: Any, what: str, fix: str = "annotate every parameter") -> EnvironmentFault:
     return EnvironmentFault(
         what,
         where=place_of(function),
         allowed="typed parameters (str, int, float, bool, list, dict, Literal, Annotated with bounds, …)",
-        fix="annotate every parameter",
+        fix=fix,
     )
 
 

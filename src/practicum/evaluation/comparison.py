@@ -20,6 +20,7 @@ class Comparison:
         interval: 95%; all rollouts of both count, those of one task together (``paired_interval``).
         only_first, only_second: Tasks whose first rollout only one of the two got right.
         p_value: Exact paired test over all rollouts (``paired_test``); with one rollout per task it is McNemar's.
+        independent: Whether both evaluations are.
     """
 
     first: str
@@ -32,6 +33,7 @@ class Comparison:
     only_second: int
     p_value: float
     rollouts_per_task: int = 1
+    independent: bool = True
 
     @property
     def chance(self) -> str:
@@ -72,6 +74,7 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
         only_second=firsts.only_second,
         p_value=paired_test(*sides),
         rollouts_per_task=max(len(rollouts) for side in sides for rollouts in side),
+        independent=first.independent and second.independent,
     )
 
 

@@ -19,6 +19,7 @@ from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.scoring import Judge
 from practicum.scoring.endpoint import Endpoint
 from practicum.scoring.model_judge import bears_name, is_independent, models_within
+from practicum.scoring.reported import CAVEAT, reported_reward
 from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import TaskSet
@@ -124,10 +125,11 @@ def circumstances(plan: EvaluationPlan, label: str, mode: Mode, **more: Any) -> 
 
 
 def judged_by(score: Judge | None, policy: Endpoint | None, model_name: str = "") -> dict[str, Any]:
-    """Which models' opinion a score is made of, and whether it is independent of the policy."""
+    """Which models' opinion a score is made of, and whether it is independent of policy and agent."""
     models = sorted(f"{each.model} at {each.base_url}" for each in models_within(score))
     itself = bears_name(score, model_name) or (policy is not None and not is_independent(score, policy))
-    return {"judge_models": models, "independent": not itself}
+    caveat = CAVEAT if score is reported_reward else "the model judges itself" if itself else ""
+    return {"judge_models": models, "independent": not caveat, "caveat": caveat}
 
 
 def _pair(interval: Sequence[float]) -> tuple[float, float]:

@@ -150,6 +150,8 @@ def promote(
                     f"it is not clearly better than {other.label}: {shown}, where less than {SURPRISING:g} is asked for"
                     + _on_more(test.n_tasks, enough, "a difference like this one")
                 )
+    if not found.independent:
+        notes.append(f"not independent: {found.caveat or 'the model judges itself'}")
     unearned = unearned_share(found)
     notes.append(f"{unearned:.1%} of rollouts are paid like a success without being one")
     if exceeds(unearned, gate.max_unearned):
@@ -161,8 +163,8 @@ def promote(
         raise RunError(
             f"{what} {digest[:12]} misses the gate: {'; '.join(misses)}",
             where=found.name,
-            fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where too few tasks "
-            "are the reason, evaluate on more (test_tasks)",
+            fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where too few "
+            "tasks are the reason, evaluate on more (test_tasks)",
         )
     return Promotion(what, digest, found.name, found.success_rate, found.interval, gate, tuple(notes))
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FILE = "evaluation.json"
 TIMINGS = "timings.json"
+SELF_JUDGED = "the model judges itself"
+"""The caveat of evaluations that earlier versions recorded."""
 CLOCK = ("seconds", "seconds_per_rollout")
 """What of an evaluation differs from run to run."""
 LISTED = 20
@@ -74,7 +76,7 @@ def conclude(folder: Path, console: "Console", *, shown: int = 2) -> dict[str, s
     digests = write_record(folder, evaluations, found[:LISTED])
     for each in evaluations:
         if not each.independent:
-            console.print(f"{each.name} is not independent: the model judges itself", style="yellow", markup=False)
+            console.print(f"{each.name} is not independent: {each.caveat or SELF_JUDGED}", style="yellow", markup=False)
     for comparison in comparisons(evaluations):
         console.print(told(comparison), markup=False, highlight=False)
     print_disagreements(found, console, count=shown)
@@ -95,12 +97,13 @@ def told(comparison: Comparison) -> str:
     """A comparison as a sentence."""
     low, high = comparison.interval
     verdict = "clearly" if comparison.is_clear else "perhaps by chance"
+    mode = comparison.mode if comparison.independent else f"{comparison.mode}, not independent"
     if not comparison.difference:
-        return f"{comparison.second} and {comparison.first} ({comparison.mode}) succeed equally often"
+        return f"{comparison.second} and {comparison.first} ({mode}) succeed equally often"
     better = "more" if comparison.difference > 0 else "less"
     return (
         f"{comparison.second} succeeds {abs(comparison.difference):.1%} {better} often than {comparison.first} "
-        f"({comparison.mode}), {verdict}: 95% {low:+.1%} to {high:+.1%}; of {comparison.n_tasks} tasks "
+        f"({mode}), {verdict}: 95% {low:+.1%} to {high:+.1%}; of {comparison.n_tasks} tasks "
         f"{comparison.only_second} against {comparison.only_first}, {comparison.chance}"
     )
 

@@ -76,7 +76,9 @@ class Evaluation:
     judge_models: Sequence[str] = ()
     """Models whose opinion the score is made of."""
     independent: bool = True
-    """Whether none of them is the evaluated model itself."""
+    """Whether neither the evaluated model nor its agent judged itself."""
+    caveat: str = ""
+    """Why it is not independent."""
     commonest_error: str = ""
     """What ended most of the rollouts that failed."""
 
@@ -124,6 +126,7 @@ class Circumstances:
     model: Mapping[str, Any] = field(default_factory=dict)
     judge_models: Sequence[str] = ()
     independent: bool = True
+    caveat: str = ""
 
 
 def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluation:
@@ -183,6 +186,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         model=how.model,
         judge_models=list(how.judge_models),
         independent=how.independent,
+        caveat=how.caveat,
         commonest_error=next((text for text, _ in errors.most_common(1)), ""),
     )
 

@@ -50,7 +50,7 @@ class Manifest:
     """Tool name → digest of its schema."""
     seeds: Mapping[str, int]
     data: Mapping[str, Mapping[str, Any]]
-    """Split (train, validation, test) → name, number of tasks, digest."""
+    """Split (train, validation, test) → name, number of tasks, digest; of a dataset, which column was what."""
     reward: str
     score: str
     recipe: Mapping[str, Any]
@@ -77,8 +77,13 @@ def tool_digests(tools: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def data_digests(splits: Mapping[str, TaskSet]) -> dict[str, dict[str, Any]]:
-    """Split → name, number of tasks and digest over all of them in order."""
-    return {split: {"name": t.name, "tasks": len(t), "digest": t.digest} for split, t in splits.items()}
+    """Split → name, number of tasks and digest over all of them in order; of a dataset also its columns by role."""
+    return {split: _data_digest(tasks) for split, tasks in splits.items()}
+
+
+def _data_digest(tasks: TaskSet) -> dict[str, Any]:
+    columns = {} if tasks.columns is None else {"columns": tasks.columns.named()}
+    return {"name": tasks.name, "tasks": len(tasks), "digest": tasks.digest, **columns}
 
 
 def describe_machine(

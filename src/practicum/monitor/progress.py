@@ -59,12 +59,18 @@ class TrainingView:
         title: Name of the run.
         first_step: Steps done before (a resumed run): the time left is estimated from this session's alone.
         console: Where to draw; by default standard output.
+        held_out: What the held-out score is called.
     """
 
     def __init__(
-        self, total_steps: int, title: str = "training", first_step: int = 0, console: Console | None = None
+        self,
+        total_steps: int,
+        title: str = "training",
+        first_step: int = 0,
+        console: Console | None = None,
+        held_out: str = "held-out",
     ) -> None:
-        self._console = console or Console()
+        self._console, self._held_out = console or Console(), held_out
         self._total, self._title, self._first = total_steps, title, first_step
         self._phase = "starting"
         self._steps: list[StepRow] = []
@@ -127,7 +133,7 @@ class TrainingView:
         parts = [
             f"step {row.number}/{self._total}",
             f"reward {row.reward_text}",
-            *([f"held-out {_number(row.held_out)}"] if row.held_out is not None else []),
+            *([f"{self._held_out} {_number(row.held_out)}"] if row.held_out is not None else []),
             f"without signal {row.groups_without_signal}/{row.groups}",
             f"{row.tokens_per_s:.0f} tokens/s",
             f"{_duration(row.seconds)} a step",
@@ -171,12 +177,12 @@ class TrainingView:
         grid = Table.grid(padding=(0, 2))
         grid.add_row(Text("reward", style="dim"), Text(sparkline(rewards), style="cyan"), _span(rewards))
         if scores:
-            grid.add_row(Text("held-out", style="dim"), Text(sparkline(scores), style="green"), _span(scores))
+            grid.add_row(Text(self._held_out, style="dim"), Text(sparkline(scores), style="green"), _span(scores))
         return grid
 
     def _table(self) -> RenderableType:
         table = Table(box=None, expand=True, header_style="dim", pad_edge=False)
-        for name in ("step", "reward", "held-out", "without signal", "tokens/s", "time"):
+        for name in ("step", "reward", self._held_out, "without signal", "tokens/s", "time"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in self._steps[-LAST_STEPS:]:
             silent = "yellow" if 2 * row.groups_without_signal > row.groups else ""

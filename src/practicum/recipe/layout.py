@@ -1,13 +1,16 @@
 """Where a setting stands in an AWS recipe file, and which other names it goes by."""
 
 SECTIONS: dict[str, dict[str, str]] = {
-    "run": {"name": "name", "model_type": "model_type"},
+    "run": {"name": "name", "model_type": "model_type", "base_model_name": "base_model_name"},
     "batch": {
         "training_batch_size": "global_batch_size",
         "group_size": "group_size",
         "val_batch_size": "val_batch_size",
         "val_group_size": "val_group_size",
         "val_random_sample": "val_random_sample",
+        "eval_batch_size": "test_tasks",
+        "eval_group_size": "eval_group_size",
+        "eval_random_sample": "eval_random_sample",
     },
     "rl": {
         "advantage_method": "advantage_method",
@@ -33,6 +36,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "max_tokens": "val_max_tokens",
     },
     "val_metrics_config": {"pass_k_values": "pass_k_values", "success_threshold": "success_threshold"},
+    "eval_metrics_config": {"pass_k_values": "pass_k_values", "success_threshold": "success_threshold"},
     "schedule": {
         "epochs": "max_epochs",
         "max_steps": "max_steps",
@@ -72,8 +76,15 @@ SECTIONS: dict[str, dict[str, str]] = {
 EVALUATION_TEMPERATURE = "eval_sampling_params.temperature"
 """Of an evaluation; of validation too, where nothing says how that samples."""
 
-SYNONYMS = {"model_name_or_path": "model_name", "eval_rollouts_per_task": "eval_group_size"}
-"""Other flat names: the first is that of AWS's job hyperparameters."""
+SYNONYMS = {
+    "model_name_or_path": "model_name",
+    "data_path": "training_dataset",
+    "adam_weight_decay": "weight_decay",
+    "adam_grad_clip_norm": "grad_clip_norm",
+    "eval_batch_size": "test_tasks",
+    "eval_rollouts_per_task": "eval_group_size",
+}
+"""Other flat names; all but the last are those of AWS's job hyperparameters."""
 
 SPELLINGS = SYNONYMS | {f"{section}.{key}": name for section, keys in SECTIONS.items() for key, name in keys.items()}
 """Every spelling that is not the flat name itself → the flat name."""

@@ -1,8 +1,9 @@
 """From YAML text and overrides to a Recipe, or to one error that lists all that is wrong."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,16 @@ def _by_flat_name(given: Sequence[_Given], errors: list[RecipeError]) -> dict[st
         if earlier and each.source == earlier.source != "override" and each.value != earlier.value:
             errors.append(_contradiction(earlier, each))
         found[key] = each
-    return found
+    return _with_model(found)
+
+
+def _with_model(found: dict[str, _Given]) -> dict[str, _Given]:
+    """AWS's templates leave the model's name empty, or give it as the base model's only."""
+    empty = {key for key in ("model_name", "base_model_name") if key in found and found[key].value in (None, "")}
+    settings = {key: replace(each, value=None) if key in empty else each for key, each in found.items()}
+    if "base_model_name" in settings.keys() - empty and ("model_name" in empty or "model_name" not in settings):
+        settings["model_name"] = settings["base_model_name"]
+    return settings
 
 
 def _names(given: _Given, key: str) -> bool:
@@ -199,12 +209,13 @@ def _located(key: str, value: Any, folder: Path) -> Any:
     """The value, with a path in it made absolute."""
     if not isinstance(value, str):
         return value
-    if key in ("training_dataset", "validation_dataset"):
-        return str(_below(folder, value))
+    if key in ("training_dataset", "validation_dataset", "test_dataset", "output_path"):
+        # A path library folds the two slashes of an address into one.
+        return value if re.match(r"[a-z][a-z0-9]+:/", value) else str(_below(folder, value))
     if key in ("model_name", "warmstart_source"):
         return _model_located(value, folder)
     file, colon, name = value.rpartition(":")
-    if key == "environment" and file.endswith(".py"):
+    if key in ("environment", "score") and file.endswith(".py"):
         return f"{_below(folder, file)}{colon}{name}"
     return value
 

@@ -69,18 +69,28 @@ class Recipe(BaseModel):
     """AWS's model type; recorded with the run, the model itself says what it is."""
     model_name: str | None = Field(None, min_length=1)
     """Model to train: smollm2-135m, or a Hugging Face folder (./ and ../ start at the recipe's folder)."""
+    base_model_name: str | None = None
+    """AWS's name of the base model; recorded with the run, and the model to train where model_name is empty."""
+    output_path: Path | None = Field(None, strict=False)
+    """Folder in which the run's folder is made; null: runs. --run with a path goes before."""
     environment: str | None = Field(
         None,
         pattern=r"^[^\s:][^:]*:[A-Za-z_]\w*$",
         json_schema_extra=_says("package.module:Class or path/to/file.py:Class, or null"),
     )
-    """The environment's class, such as practicum.suites.support_desk:SupportDesk or desk.py:SupportDesk."""
+    """The environment's class, such as practicum.suites.support_desk:SupportDesk or desk.py:SupportDesk; null: an agent
+    server brings tools and reward, and training_dataset the tasks."""
     environment_args: dict[str, JsonValue] = Field(
         default_factory=dict, json_schema_extra=_says("a mapping of names to JSON values")
     )
     """Arguments of the environment's class, by name."""
-    score: str = Field("score", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=_says("a Python name"))
-    """Name of the evaluation score in the environment's module."""
+    score: str = Field(
+        "score",
+        pattern=r"^([^\s:][^:]*:)?[A-Za-z_]\w*$",
+        json_schema_extra=_says("a Python name, path/to/file.py:name or package.module:name"),
+    )
+    """The evaluation score: its name in the environment's module, or file and name. Without an environment and without
+    a score, evaluations take the reward that the agent reports, and say that this is not independent."""
     reward: str = Field("reward", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=_says("a Python name"))
     """Name of the training reward in the environment's module."""
     agent: str = Field(
@@ -95,12 +105,23 @@ class Recipe(BaseModel):
     """Tasks to train on (.parquet, .jsonl, .json or .csv); null: the environment's split 'train'."""
     validation_dataset: Path | None = Field(None, strict=False)
     """Tasks to validate on while training; null: the environment's split 'validation'."""
+    test_dataset: Path | None = Field(None, strict=False)
+    """Tasks of the final evaluation; null: the environment's split 'test'. Without an environment, validation and test
+    stand in for each other, and where there is neither, a tenth of the training dataset is held out."""
+    prompt_column: str | None = Field(None, min_length=1)
+    """Column of the datasets that holds the prompt; null: 'prompt', else the first that is neither id nor answer."""
+    id_column: str | None = Field(None, min_length=1)
+    """Column of the datasets that holds the task's id; null: 'id', else tasks are numbered by their rows."""
+    answer_column: str | None = Field(None, min_length=1)
+    """Column of the datasets that holds the label, which no agent sees; null: 'answer', where there is one."""
     train_tasks: int | None = Field(None, ge=1)
     """Use only so many training tasks; null: all."""
     val_tasks: int | None = Field(None, ge=1)
     """Use only so many validation tasks; null: all."""
     test_tasks: int | None = Field(None, ge=1)
     """Use only so many test tasks; null: all."""
+    eval_random_sample: bool = False
+    """Draw those test tasks at random, by the seed; otherwise they are the first."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Start of every random stream: task order, sampling, environment, adapter weights."""
 
@@ -125,8 +146,8 @@ class Recipe(BaseModel):
     """Further steps, at most, while validation still rises and groups still have signal (max_steps_off_policy 0)."""
     extend_minutes: float | None = Field(None, gt=0)
     """No further steps are begun that would take the whole run beyond so many minutes; null: no such bound."""
-    save_every: int = Field(1, ge=1)
-    """Steps between checkpoints."""
+    save_every: int = Field(1, ge=0)
+    """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)
     """Newest checkpoints that are kept; above 1 there is one to go back to where the newest is damaged."""
 
@@ -249,8 +270,8 @@ class Recipe(BaseModel):
     """Adam: added to the denominator."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
-    grad_clip_norm: float = Field(1.0, gt=0)
-    """Gradients are scaled down to this norm: 0.5 for spikes, 2.0 when pinned at it with flat reward."""
+    grad_clip_norm: float = Field(1.0, ge=0)
+    """Gradients are scaled down to this norm: 0.5 for spikes, 2.0 when pinned at it with flat reward; 0: never."""
 
     # Rollouts
 

@@ -14,6 +14,7 @@ from practicum.errors import ContextFull, EnvironmentFault, ModelError, Practicu
 from practicum.rollout.agents import Agent, Episode, Keep
 from practicum.rollout.session import Renderer, Session
 from practicum.scoring import Judge, judge
+from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive
 from practicum.tasks import Task
 from practicum.trajectory import EnvironmentRef, Rollout, Trajectory
@@ -64,7 +65,8 @@ class Dispatcher:
         agent: Who plays.
         environment: Identity of the environment, for the trajectory.
         reward: Judges every trajectory; None where the agent itself reports the reward.
-        score: The evaluation's number beside it; None leaves it out (training never looks at it).
+        score: The evaluation's number beside it; None leaves it out (training never looks at it), ``reported_reward``
+            takes the reward that the agent itself reported.
         on_done: Called with each trajectory as it ends.
     """
 
@@ -244,6 +246,8 @@ class Dispatcher:
         if self.reward is not None:
             reward = await judge(self.reward, rollout, turns=len(trajectory.turns))
             trajectory = replace(trajectory, rewards=reward.values, metrics=reward.components)
+        if self.score is reported_reward:
+            return replace(trajectory, score=trajectory.reward, score_metrics=trajectory.metrics)
         if self.score is not None:
             score = await judge(self.score, rollout, turns=len(trajectory.turns))
             trajectory = replace(trajectory, score=score.total, score_metrics=score.components)

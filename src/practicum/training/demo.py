@@ -24,6 +24,7 @@ from practicum.training.course import Course, verdict
 from practicum.training.gate import Passed, require_certificate
 from practicum.training.pipeline import Pipeline
 from practicum.training.run import Run, default_folder, named_folder, require_run
+from practicum.training.splits import columns_told
 from practicum.training.summary import print_evaluations, print_examples, print_next
 from practicum.training.workbench import Workbench, build
 
@@ -72,6 +73,8 @@ def train_run(
             # A foothold that is on record was made before; else the recipe may ask for one.
             to_come = bool(recipe.warmstart_demonstrations) and not (folder / "checkpoints").exists()
             require_baseline(evaluations_of(folder), folder, foothold=to_come)
+        elif without_gate is None:
+            console.print(f"not checked: {passed.reason}", style="yellow", markup=False, soft_wrap=True)
         return passed
 
     with open_pipeline(folder, console, recipe, gate=gate) as pipeline:
@@ -285,7 +288,10 @@ def _say_why_not_more(run: Run, console: Console) -> None:
 
 def _built(recipe: Recipe, console: Console) -> Workbench:
     with console.status(f"loading {recipe.model_name}"):
-        return build(recipe)
+        bench = build(recipe)
+    for line in columns_told(recipe, bench.target, bench.splits):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return bench
 
 
 def _same(run: Run, recipe: Recipe) -> Recipe:

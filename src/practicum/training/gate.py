@@ -11,6 +11,7 @@ from practicum.checks.findings import Report
 from practicum.checks.judges.check import JudgesReport
 from practicum.checks.target import EnvironmentTarget
 from practicum.digests import digest
+from practicum.environment.elsewhere import AgentsOwn
 from practicum.errors import LedgerError, RunError
 from practicum.ledger.certificates import read_certificates, write_certificate
 from practicum.ledger.identity import digest_object
@@ -19,6 +20,8 @@ from practicum.scoring import Judge
 
 LIMITS = ("success_threshold", "max_turns", "sampling_max_tokens", "max_sequence_length", "global_batch_size")
 """Recipe keys that decide what is found of score, reward, budget and data."""
+
+UNCHECKED = "there is no environment here to check: tools and reward are the agent server's own"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def require_certificate(
     command: str,
     without_gate: str | None = None,
 ) -> Passed:
-    """A valid certificate for what is to be trained in.
+    """A valid certificate for what is to be trained in; an environment that only the agent server has needs none.
 
     Args:
         runs: Folders of runs in whose books it may stand.
@@ -82,6 +85,8 @@ def require_certificate(
         if not without_gate.strip():
             raise RunError("--without-gate needs a reason", fix='--without-gate "why this may be trained unchecked"')
         return Passed(None, reason=without_gate.strip())
+    if target.environment is AgentsOwn:
+        return Passed(None, reason=UNCHECKED)
     environment = target.make()
     subject = _subject(target, recipe)
     objections = []

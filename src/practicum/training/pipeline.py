@@ -27,6 +27,7 @@ from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.scoring.endpoint import Endpoint
+from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive
 from practicum.tasks import Task, TaskSet
 from practicum.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
@@ -122,7 +123,9 @@ class Pipeline:
         self.step = first_step
         if first_step < last or run.recipe.extend_steps:
             train, validation = self.tasks()
-            with TrainingView(last, title=run.name, first_step=first_step, console=self.console) as view:
+            held_out = "held-out, not independent" if bench.score is reported_reward else "held-out"
+            view = TrainingView(last, run.name, first_step, self.console, held_out)
+            with view:
                 self.step = Trainer(bench, run, train, validation, view).fit(first_step)
         # One that is there may be of weights that a resumed run has trained again.
         if first_step < self.step or not (run.folder / "output").exists():
@@ -207,7 +210,8 @@ class Pipeline:
             raise RunError(
                 f"all {evaluation.failed} rollouts of the evaluation {evaluation.name} failed, most often with:\n"
                 f"  {evaluation.commonest_error}",
-                where=f"environment {recipe.environment} with its score and reward, agent {recipe.agent}",
+                where=f"environment {recipe.environment or 'of the agent'} with its score and reward, "
+                f"agent {recipe.agent}",
                 fix="mend the cause, then run the same command again",
             )
         metrics = evaluation_metrics(

@@ -160,6 +160,11 @@ class Run:
         before, now = asdict(known), asdict(manifest)
         # A key that recipes did not have then has its default now: that is no other recipe.
         now["recipe"] = {key: value for key, value in now["recipe"].items() if key in before["recipe"]}
+        # Nor are other data what an earlier version said less of.
+        now["data"] = {
+            split: {key: value for key, value in data.items() if key in before["data"].get(split, data)}
+            for split, data in now["data"].items()
+        }
         compared = [key for key in before if key not in ("machine", "recipe_digest")]
         changed = [key for key in compared if before[key] != now[key]]
         if changed:

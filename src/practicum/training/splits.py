@@ -1,11 +1,13 @@
 """The tasks a run trains, validates and tests on; none of them twice."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping, Sequence
 
 from practicum.checks.target import SPLITS, EnvironmentTarget
 from practicum.errors import EnvironmentFault, TaskError
 from practicum.recipe import Recipe
-from practicum.tasks import TaskSet
+from practicum.seeds import derive
+from practicum.tasks import Task, TaskSet
 
 
 class Splits(dict[str, TaskSet]):
@@ -56,9 +58,34 @@ def _unused(split: str, recipe: Recipe, target: EnvironmentTarget) -> bool:
 
 def _split(recipe: Recipe, target: EnvironmentTarget, split: str) -> TaskSet:
     cap = {"train": recipe.train_tasks, "validation": recipe.val_tasks, "test": recipe.test_tasks}[split]
-    where = target.datasets.get(split)
-    name = where.name if where else f"{target.environment.id} {split}"
-    return TaskSet(target.tasks_or_fault(split)[:cap], name=name)
+    if split in target.datasets:
+        tasks = target.dataset(split)
+    else:  # whose tasks have ids of their own
+        tasks = TaskSet(target.tasks_or_fault(split), name=f"{target.environment.id} {split}", games=True)
+    chosen: Sequence[Task] = tasks[:cap]
+    if split == "test" and recipe.eval_random_sample and cap is not None and cap < len(tasks):
+        chosen = random.Random(derive(recipe.seed, "test tasks")).sample(list(tasks), cap)
+    return TaskSet(chosen, name=tasks.name, games=tasks.games, columns=tasks.columns)
+
+
+def columns_told(recipe: Recipe, target: EnvironmentTarget, splits: Mapping[str, TaskSet]) -> Iterator[str]:
+    """What was taken for what in each dataset file, a line each; and which tasks are held out, if nobody said so."""
+    told = set()
+    for split, tasks in splits.items():
+        if tasks.columns is None or (path := target.datasets[split]) in told:
+            continue
+        told.add(path)
+        roles = {"prompt": "the prompt", "id": "the id", "answer": "the label"}
+        parts = [f"column {name!r} is {roles[role]}" for role, name in tasks.columns.named().items()]
+        guessed = recipe.prompt_column is None and tasks.columns.prompt != "prompt"
+        yield f"{path.name}: {', '.join(parts)}" + ("; prompt_column chooses another" if guessed else "")
+    if target.reading.carved:
+        yield (
+            f"{len(splits['test'])} of its tasks are held out for validation and test, {len(splits['train'])} are "
+            "trained on; validation_dataset or test_dataset chooses others"
+        )
+    elif recipe.environment is None and not (recipe.validation_dataset and recipe.test_dataset):
+        yield f"{splits['test'].name} is both what is validated and what is tested on"
 
 
 def _refuse_overlap(splits: Mapping[str, TaskSet]) -> None:

@@ -21,7 +21,8 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
         return
     first = evaluations[0]
     fields = list(dict.fromkeys(name for each in evaluations for name in each.field_accuracy))
-    title = f"Held-out success: {first.n_tasks} tasks of split {first.split}, every field exactly right"
+    title = f"Held-out success: {first.n_tasks} tasks of split {first.split}, "
+    title += "every field exactly right" if first.independent else f"not independent: {first.caveat}"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in ("model", "sampling", "success", "95% interval"):
         table.add_column(name, justify="left" if name in ("model", "sampling") else "right")
@@ -30,7 +31,7 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
     for each in evaluations:
         low, high = each.interval
         table.add_row(
-            each.label,
+            each.label if each.independent else f"{each.label} *",
             "greedy" if each.mode == "greedy" else f"temperature {each.temperature:g}",
             f"{each.success_rate:.1%}",
             f"{low:.1%} – {high:.1%}",
@@ -40,6 +41,8 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
             str(each.n_rollouts),
         )
     console.print(table)
+    if not all(each.independent for each in evaluations):
+        console.print("* not independent: these figures are no proof of a gain", style="yellow")
     for each in evaluations:
         if each.failed:
             text = f"{each.name}: {each.failed} of {each.n_rollouts} rollouts failed and count as missed"

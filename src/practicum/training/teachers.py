@@ -23,6 +23,7 @@ from practicum.ranges import reaches
 from practicum.recipe import Recipe
 from practicum.scoring import judge
 from practicum.scoring.endpoint import Endpoint
+from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive
 from practicum.store import read_trajectories, write_trajectories
 from practicum.tasks import Task, TaskSet
@@ -115,6 +116,8 @@ def _successes(bench: Workbench, rollouts: Iterable[Trajectory]) -> list[Traject
     candidates = [t for t in rollouts if t.task_id in tasks and t.error is None and t.turns]
 
     async def right(trajectory: Trajectory) -> bool:
+        if bench.score is reported_reward:
+            return trajectory.reward >= bench.recipe.success_threshold
         found = await judge(bench.score, Rollout.of(trajectory, tasks[trajectory.task_id]))
         return reaches(found.total, bench.recipe.success_threshold)
 

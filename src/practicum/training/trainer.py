@@ -102,7 +102,8 @@ class Trainer:
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether a checkpoint follows the step."""
-        return step % self.bench.recipe.save_every == 0 or step == self.last
+        every = self.bench.recipe.save_every
+        return bool(every and step % every == 0) or step == self.last
 
     def step(self, step: int) -> dict[str, float]:
         """One step: rollouts, advantages, gradient, record; returns its metrics."""

@@ -19,6 +19,7 @@ from practicum.engine.local.models import find_model
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
+from practicum.environment.elsewhere import AgentsOwn
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import Recipe
 from practicum.rollout.agents import Agent, BuiltinAgent
@@ -30,6 +31,7 @@ from practicum.rollout.gateway_server import GatewayServer
 from practicum.rollout.renderer import make_renderer
 from practicum.rollout.session import Renderer
 from practicum.scoring import Judge
+from practicum.scoring.reported import reported_reward
 from practicum.tasks import TaskSet
 from practicum.training.splits import load_splits
 from practicum.trajectory import EnvironmentRef, Trajectory
@@ -159,9 +161,14 @@ def build(recipe: Recipe) -> Workbench:
         PracticumError: the environment, its tasks or the model cannot be loaded.
     """
     model_name = _required(recipe, "model_name")
-    _required(recipe, "environment")
     target = target_of(recipe)
     score = _score(target)
+    if score is reported_reward and recipe.reference_base_url:
+        raise RecipeError(
+            "a reference model cannot be asked: tools and reward are the agent server's own",
+            where=f"agent {recipe.agent}",
+            fix="take reference_base_url out, or give the recipe an environment",
+        )
     environment = target.make()
     splits = load_splits(recipe, target)
     if recipe.threads:
@@ -211,6 +218,8 @@ def _learner(policy: Policy, recipe: Recipe) -> LocalLearner:
 
 
 def _score(target: EnvironmentTarget) -> Judge:
+    if target.score is None and target.environment is AgentsOwn:
+        return reported_reward
     if target.score is None:
         raise EnvironmentFault(
             f"there is no score beside {target.environment.__name__}",

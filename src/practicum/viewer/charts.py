@@ -20,9 +20,10 @@ class Chart:
 
 
 SUPERVISED = "Supervised phase"
+HELD_OUT = "Held-out"
 CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Reward", ("rollout/reward/mean", "rollout/reward/valid_mean")),
-    ("Held-out", ("val/score/mean", "val/reward/mean")),
+    (HELD_OUT, ("val/score/mean", "val/reward/mean")),
     ("How rollouts end", ("rollout/tokens/completion_rate", "rollout/tokens/max_turns_frac")),
     ("Sampler against learner", ("training/logprob_diff", "training/sampler_kl")),
     ("Distance from the reference policy", ("training/kl",)),

@@ -3,19 +3,21 @@
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from plotly.offline import get_plotlyjs
 
 from practicum.files import write_text
 from practicum.programs import program
-from practicum.viewer.charts import Chart, curve_charts, success_chart
+from practicum.viewer.charts import HELD_OUT, Chart, curve_charts, success_chart
 from practicum.viewer.conversation import conversations
 from practicum.viewer.evaluation_sections import comparison_table, disagreement_list, gap_chart, tool_chart
 from practicum.viewer.run_files import RunData, read_run
 from practicum.viewer.sections import (
+    caveat,
     chart,
     commands,
     esc,
@@ -26,6 +28,8 @@ from practicum.viewer.sections import (
     section,
     verdict,
 )
+
+AnyChart = TypeVar("AnyChart", Chart, Chart | None)
 
 PAIRED = "Paired on the same tasks; intervals by resampling tasks, p by the exact McNemar test on first rollouts."
 DISAGREE = "Paid without success first: what a hacked reward pays for shows here before it shows in any mean."
@@ -50,7 +54,9 @@ def write_report(run_folder: Path, next_commands: Sequence[tuple[str, str]] = ()
 
 
 def _page(run: RunData, next_commands: Sequence[tuple[str, str]]) -> str:
-    headline, curves = success_chart(run.evaluations), curve_charts(run.metrics)
+    doubt = f"Not independent: {reason}." if (reason := caveat(run)) else ""
+    headline = _doubted(success_chart(run.evaluations), doubt)
+    curves = [_doubted(each, doubt if each.title == HELD_OUT else "") for each in curve_charts(run.metrics)]
     held_out = [found for found in (tool_chart(run.evaluations), gap_chart(run.disagreements)) if found]
     charts = [*([headline] if headline else []), *held_out, *curves]
     places = [chart(n, each, each.figure["layout"]["height"]) for n, each in enumerate(charts)]
@@ -60,8 +66,8 @@ def _page(run: RunData, next_commands: Sequence[tuple[str, str]]) -> str:
     grid = f"<div class='grid'>{''.join(places[after:])}</div>" if curves else ""
     sections = (
         _header(run),
-        section("Held-out tasks", evaluation_table(run.evaluations) + top),
-        section("Is the difference luck?", comparison_table(run.comparisons), PAIRED),
+        section("Held-out tasks", evaluation_table(run.evaluations) + top, doubt),
+        section("Is the difference luck?", comparison_table(run.comparisons), f"{PAIRED} {doubt}".strip()),
         section("What the models did", beside),
         section("Where reward and score disagree", disagreement_list(run.disagreements), DISAGREE),
         section("Course of training", grid),
@@ -72,6 +78,11 @@ def _page(run: RunData, next_commands: Sequence[tuple[str, str]]) -> str:
     )
     body = "".join(sections)
     return _document(run.folder.resolve().name, body, charts)
+
+
+def _doubted(chart: AnyChart, doubt: str) -> AnyChart:
+    """The chart, with what there is to say against its numbers."""
+    return replace(chart, caption=f"{chart.caption} {doubt}") if chart is not None and doubt else chart
 
 
 def _header(run: RunData) -> str:

@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from practicum.scoring.reported import CAVEAT
 from practicum.viewer.charts import Chart, interval_of, is_number
 from practicum.viewer.run_files import RunData
 
@@ -67,6 +68,8 @@ def _comparison(mode: str, base: Mapping[str, Any], trained: Mapping[str, Any]) 
         f"by the {'foothold' if base['label'] == 'foothold' else 'base'} model, "
         f"<strong>{form(after, 'percent')}</strong> after reinforcement."
     )
+    if _mark(base) or _mark(trained):
+        sentence += " <strong>Not independent</strong>: no proof of a gain."
     if any(base.get(key) != trained.get(key) for key in ("split_digest", "environment")):
         return sentence + " Tasks or environment differ between the two: they cannot be compared."
     ends = interval_of(base), interval_of(trained)
@@ -85,10 +88,7 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
     solved, conduct = [], []
     for e in evaluations:
         interval = interval_of(e)
-        who = (
-            f"<th scope='row'>{esc(e['label'])}{', judged by itself' if e.get('independent') is False else ''}</th>"
-            f"<td>{esc(e['mode'])}</td>"
-        )
+        who = f"<th scope='row'>{esc(e['label'])}{_mark(e)}</th><td>{esc(e['mode'])}</td>"
         cells = [
             who,
             f"<td class='strong'>{form(e.get('success_rate'), 'percent')}</td>",
@@ -100,6 +100,21 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
         conduct.append(f"<tr>{who}{''.join(f'<td>{form(e.get(n), kind)}</td>' for n, _, kind in columns)}</tr>")
     first = _table(["model", "sampling", "solved", "95% interval", "rollouts", *estimates], solved)
     return first + (_table(["model", "sampling", *(c[1] for c in columns)], conduct) if columns else "")
+
+
+def _mark(evaluation: Mapping[str, Any]) -> str:
+    return ", not independent" if evaluation.get("independent") is False else ""
+
+
+def caveat(run: RunData) -> str:
+    """Why the run's held-out figures are not independent; empty where they are."""
+    dependent = [e for e in run.evaluations if e.get("independent") is False]
+    if dependent:
+        return str(dependent[-1].get("caveat") or "the model judges itself")
+    recipe = _mapping(run.manifest, "recipe")
+    # No environment, and no score of the recipe's own.
+    own = recipe.get("environment", "") is None and ":" not in str(recipe.get("score"))
+    return CAVEAT if own and not run.evaluations else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[str]) -> str:

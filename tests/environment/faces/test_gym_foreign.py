@@ -80,6 +80,100 @@ def test_without_names_actions_are_numbers_from_where_the_space_begins():
     assert ["error" in result for result in results] == [False, True, False]
 
 
+class Levers(gymnasium.Env):
+    """Asks for an action of the given space, and shows what it was given."""
+
+    def __init__(self, space, steps=2):
+        self.action_space, self.steps = space, steps
+        self.observation_space = spaces.Text(500, charset=string.printable)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = self.steps
+        return str(self.np_random.integers(1000)), {}
+
+    def step(self, action):
+        assert action in self.action_space
+        self.left -= 1
+        return f"{type(action).__name__} {action}", 1.0, self.left == 0, False, {}
+
+
+def whole(low, high):
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def parts(*schemas):
+    return {"type": "array", "prefixItems": list(schemas), "minItems": len(schemas), "maxItems": len(schemas)}
+
+
+def alike(schema, count):
+    return {"type": "array", "items": schema, "minItems": count, "maxItems": count}
+
+
+SPACES = {
+    "list": (spaces.MultiDiscrete([3, 2]), parts(whole(0, 2), whole(0, 1)), [2.0, 1], "ndarray [2 1]", [3, 0]),
+    "shifted": (spaces.MultiDiscrete([3, 3], start=[5, 5]), alike(whole(5, 7), 2), [5, 7], "ndarray [5 7]", [0, 0]),
+    "grid": (
+        spaces.MultiDiscrete([[2, 2], [2, 2]]),
+        alike(alike(whole(0, 1), 2), 2),
+        [[0, 1], [1, 0]],
+        "ndarray [[0 1]\n [1 0]]",
+        [[0, 1]],
+    ),
+    "bits": (spaces.MultiBinary([2]), alike(whole(0, 1), 2), [1, 0], "ndarray [1 0]", [1, 2]),
+    "tuple": (
+        spaces.Tuple([spaces.Discrete(2, start=1), spaces.Text(3, charset="ab")]),
+        parts(whole(1, 2), {"type": "string", "minLength": 1, "maxLength": 3}),
+        [2, "ab"],
+        "tuple (np.int64(2), 'ab')",
+        [2, "abc"],
+    ),
+    "dict": (
+        spaces.Dict({"move": spaces.MultiDiscrete([4, 2]), "fire": spaces.Discrete(2)}),
+        {
+            "type": "object",
+            "properties": {"fire": whole(0, 1), "move": parts(whole(0, 3), whole(0, 1))},
+            "required": ["fire", "move"],
+            "additionalProperties": False,
+        },
+        {"move": [3, 1], "fire": 1},
+        "dict {'fire': np.int64(1), 'move': array([3, 1])}",
+        {"move": [3, 1]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_actions_of_several_parts_are_lists_and_objects(name):
+    space, expected, action, seen, wrong = SPACES[name]
+    game = GymnasiumEnvironment(Levers, game_args={"space": space, "steps": 2}, id="levers", version="1")
+    (schema,) = game.schemas()
+    found = schema["function"]["parameters"]["properties"]["action"]
+    assert {**found, "required": sorted(found.get("required", ()))} == {
+        **expected,
+        "required": expected.get("required", []),
+    }
+    task = game.tasks("train")[0]
+    game.reset(task, 1)
+    refused, taken, last = (game.call("act", {"action": given}) for given in (wrong, action, action))
+    game.close()
+    assert (refused.is_error, taken.is_error) == (True, False)
+    assert json.loads(taken.text) == {"observation": seen, "game_over": False}
+    assert json.loads(last.text)["game_over"]
+    assert game.transitions[1].arguments == {"action": action}
+
+
+def test_whatever_the_space_samples_is_an_action_that_its_schema_takes():
+    space = spaces.Dict({f"part {n}": each[0] for n, each in enumerate(SPACES.values())})
+    space.seed(3)
+    game = GymnasiumEnvironment(Levers, game_args={"space": space, "steps": 50})
+    game.reset(game.tasks("train")[0], 1)
+    for _ in range(20):
+        action = json.loads(json.dumps(space.sample(), default=lambda value: value.tolist()))
+        assert not game.call("act", {"action": action}).is_error
+    game.close()
+
+
 def test_splits_are_disjoint_seeds_and_prompts_show_how_the_game_begins():
     lake = GymnasiumEnvironment(**LAKE)
     tasks = {split: TaskSet(lake.tasks(split)) for split in ("train", "validation", "test")}

@@ -347,6 +347,20 @@ def test_errors_of_functions_are_answers_and_lost_connections_are_none():
             record.calls([(name, {})])
 
 
+def test_an_error_names_no_folder_of_the_machine_it_was_recorded_on(tmp_path, monkeypatch):
+    def read(name: str) -> str:
+        beside = Path(__file__).with_name(name)
+        return beside.read_text() + Path(name).absolute().read_text()
+
+    monkeypatch.chdir(tmp_path)
+    Path("shelf.py").write_text("x")
+    record = Recorder(source(read))
+    record.calls([("read", {"name": "gone.txt"}), ("read", {"name": "conftest.py"})])
+    for name in ("gone.txt", "conftest.py"):
+        with pytest.raises(ToolError, match=f"No such file or directory: '{name}'"):
+            record.recording().answer("read", {"name": name})
+
+
 def test_functions_without_types_or_with_equal_names_are_refused():
     def untyped(a) -> int:
         return a
@@ -357,7 +371,16 @@ def test_functions_without_types_or_with_equal_names_are_refused():
     def strange(a: "Nowhere") -> int:  # noqa: F821
         return 1
 
-    for function, message in [(untyped, "has no type"), (many, "variable"), (strange, "cannot be found")]:
+    def hidden(_a: int) -> int:
+        return _a
+
+    refused = [
+        (hidden, "'_a' of 'hidden' begins with an underscore"),
+        (untyped, "has no type"),
+        (many, "variable"),
+        (strange, "cannot be found"),
+    ]
+    for function, message in refused:
         with pytest.raises(EnvironmentFault, match=message) as fault:
             CallableSource([function])
         assert fault.value.where.startswith(f"{__file__}:")

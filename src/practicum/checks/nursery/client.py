@@ -99,6 +99,7 @@ class Nursery:
             args=dict(target.args),
             judges=target.judges,
             datasets={split: path.absolute() for split, path in target.datasets.items()},
+            reading=target.reading,
             here=Path.cwd() if world.name == HOME.name else None,
             paths=(*(str(Path(entry).absolute()) for entry in sys.path), str(target.folder)),
             variables={name: value for name, value in given.items() if value is not None},

@@ -17,7 +17,7 @@ from practicum.checks.episodes import Plan, Transcript, fault, play, unplayed
 from practicum.checks.modules import imported_later
 from practicum.checks.nursery.world import World, set_clock
 from practicum.checks.places import origin, place_of_method
-from practicum.checks.target import SPLITS, EnvironmentTarget, load_target, task_digest
+from practicum.checks.target import SPLITS, EnvironmentTarget, Reading, load_target, task_digest
 from practicum.checks.watching.blame import Blamer, is_import
 from practicum.checks.watching.patches import fixtures, named, patched
 from practicum.checks.watching.recorder import RECORDER
@@ -34,7 +34,7 @@ class Order:
     """What to load, and where.
 
     Attributes:
-        source, folder, home, args, judges, datasets: As of ``EnvironmentTarget``.
+        source, folder, home, args, judges, datasets, reading: As of ``EnvironmentTarget``.
         here: Working folder; None for a private one.
         paths: Where modules are looked for.
         variables: All environment variables.
@@ -56,6 +56,7 @@ class Order:
     world: World
     blamed: tuple[str, ...] = ()
     recorded: bool = True
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def load(order: Order) -> Loaded:
     RECORDER.start(order.home, (*order.datasets.values(), *_given_paths(order.args)))
     try:
         found, leftovers = _import(order)
-        target = replace(found, folder=order.folder, datasets=dict(order.datasets))
+        target = replace(found, folder=order.folder, datasets=dict(order.datasets), reading=order.reading)
         with _recorded(order, CONSTRUCTOR):
             target.make()
         with _recorded(order, "tasks"):

@@ -121,7 +121,8 @@ class LocalLearner:
                 weight_decay=params.weight_decay,
             )
         masters = list(self._masters.values())
-        norm = float(torch.nn.utils.clip_grad_norm_(masters, params.grad_clip_norm))
+        # 0 is AWS's way to ask for no clipping; the norm is measured all the same.
+        norm = float(torch.nn.utils.clip_grad_norm_(masters, params.grad_clip_norm or math.inf))
         if not np.isfinite(norm):
             self._optimizer.zero_grad()
             raise ModelError(

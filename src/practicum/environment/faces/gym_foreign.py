@@ -39,7 +39,10 @@ class _Game:
 
 
 class GymnasiumEnvironment(Environment):
-    """One tool, ``act(action)``, over a Gymnasium environment whose actions are Text or Discrete.
+    """One tool, ``act(action)``, over a Gymnasium environment.
+
+    Actions and observations are Text, Discrete, MultiDiscrete, MultiBinary, or a Tuple or Dict of these: a number, a
+    text, a list or an object of JSON.
 
     Args:
         game: An id for ``gymnasium.make`` (``FrozenLake-v1``, ``package.module:Name-v0``), or a function that

@@ -6,12 +6,15 @@ from typing import Any
 from practicum.environment.tool import ToolError
 from practicum.errors import EnvironmentFault
 
-ACTIONS = "Discrete or Text"
+ACTIONS = "Discrete, Text, MultiDiscrete, MultiBinary, or a Tuple or Dict of these"
 OBSERVATIONS = "Text, Discrete, MultiDiscrete, MultiBinary, or a Tuple or Dict of these"
 
 
 def action_schema(space: Any, names: Sequence[str], where: str) -> dict[str, Any]:
     """JSON Schema of one action.
+
+    A MultiDiscrete or MultiBinary action is a list (of lists, where the space has more axes), a Tuple a list of its
+    parts, a Dict an object.
 
     Args:
         space: The action space.
@@ -23,35 +26,82 @@ def action_schema(space: Any, names: Sequence[str], where: str) -> dict[str, Any
     """
     from gymnasium import spaces
 
-    if isinstance(space, spaces.Discrete):
-        low, count = int(space.start), int(space.n)
-        if not names:
-            return {"type": "integer", "minimum": low, "maximum": low + count - 1}
-        if len(names) != count or len(set(names)) != count:
-            raise EnvironmentFault(f"{list(names)} do not name {count} actions", where=where, fix=f"give {count} names")
-        return {"type": "string", "enum": list(names)}
-    if isinstance(space, spaces.Text) and not names:
-        return {"type": "string", "minLength": space.min_length, "maxLength": space.max_length}
-    if names:
+    if not names:
+        return _schema(space, where)
+    if not isinstance(space, spaces.Discrete):
         raise EnvironmentFault(f"actions of {space} have no order to be named in", where=where, fix="leave names out")
+    count = int(space.n)
+    if len(names) != count or len(set(names)) != count:
+        raise EnvironmentFault(f"{list(names)} do not name {count} actions", where=where, fix=f"give {count} names")
+    return {"type": "string", "enum": list(names)}
+
+
+def _schema(space: Any, where: str) -> dict[str, Any]:
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return _whole(int(space.start), int(space.n))
+    if isinstance(space, spaces.Text):
+        return {"type": "string", "minLength": space.min_length, "maxLength": space.max_length}
+    if isinstance(space, spaces.MultiDiscrete):
+        return _grid(space.start.tolist(), space.nvec.tolist())
+    if isinstance(space, spaces.MultiBinary):
+        bit = _whole(0, 2)
+        for length in reversed(space.shape):
+            bit = _list([bit] * length)
+        return bit
+    if isinstance(space, spaces.Tuple):
+        return _list([_schema(inner, where) for inner in space.spaces])
+    if isinstance(space, spaces.Dict):
+        parts = {name: _schema(inner, where) for name, inner in space.spaces.items()}
+        return {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
     raise EnvironmentFault(f"actions of {space} are no text", where=where, allowed=ACTIONS)
 
 
+def _whole(low: int, count: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": low + count - 1}
+
+
+def _grid(lows: Any, counts: Any) -> dict[str, Any]:
+    """A number from ``low``, or a list of such, as deep as the space has axes."""
+    if not isinstance(lows, list):
+        return _whole(lows, counts)
+    return _list([_grid(low, count) for low, count in zip(lows, counts, strict=True)])
+
+
+def _list(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A list of exactly these parts; said once where all are alike."""
+    alike = bool(parts) and all(part == parts[0] for part in parts)
+    items: dict[str, Any] = {"items": parts[0]} if alike else {"prefixItems": list(parts)}
+    return {"type": "array", **items, "minItems": len(parts), "maxItems": len(parts)}
+
+
 def action_of(space: Any, names: Sequence[str], given: Any) -> Any:
-    """The action that a tool call means.
+    """The action that a tool call means; ``given`` keeps to the schema.
 
     Raises:
         ToolError: the space does not hold it (text of other characters than it allows).
     """
-    from gymnasium import spaces
-
-    action: Any = given
-    if isinstance(space, spaces.Discrete):
-        # JSON Schema calls 2.0 an integer too.
-        action = int(space.start) + list(names).index(given) if names else space.dtype.type(int(given))
+    action = int(space.start) + list(names).index(given) if names else _action(space, given)
     if action not in space:
         raise ToolError(f"{given!r} is no action: {_allowed(space)}")
     return action
+
+
+def _action(space: Any, given: Any) -> Any:
+    import numpy as np
+    from gymnasium import spaces
+
+    # JSON Schema calls 2.0 an integer too.
+    if isinstance(space, spaces.Discrete):
+        return space.dtype.type(int(given))
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+        return np.array(given).astype(space.dtype)
+    if isinstance(space, spaces.Tuple):
+        return tuple(_action(inner, item) for inner, item in zip(space.spaces, given, strict=True))
+    if isinstance(space, spaces.Dict):
+        return {name: _action(inner, given[name]) for name, inner in space.spaces.items()}
+    return given
 
 
 def observation_json(space: Any, value: Any, where: str) -> Any:

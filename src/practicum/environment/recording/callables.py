@@ -3,11 +3,12 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from practicum.environment.faces.production import ProductionTool, Tools
 from practicum.environment.faces.waiting import waited
-from practicum.environment.tool import ToolError
+from practicum.environment.tool import ToolError, reserved
 from practicum.errors import EnvironmentFault
 
 
@@ -22,7 +23,8 @@ class CallableSource:
     error, but for a lost connection and a timeout: these are no answers, and stop the recording.
 
     Raises:
-        EnvironmentFault: a parameter without a type, one that no schema expresses, or a name used twice.
+        EnvironmentFault: a parameter without a type or of a reserved name, one that no schema expresses, or a name
+            used twice.
     """
 
     secrets: Iterable[str] = ()
@@ -60,8 +62,8 @@ class CallableSource:
                 f"{tool} got no answer: {type(error).__name__}: {error}", where=_place(function)
             ) from error
         except Exception as error:
-            # Addresses of objects differ from run to run.
-            text = re.sub(r" at 0x[0-9a-f]+", "", str(error))
+            # Addresses of objects differ from run to run, and folders from machine to machine.
+            text = _without_folders(re.sub(r" at 0x[0-9a-f]+", "", str(error)), function)
             raise ToolError(f"{type(error).__name__}: {text}" if text else type(error).__name__) from error
         try:
             return to_jsonable_python(value, inf_nan_mode="constants")
@@ -74,6 +76,16 @@ class CallableSource:
         """Nothing is held."""
 
 
+def _without_folders(text: str, function: Callable[..., Any]) -> str:
+    """The text with paths below the function's folder, or below the working folder, as they are from there."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    folders = [Path(code.co_filename).absolute().parent] if code is not None else []
+    for folder in (*folders, Path.cwd()):
+        if folder != Path(folder.anchor):
+            text = text.replace(f"{folder}/", "")
+    return text
+
+
 def _model(name: str, function: Callable[..., Any]) -> Any:
     from pydantic import ConfigDict, create_model
 
@@ -82,13 +94,15 @@ def _model(name: str, function: Callable[..., Any]) -> Any:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise _fault(function, f"{name!r} takes variable or positional-only arguments, which no schema can express")
+        if reason := reserved(parameter.name):
+            raise _fault(function, f"parameter {parameter.name!r} of {name!r} {reason}", "rename the parameter")
         if parameter.name not in hints:
             raise _fault(function, f"parameter {parameter.name!r} of {name!r} has no type")
         fields[parameter.name] = (
             hints[parameter.name],
             ... if parameter.default is parameter.empty else parameter.default,
         )
-    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    return create_model(name, __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields)
 
 
 def _tool(name: str, function: Callable[..., Any]) -> ProductionTool:
@@ -119,8 +133,8 @@ def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
         raise _fault(function, f"a type of {name!r} cannot be found: {error}") from error
 
 
-def _fault(function: Callable[..., Any], what: str) -> EnvironmentFault:
-    return EnvironmentFault(what, where=_place(function), allowed="typed parameters", fix="annotate every parameter")
+def _fault(function: Callable[..., Any], what: str, fix: str = "annotate every parameter") -> EnvironmentFault:
+    return EnvironmentFault(what, where=_place(function), allowed="typed parameters", fix=fix)
 
 
 def _place(function: Callable[..., Any]) -> str:

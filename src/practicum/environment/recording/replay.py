@@ -59,6 +59,7 @@ class RecordedEnvironment(Environment):
 
     id, version = "recorded", "1.0.0"
     recording: ClassVar[str | Path] = ""
+    path_arguments = ("recording",)
 
     def __init__(
         self, recording: str | Path | Answers | None = None, *, id: str | None = None, version: str | None = None

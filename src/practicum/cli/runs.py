@@ -147,7 +147,10 @@ def replay(
     run: RunFolder,
     trajectory: Annotated[str | None, typer.Argument(help="One trajectory's id; left out, all are replayed.")] = None,
 ) -> None:
-    """Execute recorded tool calls again, without a model. Exit status 0 only if every result is identical."""
+    """Execute recorded tool calls again, without a model. Exit status 0 only if every result is identical.
+
+    Where nothing can be replayed (an agent had its tools elsewhere, or called none) it says so, and is not 0.
+    """
     from practicum.training.replaying import replay_in_console
 
     raise typer.Exit(0 if replay_in_console(run, trajectory, console()) else 1)

@@ -52,7 +52,8 @@ def print_replays(done: Sequence[Replay], console: Console, *, agent: str = BUIL
         _print(console, f"{tally.idle} with nothing to replay: no tool was called{elsewhere}", "yellow")
     counted = f"{tally.replayed} of {tally.trajectories} trajectories, {tally.transitions} transitions"
     if tally.different:
-        _print(console, f"{tally.different} of {tally.trajectories} trajectories differ; replayed: {counted}", "bold red")
+        different = f"{tally.different} of {tally.trajectories} trajectories differ"
+        _print(console, f"{different}; replayed: {counted}", "bold red")
     elif tally.identical:
         _print(console, f"identical: {counted}", "green")
     else:

@@ -5,9 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.catalogue import CHECKS, NOT_ASKED
+from practicum.checks.catalogue import CHECKS
 from practicum.checks.certificate import Certificate
-from practicum.checks.findings import Finding, Note, Report
+from practicum.checks.findings import Finding, Note, Report, counted
 from practicum.errors import RunError
 from practicum.files import write_text
 from practicum.viewer.sections import esc, section
@@ -58,12 +58,17 @@ def _header(report: Report) -> str:
     failed = sum(each.severity == "fail" for each in report.findings)
     warned = len(report.findings) - failed
     played = sum(report.tasks.values())
+    skipped = sum(state == "skipped" for state in report.states.values())
     if report.ok:
         said = f"<strong class='passed'>Passed.</strong> {report.episodes} episodes of {played} tasks, every way of "
         said += "playing them the same." if not warned else f"playing them the same; {_count(warned, 'warning')}."
+    elif not failed:
+        said = "<strong class='failed'>Nothing was checked.</strong> No check had anything to look at."
     else:
         warnings = f" and {_count(warned, 'warning')}" if warned else ""
         said = f"<strong class='failed'>Failed.</strong> {_count(failed, 'finding')}{warnings}: not to be trained in."
+    if skipped:
+        said += f" {_count(skipped, 'check')} skipped, for want of anything to look at: neither passed nor failed."
     return (
         f"<header><h1>{esc(ref.id)} {esc(ref.version)}</h1>"
         f"<p class='subtitle'>{esc(report.target)} · {esc(ref.digest[:12])}</p>"
@@ -74,36 +79,25 @@ def _header(report: Report) -> str:
 def _checks(report: Report) -> str:
     rows = []
     for code, check in CHECKS.items():
-        state, words = _state(report, code)
+        state, words = _STATES[report.state(code)]
+        why_not = f" ({report.why_not(code)})" if report.why_not(code) else ""
         rows.append(
             f"<tr><th scope='row' class='state {state}'>{esc(words)}</th>"
-            f"<td><code>{esc(code)}</code></td><td>{esc(check.title)}{esc(_instead(report, code))}</td></tr>"
+            f"<td><code>{esc(code)}</code></td><td>{esc(check.title)}{esc(why_not)}</td></tr>"
         )
     heads = "".join(f"<th scope='col'>{name}</th>" for name in ("result", "code", "what is asked"))
     table = f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f"<div class='wide'><table class='checks'>{table}</table></div>"
 
 
-def _state(report: Report, code: str) -> tuple[str, str]:
-    severities = {each.severity for each in report.findings if each.code == code}
-    if "fail" in severities:
-        return "failed", "fail"
-    if severities:
-        return "warned", "warn"
-    if code not in report.checks or code in report.explained:
-        return "unknown", "–"
-    return "passed", "ok"
-
-
-def _instead(report: Report, code: str) -> str:
-    """Why there is no result."""
-    if any(each.code == code for each in report.findings):
-        return ""
-    if code in report.explained:
-        return f" (differences that {report.explained[code]} explains: mend that first)"
-    if code in report.checks:
-        return ""
-    return f" ({NOT_ASKED.get(code, 'could not be checked')})"
+_STATES = {
+    "fail": ("failed", "fail"),
+    "warn": ("warned", "warn"),
+    "ok": ("passed", "ok"),
+    "skipped": ("unknown", "skipped"),
+    "explained": ("unknown", "–"),
+}
+"""The style and the word of each state."""
 
 
 def _finding(finding: Finding) -> str:
@@ -136,12 +130,15 @@ def _facts(report: Report, certificate: Certificate | None) -> str:
     tasks = ", ".join(f"{count} {split}" for split, count in report.tasks.items())
     facts: list[tuple[str, Any]] = [
         ("environment", f"{report.environment.id} {report.environment.version} {report.environment.digest}"),
+        ("checks", counted(report.states.values())),
         ("tasks played", tasks),
         ("episodes", report.episodes),
         ("seed", report.seed),
         ("in threads", _count(report.repetitions, "repetition")),
         ("seconds", f"{report.seconds:.1f}"),
     ]
+    if report.recorded is not None:
+        facts.append(("recorded", report.recorded))
     if certificate is not None:
         facts += [
             ("certificate", certificate.digest),

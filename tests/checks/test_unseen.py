@@ -58,7 +58,7 @@ def test_what_a_bare_environment_gives_nothing_to_see_of_is_skipped(bare, nurser
         "ENV-LABEL": "no task has a label",
         "ENV-DUPLICATE": "there is only one task",
         "ENV-UNBOUNDED": "the environment has no tools",
-        "ENV-ABANDON": "no tool is called",
+        "ENV-ABANDON": "there is no tool to call",
         "ENV-FIDELITY": "there is no schema file",
     }.items():
         assert code not in report.checks

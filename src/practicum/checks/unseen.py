@@ -46,6 +46,8 @@ def unseen_in_play(trial: Trial) -> dict[str, str]:
 
 def unseen_in_bad_ends(trial: Trial, aftermaths: Sequence[Aftermath]) -> dict[str, str]:
     """Of the check on episodes that end badly: without calls and lines there is nothing to leave half done."""
-    if any(each.where or each.trouble is not None for each in aftermaths) or any(plan.calls for plan in trial.plans):
+    if any(each.where or each.trouble is not None for each in aftermaths):
         return {}
-    return {"ENV-ABANDON": "no tool is called, and no line of the environment's own runs in an episode"}
+    if any(transcript["tools"] for transcript in trial.transcripts):
+        return {}
+    return {"ENV-ABANDON": "there is no tool to call, and no line of the environment's own runs in an episode"}

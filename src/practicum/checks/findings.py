@@ -184,7 +184,7 @@ def print_report(report: Report, console: "Console") -> None:
         console.print(state_line(code, state, report.why_not(code)))
     for finding in report.findings:
         console.print()
-        _print(finding, console)
+        print_finding(finding, console)
     for note in report.allowed:
         console.print()
         _print_note(note, console)
@@ -224,7 +224,8 @@ def _print_note(note: Note, console: "Console") -> None:
         console.print(Text(f"  {line}", overflow="fold"))
 
 
-def _print(finding: Finding, console: "Console") -> None:
+def print_finding(finding: Finding, console: "Console") -> None:
+    """One finding with its place, its evidence, why it matters and what to do."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text

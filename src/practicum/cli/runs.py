@@ -10,7 +10,7 @@ from rich.text import Text
 from practicum.cli.app import Overrides, RecipeFile, RunFolder, RunName, app, console, loaded_recipe, run_name
 from practicum.errors import RunError
 
-_OF_THE_ENVIRONMENT = ("environment", "score", "reward", "training_dataset", "validation_dataset")
+_OF_THE_ENVIRONMENT = ("agent", "environment", "score", "reward", "training_dataset", "validation_dataset")
 """Keys that, beside the gate's limits, decide what is checked."""
 
 

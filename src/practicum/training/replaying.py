@@ -8,12 +8,11 @@ from rich.console import Console
 from practicum.checks.target import SPLITS, target_of
 from practicum.errors import PracticumError
 from practicum.ledger.replay import Replay, Tally, replay_run
-from practicum.recipe import load_recipe
+from practicum.recipe import BUILTIN, load_recipe
 from practicum.tasks import Task
 from practicum.training.run import require_run
 
 DIFFERENCES_SHOWN = 10
-BUILTIN = "builtin"
 
 
 def replay_in_console(folder: Path, trajectory: str | None, console: Console) -> bool:

@@ -24,6 +24,7 @@ from practicum.checks.judges.unseen import (
 )
 from practicum.checks.places import place_of_class, place_of_function
 from practicum.checks.target import EnvironmentTarget
+from practicum.recipe import BUILTIN
 from practicum.scoring import Judge
 from practicum.scoring.attacks import Material, attack, material_of, search
 from practicum.scoring.endpoint import Endpoint
@@ -39,6 +40,7 @@ REPEATED = 24
 """Rollouts judged three times."""
 SEARCHED = 200
 """Rollouts that the search judges."""
+_REPORTED = "the agent reports the reward, and nobody here can ask it for another: see the AGENT- checks"
 _COMPARED = {
     "EVAL": ("EVAL-UNSOLVED",),
     "REWARD": ("REWARD-FLAT", "REWARD-ABOVE", "REWARD-RANK", "REWARD-COMPONENTS"),
@@ -139,9 +141,8 @@ def check_judges(
     if target.score is None:
         findings.append(Finding.of("EVAL-MISSING", "there is no score beside the environment", where=place))
         return _report(findings, (), ran, (), baseline, began, unseen)
-    judges: list[tuple[str, Judge]] = [("EVAL", target.score)]
-    if target.reward is not None and target.reward is not target.score:
-        judges.append(("REWARD", target.reward))
+    judges, unpaid = _judges(target.score, target, recipe)
+    unseen, ran = {**unseen, **unpaid}, ran | unpaid.keys()
     solved = [case.solved for case in evidence.cases if case.solved is not None]
     rollouts = [*solved, *evidence.baseline]
     scores: Measured | None = None
@@ -178,6 +179,17 @@ def check_judges(
         findings += _searched(judges[1][1], judges[0][1], material, seed, threshold, findings, place)
     unseen |= unseen_dependence([function for _, function in judges], policy_known=bool(policy or _trained(recipe)))
     return _report(findings, notes, ran, families, baseline, began, unseen)
+
+
+def _judges(
+    score: Judge, target: EnvironmentTarget, recipe: "Recipe | None"
+) -> tuple[list[tuple[str, Judge]], dict[str, str]]:
+    """Score and reward by the prefix of their codes, and what of a reward is skipped that nobody here computes."""
+    if recipe is not None and recipe.agent != BUILTIN:
+        return [("EVAL", score)], {code: _REPORTED for code in EVERY if code.startswith("REWARD-")}
+    if target.reward is None or target.reward is score:
+        return [("EVAL", score)], {}
+    return [("EVAL", score), ("REWARD", target.reward)], {}
 
 
 def _without_judges(

@@ -18,6 +18,7 @@ from typing import Any
 
 from practicum.checks.target import load_target
 from practicum.environment import Environment
+from practicum.environment.play import OracleSteps
 from practicum.sandbox import run_python, sandbox_kind
 from practicum.tasks import Task
 
@@ -72,17 +73,7 @@ def played(name: str, args: dict[str, Any]) -> tuple[int, int, float]:
 def steps(environment: Environment, task: Task, seed: int) -> Iterator[None]:
     """The oracle's episode, one call at a time; the environment stays open."""
     environment.reset(task, seed)
-    oracle, told = environment.oracle(task), None
-    while True:
-        try:
-            call = oracle.send(told)
-        except StopIteration:
-            return
-        text = environment.call(call.name, call.arguments).text
-        try:
-            told = json.loads(text)
-        except ValueError:
-            told = text
+    for _ in OracleSteps(environment.oracle(task), task).played_on(environment):
         yield
 
 

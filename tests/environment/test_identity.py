@@ -378,3 +378,32 @@ def test_settings_that_are_no_json_name_the_class():
 
     with pytest.raises(EnvironmentFault, match="settings of Odd is not JSON"):
         _ = Odd().digest
+
+
+def test_a_users_digest_is_what_it_was_before_practicums_own_files_moved(project):
+    project.write(
+        pinned='''
+        from practicum import Environment, Task, reset, tool
+        from practicum.environment import Call
+
+
+        class Desk(Environment):
+            """Counts what is asked."""
+
+            id, version = "pinned-desk", "1.0.0"
+            asked = reset(int)
+
+            @tool
+            def look(self, box: int) -> dict:
+                """a box's colour"""
+                self.asked += 1
+                return {"colour": "red", "asked": self.asked}
+
+            def oracle(self, task: Task):
+                yield Call("look", {"box": 1})
+                return "red"
+        '''.lstrip("\n")
+    )
+    desk = project.load("pinned")()
+    assert set(desk.parts) == {"code/pinned.py", "class", "schemas", "settings", "state", "transform"}
+    assert desk.digest == "426659721ba899e151a1f6b4d4b9ee269c98a29e60af9b81d4ad07098ece5167"

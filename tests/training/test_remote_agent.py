@@ -143,6 +143,10 @@ def test_rollouts_the_agent_fails_are_counted_and_do_not_end_the_run(commands: A
     record = json.loads((commands.folder / "runs/a/evaluations/trained-greedy.json").read_text())
     assert record["n_rollouts"] == 3
     assert record["failed"] + record["successes"] <= 3
+    replayed = commands("replay", "runs/a")
+    assert replayed.code == 1
+    assert "nothing was replayed: 0 of" in replayed.out
+    assert "not replayed: its agent had its environment elsewhere" in replayed.out
 
 
 def test_an_agent_that_always_fails_ends_the_run_with_its_own_words(commands: Any, train: Any) -> None:

@@ -113,6 +113,59 @@ _ALL = (
     ),
 )
 
+_AGENT = (
+    Check(
+        "AGENT-FAULT",
+        "a rollout with a scripted model comes to its end",
+        "A rollout that fails for the agent's own reasons is lost, whatever the policy did.",
+        "Look for an exception in the agent's log; have it end with /complete-rollout and /update-reward.",
+    ),
+    Check(
+        "AGENT-REPEAT",
+        "the same prompt and answers give the same requests",
+        "Rewards within a group are compared as if only the policy differed. Where the agent asks otherwise by itself, "
+        "its noise is learned from.",
+        "Take clocks, random ids and state of earlier rollouts out of prompts, tool results and rewards.",
+    ),
+    Check(
+        "AGENT-INTERLEAVE",
+        "rollouts at once equal solo ones",
+        "Training plays many rollouts at once. State they share makes one's requests depend on another's.",
+        "Keep a rollout's state by its rolloutId: in the request's own variables, not in the module or the server.",
+    ),
+    Check(
+        "AGENT-TOOLS",
+        "the agent's tools are those of the environment",
+        "A certificate of an environment that stands in for the agent says nothing of what the policy will call.",
+        "Let the agent use the environment's own tools, or take the certificate for that of data and score only.",
+    ),
+    Check(
+        "AGENT-RANGE",
+        "reported rewards lie in [-1, 1]",
+        "A number out of range outweighs all others in means and advantages.",
+        "Scale what the agent reports to [0, 1], or to [-1, 1] where failures are to cost.",
+    ),
+    Check(
+        "AGENT-FLAT",
+        "reported rewards vary",
+        "Equal rewards within every group give no gradient.",
+        "Pay for parts, mix in easier tasks, or get a foothold first.",
+    ),
+    Check(
+        "AGENT-ABOVE",
+        "the reported reward is above the score only for a documented reason",
+        "What is rewarded without being right is what will be learned.",
+        "Tighten what the agent pays for; or where it pays for parts on purpose, say so beside the environment: "
+        "score.excuses = {'above-score': 'why'}.",
+    ),
+    Check(
+        "AGENT-RANK",
+        "no failure is reported with a success's reward",
+        "A failure that earns what a success earns is as good to the policy, and cheaper.",
+        "Leave room between the most that parts can earn and what success earns.",
+    ),
+)
+
 NOT_ASKED = {
     "ENV-FIDELITY": "there is no schema file of production to compare with",
     "EVAL-UNSOLVED": "no oracle has played",
@@ -131,7 +184,10 @@ REVISION = 1
 CHECKS: Mapping[str, Check] = {check.code: check for check in _ALL}
 """Every check of an environment by code, in the order they run."""
 
-EVERY: Mapping[str, Check] = {**CHECKS, **{row[0]: Check(*row) for row in rows()}}
+AGENT: Mapping[str, Check] = {check.code: check for check in _AGENT}
+"""Every check of an agent behind HTTP."""
+
+EVERY: Mapping[str, Check] = {**CHECKS, **{row[0]: Check(*row) for row in rows()}, **AGENT}
 """These, and the checks of scores, rewards, budgets and data."""
 
 VERSION = f"{REVISION}-{digest(sorted(CHECKS))[:12]}"

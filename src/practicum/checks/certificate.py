@@ -33,6 +33,7 @@ class Subject:
         datasets: Of the files that stand in for the environment's own splits.
         production: Of the schema file it was compared with; empty where there is none.
         named: Whether that file was named, rather than found beside the environment.
+        agent: Address of the agent; empty for the built-in one.
     """
 
     score: str = ""
@@ -41,11 +42,18 @@ class Subject:
     datasets: Mapping[str, str] | None = None
     production: str = ""
     named: bool = False
+    agent: str = ""
 
     @property
     def key(self) -> str:
         """A short digest of what a training run has to have in common with the check."""
-        return digest([self.score, self.reward, self.limits, dict(self.datasets or {})])[:16]
+        agent = [self.agent] if self.agent else []
+        return digest([self.score, self.reward, self.limits, dict(self.datasets or {}), *agent])[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data; without an agent, what it was before there were checks of agents."""
+        values = asdict(self)
+        return values if self.agent else {name: value for name, value in values.items() if name != "agent"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Certificate:
         report: ``Report.to_dict()``: checks, findings, what was allowed and why, tasks, episodes, seed, repetitions.
         catalogue: Version of the checks.
         judges: ``JudgesReport.to_dict()``: what was found of score, reward, budget and data; None where nobody looked.
+        agent: ``AgentReport.to_dict()``: what was found of an agent behind HTTP; None where nobody looked.
         asked: Tasks per split that were to be played.
         practicum, python, platform, date: What it was made with, where and when (ISO 8601, UTC).
         digest: Of everything else.
@@ -70,18 +79,27 @@ class Certificate:
     platform: str
     date: str
     judges: Mapping[str, Any] | None = None
+    agent: Mapping[str, Any] | None = None
     digest: str = ""
     format: int = FORMAT
 
     @classmethod
     def of(
-        cls, report: Report, subject: Subject, *, asked: int, practicum: str, judges: Mapping[str, Any] | None = None
+        cls,
+        report: Report,
+        subject: Subject,
+        *,
+        asked: int,
+        practicum: str,
+        judges: Mapping[str, Any] | None = None,
+        agent: Mapping[str, Any] | None = None,
     ) -> "Certificate":
         """The certificate of a check that was carried out just now."""
         made = cls(
             report=report.to_dict(),
             subject=subject,
             judges=judges,
+            agent=agent,
             catalogue=catalogue.VERSION,
             asked=asked,
             practicum=practicum,
@@ -108,7 +126,10 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
-        return {**self._values(), "subject": asdict(self.subject)}
+        values = {**self._values(), "subject": self.subject.to_dict()}
+        if self.agent is None:
+            del values["agent"]
+        return values
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -133,12 +154,18 @@ class Certificate:
 
 
 def subject_of(
-    target: EnvironmentTarget, score: str, reward: str = "", limits: str = "", production: Path | None = None
+    target: EnvironmentTarget,
+    score: str,
+    reward: str = "",
+    limits: str = "",
+    production: Path | None = None,
+    agent: str = "",
 ) -> Subject:
     """What a target is checked with beside its environment. ``score``, ``reward``, ``limits``: their digests."""
     datasets = {split: _dataset_digest(path, target.reading) for split, path in target.datasets.items()}
     file = production_file(target.home, production)
-    return Subject(score, reward or score, limits, datasets, digest_file(file) if file else "", production is not None)
+    schemas = digest_file(file) if file else ""
+    return Subject(score, reward or score, limits, datasets, schemas, production is not None, agent)
 
 
 def _dataset_digest(path: Path, reading: Reading) -> str:
@@ -175,7 +202,12 @@ def _objections(certificate: Certificate, environment: str, subject: Subject) ->
             f"{report['repetitions']} repetitions, instead of {TASKS_PER_SPLIT} and {REPETITIONS}"
         )
     if certificate.judges is not None and found.key != subject.key:
-        parts = {"score": "score", "reward": "reward", "limits": "success_threshold, batch, turns or token limit"}
+        parts = {
+            "score": "score",
+            "reward": "reward",
+            "limits": "success_threshold, batch, turns or token limit",
+            "agent": "agent",
+        }
         other = (said for name, said in parts.items() if getattr(found, name) != getattr(subject, name))
         yield f"it was made with another {next(other, 'dataset')}"
     if certificate.judges is None:
@@ -183,5 +215,10 @@ def _objections(certificate: Certificate, environment: str, subject: Subject) ->
     elif certificate.judges["ok"] is not True:
         failed = [each["code"] for each in certificate.judges["findings"] if each["severity"] == "fail"]
         yield f"score, reward, budget or data failed: {', '.join(dict.fromkeys(failed))}"
+    if subject.agent and certificate.agent is None:
+        yield "it says nothing of the agent, which the check of a recipe with one looks at"
+    elif subject.agent and certificate.agent is not None and certificate.agent["ok"] is not True:
+        failed = [each["code"] for each in certificate.agent["findings"] if each["severity"] == "fail"]
+        yield f"the agent failed: {', '.join(dict.fromkeys(failed)) or 'nothing of it was seen'}"
     if not found.named and found.production != subject.production:
         yield "production's schema file beside the environment has changed since"

@@ -26,6 +26,7 @@ from practicum.checks.target import EnvironmentTarget
 from practicum.checks.tasks import check_tasks
 from practicum.checks.trial import Trial, answer, prepare
 from practicum.checks.undeclared import check_changed, check_kept, check_refused
+from practicum.checks.unseen import unseen_in_bad_ends, unseen_in_play, unseen_in_tasks
 from practicum.checks.visits import named
 from practicum.checks.watching.touches import allowances
 
@@ -66,6 +67,7 @@ def run_checks(
     allowed = allowances(allow or {})
     findings: list[Finding] = []
     ran: list[str] = []
+    unseen: dict[str, str] = {}
     with ExitStack() as stack:
         processes = nursery or stack.enter_context(Nursery())
         processes.warm(HOME, *ELSEWHERE)
@@ -73,17 +75,19 @@ def run_checks(
         stack.callback(home.close)
         trial = prepare(target, home, allowed, tasks_per_split, seed, recorded)
         causes = Causes(trial)
-        for code, found in _all(trial, causes, processes, repetitions, seed, production):
+        for code, found in _all(trial, causes, processes, repetitions, seed, production, unseen):
             if code not in ran:
                 ran.append(code)
             findings += [replace(finding, where=below(here, finding.where)) for finding in found]
             if progress is not None:
                 progress(CHECKS[code].title)
     order = list(CHECKS)
+    told = {finding.code for finding in findings}
+    seen = [code for code in ran if code in told or code not in unseen]
     return Report(
         target=target.name,
         environment=trial.facts.ref,
-        checks=tuple(sorted(ran, key=order.index)),
+        checks=tuple(sorted(seen, key=order.index)),
         tasks=trial.sampled,
         episodes=len(trial.plans),
         seed=seed,
@@ -92,13 +96,21 @@ def run_checks(
         repetitions=repetitions,
         allowed=tuple(allowed_touches(trial)),
         explained={code: by for code, by in causes.explained.items() if code != by},
+        skipped={code: unseen[code] for code in order if code in unseen and code not in seen},
+        recorded=trial.recorded,
     )
 
 
 def _all(
-    trial: Trial, causes: Causes, nursery: Nursery, repetitions: int, seed: int, production: Path | None
+    trial: Trial,
+    causes: Causes,
+    nursery: Nursery,
+    repetitions: int,
+    seed: int,
+    production: Path | None,
+    unseen: dict[str, str],
 ) -> Iterator[tuple[str, list[Finding]]]:
-    """Each check's code and findings, causes before what follows from them."""
+    """Each check's code and findings, causes before what follows from them; ``unseen`` is told who saw nothing."""
     with Played(trial, nursery, repetitions, seed) as played:
         variables = check_variables(trial, causes, nursery)
         if variables:
@@ -121,6 +133,8 @@ def _all(
                 state = check_kept(trial, causes, watched, causes.unexplained("ENV-REPEAT", again))
                 causes.share("ENV-STATE", bool(state))
             yield "ENV-LEFTOVER", left
+        else:
+            unseen |= dict.fromkeys(("ENV-LEFTOVER", "ENV-STATE"), f"episodes on one instance: {watched.what}")
         state += check_refused(trial, state)
         causes.share("ENV-STATE", bool(state))
         yield "ENV-STATE", state
@@ -134,7 +148,10 @@ def _all(
         yield "ENV-REPEAT", check_differences(trial, causes, nursery, "ENV-REPEAT", again, troubles)
         yield "ENV-INTERLEAVE", check_differences(trial, causes, nursery, "ENV-INTERLEAVE", together, at_once.troubles)
         yield "ENV-PROCESS", check_process(trial, causes, nursery, visits, elsewhere)
-        yield "ENV-ABANDON", check_abandon(trial, causes, played.abandoned(), settings)
+        aftermaths = played.abandoned()
+        unseen |= unseen_in_bad_ends(trial, aftermaths)
+        yield "ENV-ABANDON", check_abandon(trial, causes, aftermaths, settings)
+    unseen |= {**unseen_in_play(trial), **answer(trial.home.ask(unseen_in_tasks))}
     yield "ENV-UNSOLVED", check_solved(trial)
     openings = [(each.split, each.index, each.opening, each.answer) for each in trial.samples]
     yield from answer(trial.home.ask(check_tasks, openings)).items()

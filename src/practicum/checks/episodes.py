@@ -10,12 +10,10 @@ from typing import Any, Literal
 
 from practicum.checks.places import place_of_error
 from practicum.digests import canonical_json
-from practicum.environment import Call, Environment, Oracle, ToolResult
+from practicum.environment import Call, Environment, ToolResult
+from practicum.environment.play import NO_REPLY, OracleFault, OracleSteps
 from practicum.tasks import Task
 from practicum.trajectory import USER, Message, Rollout, ToolCall
-
-ORACLE_LIMIT = 200
-"""Calls after which an oracle is held to be lost."""
 
 Transcript = dict[str, Any]
 """JSON: ``tools`` (schemas), ``messages`` (opening), ``results`` (name, arguments, text, is_error),
@@ -83,39 +81,34 @@ class FromOracle:
         self.calls: list[Call] = []
         self.answer, self.problem, self.where = "", "it never began", ""
         self._task, self._home = task, home
-        self._steps: Oracle | None = None
+        self._steps: OracleSteps | None = None
 
     def __call__(self, environment: Environment, previous: ToolResult | None) -> Call | None:
         """See ``Policy``."""
         self.problem = ""
-        if previous is not None and previous.is_error:
-            self.problem = f"its call {call_text(self.calls[-1])} failed: {previous.text}"
-            return None
         try:
-            return self._next(environment, previous)
-        except StopIteration as done:
-            self.answer = str(done.value)
+            if self._steps is None:
+                self._steps = OracleSteps(environment.oracle(self._task), self._task)
+            step = self._steps.next(previous)
+        except OracleFault as error:
+            self.problem = error.what
+            return None
         except Exception as error:
             self.problem = f"it raised {type(error).__name__}: {error}"
             self.where = place_of_error(error, self._home)
-        return None
-
-    def _next(self, environment: Environment, previous: ToolResult | None) -> Call | None:
-        if self._steps is None:
-            self._steps = environment.oracle(self._task)
-        call = next(self._steps) if previous is None else self._steps.send(self._told(previous))
-        if len(self.calls) == ORACLE_LIMIT:
-            self.problem = f"it made more than {ORACLE_LIMIT} calls"
             return None
-        if isinstance(call, str):
-            self.calls.append(Call(USER, {"answer": call}))
-            return self.calls[-1]
-        # Through JSON, as a model's call would come; whatever JSON cannot say, no model can call.
-        self.calls.append(Call(call.name, json.loads(canonical_json(dict(call.arguments)))))
+        if step is None:
+            self.answer = self._steps.answer
+            return None
+        self.calls.append(_as_model_call(step))
         return self.calls[-1]
 
-    def _told(self, previous: ToolResult) -> Any:
-        return previous.text if self.calls[-1].name == USER else parsed(previous.text)
+
+def _as_model_call(step: Call | str) -> Call:
+    if isinstance(step, str):
+        return Call(USER, {"answer": step})
+    # Through JSON, as a model's call would come; whatever JSON cannot say, no model can call.
+    return Call(step.name, json.loads(canonical_json(dict(step.arguments))))
 
 
 @dataclass
@@ -240,7 +233,7 @@ def _carried(environment: Environment, steps: Script) -> Iterator[None]:
 
 def _answered(environment: Environment, call: Call) -> ToolResult:
     reply = environment.answered(call.arguments["answer"])
-    return ToolResult("the user says nothing more", is_error=True) if reply is None else ToolResult(reply)
+    return NO_REPLY if reply is None else ToolResult(reply)
 
 
 def fault(error: BaseException, stage: str, home: Path) -> dict[str, str]:
@@ -268,14 +261,6 @@ def call_text(call: Call) -> str:
 def shortened(text: str, limit: int) -> str:
     """The text, cut to ``limit`` characters."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def parsed(text: str) -> Any:
-    """A result as an oracle receives it: JSON as data, other text as it is."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _close_quietly(environment: Environment) -> None:

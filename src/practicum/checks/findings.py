@@ -1,8 +1,9 @@
 """One finding type and one report for every check; printed for people, or as JSON."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from practicum.checks.catalogue import CHECKS, EVERY, NOT_ASKED, Severity
 from practicum.digests import digest
@@ -52,19 +53,57 @@ class Note:
     seen: tuple[str, ...] = ()
 
 
+State = Literal["ok", "warn", "fail", "skipped", "explained"]
+"""How a check came out. A skipped one saw nothing; an explained one saw nothing but another's consequences."""
+
+
+def state_of(code: str, findings: Iterable[Finding], ran: Collection[str], explained: Collection[str] = ()) -> State:
+    """How one check came out."""
+    severities = {finding.severity for finding in findings if finding.code == code}
+    if severities:
+        return "fail" if "fail" in severities else "warn"
+    if code in explained:
+        return "explained"
+    return "ok" if code in ran else "skipped"
+
+
+def counted(states: Iterable[State]) -> str:
+    """States in words: ``11 ok, 1 warn, 2 skipped``; those of which there is none are left out, but for ``ok``."""
+    number = Counter(states)
+    order: tuple[State, ...] = ("ok", "warn", "fail", "explained", "skipped")
+    return ", ".join(f"{number[state]} {state}" for state in order if number[state] or state == "ok")
+
+
+@dataclass(frozen=True)
+class RecordedCalls:
+    """What a recorded run gave to play: rollouts of this environment's tasks, those that call a tool, those played."""
+
+    run: str
+    rollouts: int
+    calling: int
+    played: int
+
+    def __str__(self) -> str:
+        if not self.calling:
+            return f"{self.run}: none of {self.rollouts} recorded rollouts calls a tool: there is nothing of it to play"
+        return f"{self.run}: {self.calling} of {self.rollouts} recorded rollouts call a tool; {self.played} were played"
+
+
 @dataclass(frozen=True)
 class Report:
     """What all checks found of one environment.
 
     Attributes:
         target: What was checked, as the user named it.
-        checks: Codes of the checks that ran, in order.
+        checks: Codes of the checks that saw something, in order.
         tasks: Tasks played per split.
         episodes: Scripts of actions played; each check plays them its own way.
         seconds: Wall time; not part of the digest.
         repetitions: How often the threads were let loose on each other.
         allowed: What may be touched, and why.
         explained: Code of a check that saw differences → code of the finding that explains them.
+        skipped: Code of a check that saw nothing → why.
+        recorded: What a recorded run gave to play; None where none was named.
     """
 
     target: str
@@ -78,11 +117,29 @@ class Report:
     repetitions: int = 0
     allowed: tuple[Note, ...] = ()
     explained: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    recorded: RecordedCalls | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed; warnings do not count."""
-        return not any(finding.severity == "fail" for finding in self.findings)
+        """Whether something was seen and nothing failed; warnings do not count."""
+        return bool(self.checks) and not any(finding.severity == "fail" for finding in self.findings)
+
+    def state(self, code: str) -> State:
+        """How a check came out."""
+        return state_of(code, self.findings, self.checks, self.explained)
+
+    def why_not(self, code: str) -> str:
+        """Why a check has no result; empty where it has one."""
+        state = self.state(code)
+        if state == "explained":
+            return f"differences that {self.explained[code]} explains: mend that first"
+        return self.skipped.get(code) or NOT_ASKED.get(code, "could not be checked") if state == "skipped" else ""
+
+    @property
+    def states(self) -> dict[str, State]:
+        """How each check came out, in the catalogue's order."""
+        return {code: self.state(code) for code in CHECKS}
 
     @property
     def codes(self) -> frozenset[str]:
@@ -96,7 +153,9 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, ``ok`` and ``digest`` included."""
-        return {**self._content(), "ok": self.ok, "seconds": round(self.seconds, 3), "digest": self.digest}
+        counts = dict(Counter(self.states.values()))
+        seconds = round(self.seconds, 3)
+        return {**self._content(), "ok": self.ok, "counts": counts, "seconds": seconds, "digest": self.digest}
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -109,6 +168,8 @@ class Report:
             "repetitions": self.repetitions,
             "allowed": [asdict(note) for note in self.allowed],
             "explained": dict(self.explained),
+            "skipped": {code: self.why_not(code) for code, state in self.states.items() if state == "skipped"},
+            "recorded": None if self.recorded is None else asdict(self.recorded),
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -119,35 +180,39 @@ def print_report(report: Report, console: "Console") -> None:
 
     ref = report.environment
     console.print(Text.assemble((f"{ref.id} {ref.version}", "bold"), f"  {report.target}  {ref.digest[:12]}"))
-    for code in CHECKS:
-        found = [finding for finding in report.findings if finding.code == code]
-        console.print(_line(code, found, report))
+    for code, state in report.states.items():
+        console.print(state_line(code, state, report.why_not(code)))
     for finding in report.findings:
         console.print()
-        _print(finding, console)
+        print_finding(finding, console)
     for note in report.allowed:
         console.print()
         _print_note(note, console)
     played = ", ".join(f"{count} {split}" for split, count in report.tasks.items())
-    verdict = ("passed", "bold green") if report.ok else ("failed", "bold red")
     tail = f": {report.episodes} episodes of {played or 'no'} tasks, {report.seconds:.1f} s"
     console.print()
-    console.print(Text.assemble(verdict, tail))
+    if report.recorded is not None:
+        console.print(Text(f"recorded: {report.recorded}", overflow="fold"))
+    console.print(
+        Text.assemble(verdict(report.ok, report.states.values()), f"{tail}; {counted(report.states.values())}")
+    )
 
 
-def _line(code: str, found: list[Finding], report: Report) -> Any:
+def verdict(ok: bool, states: Iterable[State]) -> tuple[str, str]:
+    """A report's verdict and its style."""
+    if ok:
+        return "passed", "bold green"
+    return ("failed", "bold red") if "fail" in states else ("nothing was checked", "bold yellow")
+
+
+def state_line(code: str, state: State, why_not: str) -> Any:
+    """One check as a line of text: its state, its code, what it asks, and why it has no result."""
     from rich.text import Text
 
-    ran, by = code in report.checks, report.explained.get(code, "")
-    severities = {finding.severity for finding in found}
-    worst = "fail" if "fail" in severities else "warn" if severities else "ok" if ran and not by else "–"
-    colour = {"fail": "red", "warn": "yellow", "ok": "green"}.get(worst, "dim")
-    title = CHECKS[code].title
-    if not ran:
-        title += f" ({NOT_ASKED.get(code, 'could not be checked')})"
-    elif by and not found:
-        title += f" (differences that {by} explains: mend that first)"
-    return Text.assemble("  ", (f"{worst:<4}", colour), f"  {code:<15} {title}")
+    colour = {"fail": "red", "warn": "yellow", "ok": "green"}.get(state, "dim")
+    word = {"explained": "–", "skipped": "skip"}.get(state, state)
+    title = EVERY[code].title + (f" ({why_not})" if why_not else "")
+    return Text.assemble("  ", (f"{word:<4}", colour), f"  {code:<18} {title}")
 
 
 def _print_note(note: Note, console: "Console") -> None:
@@ -159,7 +224,8 @@ def _print_note(note: Note, console: "Console") -> None:
         console.print(Text(f"  {line}", overflow="fold"))
 
 
-def _print(finding: Finding, console: "Console") -> None:
+def print_finding(finding: Finding, console: "Console") -> None:
+    """One finding with its place, its evidence, why it matters and what to do."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from practicum.checks.episodes import Plan, Transcript
+from practicum.checks.findings import RecordedCalls
 from practicum.checks.nursery.client import NoEnd, StageHandle
 from practicum.checks.nursery.stage import Loaded
 from practicum.checks.places import is_users, place_of_class, place_of_method
@@ -33,6 +34,7 @@ class Trial:
         plans: Episodes, each with its calls.
         alone: What each plan gave in a process of its own.
         allowed: Reasons for what may be touched.
+        recorded: What a recorded run gave to play; None where none was named.
     """
 
     target: EnvironmentTarget
@@ -43,6 +45,7 @@ class Trial:
     plans: tuple[Plan, ...]
     alone: tuple[Alone, ...]
     allowed: Mapping[Kind, str]
+    recorded: RecordedCalls | None = None
 
     @property
     def transcripts(self) -> list[Transcript]:
@@ -102,12 +105,14 @@ def prepare(
     asked = [home.ask(solo.sample, split, index, seed) for split, index in chosen]
     samples = tuple(answer(each) for each in asked)
     plans = [plan for sampled in samples for plan in sampled.plans]
+    counts = None
     if recorded is not None:
         ids = answer(home.ask(solo.ids))
-        plans += recorded_plans(recorded, ids, most=2 * tasks_per_split, seed=seed)
+        some, counts = recorded_plans(recorded, ids, most=2 * tasks_per_split, seed=seed)
+        plans += some
     played = [home.ask(solo.play_alone, plan) for plan in plans]
     alone = tuple(answer(each) for each in played)
-    return Trial(target, home, loaded, facts, samples, tuple(plans), alone, allowed)
+    return Trial(target, home, loaded, facts, samples, tuple(plans), alone, allowed, counts)
 
 
 def answer(asked: "Future[T]") -> T:

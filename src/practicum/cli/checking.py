@@ -12,13 +12,19 @@ from practicum.cli.app import Target, app, console
 from practicum.errors import EnvironmentFault, LedgerError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.status import Status
 
-    from practicum.checks.findings import Report
+    from practicum.checks.agent.report import AgentReport
+    from practicum.checks.findings import Report, State
     from practicum.checks.judges.check import JudgesReport
     from practicum.checks.target import EnvironmentTarget
     from practicum.recipe import Recipe
     from practicum.training.gate import Passed
+
+FAILED, INCOMPLETE = 1, 3
+"""Exit statuses: something failed; nothing failed, but not everything that was asked for was seen."""
 
 Allow = Annotated[
     list[str] | None,
@@ -40,16 +46,24 @@ def check(
         False
     ),
     allow: Allow = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit status 3 where a check was skipped.")] = False,
 ) -> None:
     """Certify an environment: reproducible, isolated, hermetic, solvable, like production. Exit status 0 only if so.
 
-    Of a recipe, score, reward, budget and data are checked too, and attacked.
+    Of a recipe, score, reward, budget and data are checked too, and attacked; and an agent behind HTTP, as far as it
+    can be seen. A check that saw nothing is skipped, and counted apart. Exit status 1: something failed; 3: nothing
+    failed, but nothing was seen, or with --strict not everything.
     """
     from practicum.checks.environment import run_checks
     from practicum.checks.findings import print_report
     from practicum.checks.judges.show import print_judges
 
     (found, recipe), reasons = _target(target, overrides or []), _reasons(allow or [])
+    remote = recipe is not None and recipe.agent != "builtin"
+    if recipe is not None and remote:
+        from practicum.checks.agent.stage import require_agent
+
+        require_agent(recipe)
     with Console(stderr=True).status("checking") as status:
         report = run_checks(
             found,
@@ -61,26 +75,35 @@ def check(
             production=production,
         )
         judged = _judged(found, recipe, recorded, status) if recipe is not None or judges else None
-    ok = report.ok and (judged is None or judged.ok)
-    certified = _certified(found, report, tasks, production, recipe, judged)
+        played = _played(found, recipe, recorded, status) if recipe is not None and remote else None
+    others = [each for each in (judged, played) if each is not None]
+    ok = report.ok and all(each.ok for each in others)
+    certified = _certified(found, report, tasks, production, recipe, judged, played)
     if html is not None:
         from practicum.viewer.check_page import write_check_page
 
-        write_check_page(html, report, certified.certificate if certified else None)
+        write_check_page(html, report, certified.certificate if certified else None, others=others)
     if as_json:
         named = {"certificate": certified.certificate.digest} if certified and certified.certificate else {}
-        more = {"judges": judged.to_dict()} if judged is not None else {}
+        parts = {"judges": judged, "agent": played}
+        more = {name: part.to_dict() for name, part in parts.items() if part is not None}
         print(json.dumps({**report.to_dict(), **more, **named}, indent=2))
     else:
         print_report(report, console())
         if judged is not None:
             console().rule("score, reward, budget and data")
             print_judges(judged, console())
+        if played is not None:
+            from practicum.checks.agent.show import print_agent
+
+            console().rule("the agent")
+            print_agent(played, console())
         if certified and ok:
             console().print(f"certificate {certified.file}", markup=False, highlight=False, soft_wrap=True)
         if html is not None:
             console().print(f"page {html}", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(0 if ok else 1)
+    states = [state for each in (report, *others) for state in each.states.values()]
+    raise typer.Exit(_exit_status(states, ok=ok, strict=strict))
 
 
 @app.command("check-changed", epilog="Example: practicum check-changed $(git diff --name-only)")
@@ -144,6 +167,21 @@ def _judged(
     return check_judges(target, recipe, baseline, progress=lambda text: status.update(f"checking: {text}"))
 
 
+def _played(target: "EnvironmentTarget", recipe: "Recipe", recorded: Path | None, status: "Status") -> "AgentReport":
+    from practicum.checks.agent.check import check_agent
+    from practicum.checks.judges.evidence import read_recorded
+
+    baseline = read_recorded(recorded) if recorded is not None and recorded.is_dir() else None
+    own = baseline.trajectories if baseline is not None and baseline.agent != "builtin" else ()
+    return check_agent(target, recipe, own, progress=lambda text: status.update(f"checking: {text}"))
+
+
+def _exit_status(states: "Sequence[State]", *, ok: bool, strict: bool) -> int:
+    if "fail" in states:
+        return FAILED
+    return INCOMPLETE if not ok or (strict and "skipped" in states) else 0
+
+
 def _reasons(given: list[str]) -> dict[str, str]:
     """``kind: reason`` pairs; whether the kind exists, and the reason is one, the checks decide."""
     pairs = [text.partition(":") for text in given]
@@ -157,13 +195,16 @@ def _certified(
     production: Path | None = None,
     recipe: "Recipe | None" = None,
     judged: "JudgesReport | None" = None,
+    played: "AgentReport | None" = None,
 ) -> "Passed | None":
     """The certificate, written; None where it cannot be, which is said and changes no verdict."""
     from practicum.ledger.versions import RUNS
     from practicum.training.gate import certify
 
     try:
-        return certify(RUNS, target, report, asked=tasks, recipe=recipe, judges=judged, production=production)
+        return certify(
+            RUNS, target, report, asked=tasks, recipe=recipe, judges=judged, production=production, agent=played
+        )
     except LedgerError as error:
         Console(stderr=True).print(f"no certificate: {error}", style="yellow", markup=False, soft_wrap=True)
         return None

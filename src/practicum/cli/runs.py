@@ -11,7 +11,7 @@ from practicum.cli.app import Overrides, RecipeFile, RunFolder, RunName, app, co
 from practicum.errors import RunError
 
 _OF_THE_ENVIRONMENT = (
-    *("environment", "score", "reward", "training_dataset", "validation_dataset", "test_dataset"),
+    *("agent", "environment", "score", "reward", "training_dataset", "validation_dataset", "test_dataset"),
     *("prompt_column", "id_column", "answer_column"),
 )
 """Keys that, beside the gate's limits, decide what is checked."""
@@ -150,7 +150,10 @@ def replay(
     run: RunFolder,
     trajectory: Annotated[str | None, typer.Argument(help="One trajectory's id; left out, all are replayed.")] = None,
 ) -> None:
-    """Execute recorded tool calls again, without a model. Exit status 0 only if every result is identical."""
+    """Execute recorded tool calls again, without a model. Exit status 0 only if every result is identical.
+
+    Where nothing can be replayed (an agent had its tools elsewhere, or called none) it says so, and is not 0.
+    """
     from practicum.training.replaying import replay_in_console
 
     raise typer.Exit(0 if replay_in_console(run, trajectory, console()) else 1)

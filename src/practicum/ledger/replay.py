@@ -1,6 +1,7 @@
 """Replay: a run's recorded transitions, executed again without a model, and compared one by one."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,44 @@ class Replay:
     def identical(self) -> bool:
         """Whether every transition came out as recorded."""
         return not self.difference and not self.skipped
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What of a run was replayed, and what was not.
+
+    Attributes:
+        trajectories: All of them.
+        replayed: Those of which at least one transition was executed again.
+        transitions: Executed again.
+        different: Trajectories that came out otherwise.
+        idle: Trajectories in which no tool was called: there was nothing to execute.
+        skipped: Those that could not be executed, by reason.
+    """
+
+    trajectories: int
+    replayed: int
+    transitions: int
+    different: int
+    idle: int
+    skipped: Mapping[str, int]
+
+    @classmethod
+    def of(cls, replays: Sequence[Replay]) -> "Tally":
+        """Count them."""
+        return cls(
+            trajectories=len(replays),
+            replayed=sum(each.steps > 0 for each in replays),
+            transitions=sum(each.steps for each in replays),
+            different=sum(bool(each.difference) for each in replays),
+            idle=sum(each.identical and not each.steps for each in replays),
+            skipped=Counter(each.skipped for each in replays if each.skipped),
+        )
+
+    @property
+    def identical(self) -> bool:
+        """Whether something was replayed, and all of that came out as recorded."""
+        return self.transitions > 0 and not self.different
 
 
 def replay_run(

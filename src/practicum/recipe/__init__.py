@@ -9,6 +9,6 @@
 
 from practicum.recipe.explain import Row, explain
 from practicum.recipe.loading import build_recipe, load_recipe
-from practicum.recipe.model import Recipe
+from practicum.recipe.model import BUILTIN, Recipe
 
-__all__ = ["Recipe", "Row", "build_recipe", "explain", "load_recipe"]
+__all__ = ["BUILTIN", "Recipe", "Row", "build_recipe", "explain", "load_recipe"]

@@ -30,6 +30,8 @@ AdvantageMethod = Literal[
     "gpg",
 ]
 LossFn = Literal["importance_sampling", "ppo", "cispo"]
+BUILTIN = "builtin"
+"""What a recipe calls the tool loop in this process."""
 Source = str
 """``default``, ``file``, ``extends PATH`` (a file that the recipe extends) or ``override``."""
 
@@ -94,7 +96,7 @@ class Recipe(BaseModel):
     reward: str = Field("reward", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=_says("a Python name"))
     """Name of the training reward in the environment's module."""
     agent: str = Field(
-        "builtin",
+        BUILTIN,
         pattern=r"^(builtin|https?://\S+)$",
         json_schema_extra=_says("builtin, or the http:// or https:// address of an agent server"),
     )

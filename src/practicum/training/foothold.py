@@ -9,7 +9,6 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +16,8 @@ from torch import Tensor
 from practicum.checks.places import place_of_error
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.protocol import AdamParams, Datum
-from practicum.environment import Call, Environment
+from practicum.environment import Call, Environment, ToolResult
+from practicum.environment.play import OracleSteps
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.rollout.agents import opening
 from practicum.rollout.session import Renderer, Tools
@@ -39,7 +39,8 @@ def demonstrate(environment: Environment, task: Task, seed: int) -> list[Message
     """The conversation that the environment demonstrates on one task, tool calls really executed.
 
     Raises:
-        EnvironmentFault: the environment has no oracle, the oracle's own call failed, or its code raised.
+        EnvironmentFault: the environment has no oracle; the oracle's own call failed, it came to no end
+            (``environment.play``), or its code raised.
     """
     try:
         return _played(environment, task, seed)
@@ -57,14 +58,10 @@ def _played(environment: Environment, task: Task, seed: int) -> list[Message]:
     environment.reset(task, seed)
     try:
         messages = opening(environment, task)
-        steps, told = environment.demonstration(task), None
-        while True:
-            try:
-                step = steps.send(told)
-            except StopIteration as done:
-                return [*messages, {"role": "assistant", "content": str(done.value)}]
-            new, told = _answered(environment, step) if isinstance(step, str) else _called(environment, step, messages)
-            messages += new
+        oracle = OracleSteps(environment.demonstration(task), task)
+        for step, result in oracle.played_on(environment):
+            messages += _said(step, messages, result)
+        return [*messages, {"role": "assistant", "content": oracle.answer}]
     except BaseException as failure:
         environment.close(after=failure)
         raise
@@ -72,34 +69,14 @@ def _played(environment: Environment, task: Task, seed: int) -> list[Message]:
         environment.close()
 
 
-def _called(environment: Environment, step: Call, before: Sequence[Message]) -> tuple[list[Message], Any]:
-    """A call and its result as messages, and the result as the oracle receives it."""
-    result = environment.call(step.name, step.arguments)
-    if result.is_error:
-        raise EnvironmentFault(
-            f"the oracle's call {step.name}({dict(step.arguments)}) failed: {result.text}",
-            where=f"task {environment.task.id if environment.task else ''}",
-            fix="mend the environment's oracle or its tools",
-        )
+def _said(step: Call | str, before: Sequence[Message], result: ToolResult) -> list[Message]:
+    """A call and its result as messages, or an answer and what the scripted user said to it."""
+    if isinstance(step, str):
+        return [{"role": "assistant", "content": step}, {"role": "user", "content": result.text}]
     id = f"call_{sum(message['role'] == 'assistant' for message in before)}_0"
     function = {"name": step.name, "arguments": json.dumps(dict(step.arguments))}
-    call = {"id": id, "type": "function", "function": function}
-    asked = {"role": "assistant", "content": "", "tool_calls": [call]}
-    return [asked, {"role": "tool", "tool_call_id": id, "name": step.name, "content": result.text}], _parsed(
-        result.text
-    )
-
-
-def _answered(environment: Environment, answer: str) -> tuple[list[Message], str]:
-    """An answer and what the scripted user says to it."""
-    reply = environment.answered(answer)
-    if reply is None:
-        raise EnvironmentFault(
-            "the oracle yielded an answer, and the user said nothing to it",
-            where=f"task {environment.task.id if environment.task else ''}",
-            fix="return the last answer instead of yielding it",
-        )
-    return [{"role": "assistant", "content": answer}, {"role": "user", "content": reply}], reply
+    asked = {"role": "assistant", "content": "", "tool_calls": [{"id": id, "type": "function", "function": function}]}
+    return [asked, {"role": "tool", "tool_call_id": id, "name": step.name, "content": result.text}]
 
 
 def demonstrations(
@@ -171,10 +148,3 @@ def _step(learner: LocalLearner, batch: Sequence[Datum], learning_rate: float) -
     stats = learner.forward_backward(weighted, "cross_entropy", {})
     learner.optim_step(AdamParams(learning_rate))
     return stats.loss * len(batch)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

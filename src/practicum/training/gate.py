@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import practicum
+from practicum.checks.agent.report import AgentReport
 from practicum.checks.certificate import Certificate, Subject, objection, subject_of
 from practicum.checks.findings import Report
 from practicum.checks.judges.check import JudgesReport
@@ -15,7 +16,7 @@ from practicum.environment.elsewhere import AgentsOwn
 from practicum.errors import LedgerError, RunError
 from practicum.ledger.certificates import read_certificates, write_certificate
 from practicum.ledger.identity import digest_object
-from practicum.recipe import Recipe
+from practicum.recipe import BUILTIN, Recipe
 from practicum.scoring import Judge
 
 LIMITS = ("success_threshold", "max_turns", "sampling_max_tokens", "max_sequence_length", "global_batch_size")
@@ -48,6 +49,7 @@ def certify(
     recipe: Recipe | None = None,
     judges: JudgesReport | None = None,
     production: Path | None = None,
+    agent: AgentReport | None = None,
 ) -> Passed:
     """Write the certificate of a check, passed or failed, into the book beside ``runs``.
 
@@ -56,7 +58,10 @@ def certify(
     """
     subject = _subject(target, recipe, production)
     found = judges.to_dict() if judges is not None else None
-    certificate = Certificate.of(report, subject, asked=asked, practicum=practicum.__version__, judges=found)
+    played = agent.to_dict() if agent is not None else None
+    certificate = Certificate.of(
+        report, subject, asked=asked, practicum=practicum.__version__, judges=found, agent=played
+    )
     path = write_certificate(runs, report.environment.digest, subject.key, certificate.to_dict())
     return Passed(certificate, path)
 
@@ -118,4 +123,5 @@ def _subject(target: EnvironmentTarget, recipe: Recipe | None, production: Path 
         return "" if judge is None else digest_object(judge)
 
     limits = "" if recipe is None else digest([getattr(recipe, key) for key in LIMITS])
-    return subject_of(target, named(target.score), named(target.reward), limits, production)
+    agent = "" if recipe is None or recipe.agent == BUILTIN else recipe.agent
+    return subject_of(target, named(target.score), named(target.reward), limits, production, agent)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from practicum.checks.agent.check import check_agent
+from practicum.checks.agent.show import print_agent
 from practicum.checks.defaults import TASKS_PER_SPLIT
 from practicum.checks.environment import run_checks
 from practicum.checks.findings import print_report
@@ -26,6 +28,7 @@ from practicum.ledger.events import read_events
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics
 from practicum.monitor.progress import TrainingView
+from practicum.recipe import BUILTIN
 from practicum.scoring.endpoint import Endpoint
 from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive
@@ -70,12 +73,14 @@ class Pipeline:
             target, recipe = self.bench.target, self.run.recipe
             report = run_checks(target, progress=lambda text: status.update(f"checking: {text}"))
             judged = check_judges(target, recipe, progress=lambda text: status.update(f"checking: {text}"))
+            played = check_agent(target, recipe) if recipe.agent != BUILTIN else None
         print_report(report, self.console)
         print_judges(judged, self.console)
-        self.record(
-            certify(self.run.folder.parent, target, report, asked=TASKS_PER_SPLIT, recipe=recipe, judges=judged)
-        )
-        if not (report.ok and judged.ok):
+        if played is not None:
+            print_agent(played, self.console)
+        runs = self.run.folder.parent
+        self.record(certify(runs, target, report, asked=TASKS_PER_SPLIT, recipe=recipe, judges=judged, agent=played))
+        if not (report.ok and judged.ok and (played is None or played.ok)):
             raise RunError("the checks failed", fix="mend what is named above, then run again")
 
     def record(self, passed: Passed) -> None:

@@ -1,13 +1,14 @@
 """``practicum replay``: a run's recorded tool calls, executed again and told about."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from practicum.checks.target import SPLITS, target_of
 from practicum.errors import PracticumError
-from practicum.ledger.replay import Replay, replay_run
-from practicum.recipe import load_recipe
+from practicum.ledger.replay import Replay, Tally, replay_run
+from practicum.recipe import BUILTIN, load_recipe
 from practicum.tasks import Task
 from practicum.training.run import require_run
 
@@ -15,13 +16,14 @@ DIFFERENCES_SHOWN = 10
 
 
 def replay_in_console(folder: Path, trajectory: str | None, console: Console) -> bool:
-    """Replay a run; whether every trajectory that could be replayed was identical.
+    """Replay a run; whether something was replayed, and all of it was identical.
 
     Raises:
         PracticumError: no such run or trajectory, or its environment cannot be loaded.
     """
     require_run(folder)
-    target = target_of(load_recipe(folder / "recipe.yaml"))
+    recipe = load_recipe(folder / "recipe.yaml")
+    target = target_of(recipe)
     tasks: dict[str, Task] = {}
     for split in SPLITS:
         try:
@@ -33,22 +35,32 @@ def replay_in_console(folder: Path, trajectory: str | None, console: Console) ->
         for each in replay_run(folder, target.make, tasks, trajectory):
             done.append(each)
             status.update(f"replaying: {len(done)} trajectories, {each.file}")
-    return _told(done, console)
+    return print_replays(done, console, agent=recipe.agent)
 
 
-def _told(done: list[Replay], console: Console) -> bool:
-    different = [each for each in done if each.difference]
-    skipped = [each for each in done if each.skipped]
-    for each in different[:DIFFERENCES_SHOWN]:
+def print_replays(done: Sequence[Replay], console: Console, *, agent: str = BUILTIN) -> bool:
+    """Say what was replayed and what was not; whether something was, and all of it was identical."""
+    tally = Tally.of(done)
+    for each in [each for each in done if each.difference][:DIFFERENCES_SHOWN]:
         console.print(f"{each.file}: {each.trajectory}", style="bold red", markup=False, highlight=False)
         console.print(f"  {each.difference}", markup=False, highlight=False, soft_wrap=True)
-    for reason in sorted({each.skipped for each in skipped}):
-        count = sum(each.skipped == reason for each in skipped)
-        console.print(f"{count} not replayed: {reason}", style="yellow", markup=False)
-    steps = sum(each.steps for each in done)
-    if different:
-        console.print(f"{len(different)} of {len(done)} trajectories differ", style="bold red", highlight=False)
-    elif len(skipped) < len(done):
-        same = len(done) - len(skipped)
-        console.print(f"identical: {same} trajectories, {steps} transitions", style="green", highlight=False)
-    return not different and len(skipped) < len(done)
+    for reason, count in sorted(tally.skipped.items()):
+        _print(console, f"{count} not replayed: {reason}", "yellow")
+    if tally.idle:
+        elsewhere = "" if agent == BUILTIN else f", or the agent at {agent} did not show it to the model"
+        _print(console, f"{tally.idle} with nothing to replay: no tool was called{elsewhere}", "yellow")
+    counted = f"{tally.replayed} of {tally.trajectories} trajectories, {tally.transitions} transitions"
+    if tally.different:
+        different = f"{tally.different} of {tally.trajectories} trajectories differ"
+        _print(console, f"{different}; replayed: {counted}", "bold red")
+    elif tally.identical:
+        _print(console, f"identical: {counted}", "green")
+    else:
+        _print(console, f"nothing was replayed: {counted}", "bold red")
+        if agent != BUILTIN:
+            _print(console, f"the tools ran behind {agent}, where no transition is recorded", "red")
+    return tally.identical
+
+
+def _print(console: Console, text: str, style: str) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -21,7 +21,7 @@ from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
 from practicum.environment.elsewhere import AgentsOwn
 from practicum.errors import EnvironmentFault, RecipeError
-from practicum.recipe import Recipe
+from practicum.recipe import BUILTIN, Recipe
 from practicum.rollout.agents import Agent, BuiltinAgent
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
@@ -66,7 +66,7 @@ class Workbench:
     """What is closed at the end."""
 
     def __enter__(self) -> "Workbench":
-        if self.recipe.agent != "builtin":
+        if self.recipe.agent != BUILTIN:
             try:
                 self.agent = self.run(self._remote_agent(self.recipe.agent))
             except BaseException:

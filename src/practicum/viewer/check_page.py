@@ -1,13 +1,15 @@
 """The page of a check: one self-contained file, for those who were not there when it ran."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.catalogue import CHECKS, NOT_ASKED
+from practicum.checks.agent.report import AgentReport
+from practicum.checks.catalogue import EVERY
 from practicum.checks.certificate import Certificate
-from practicum.checks.findings import Finding, Note, Report
+from practicum.checks.findings import Finding, Note, Report, State, counted
+from practicum.checks.judges.check import JudgesReport
 from practicum.errors import RunError
 from practicum.files import write_text
 from practicum.viewer.sections import esc, section
@@ -18,26 +20,34 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _COLOURS = {"-": "gone", "+": "come", "@": "at"}
 
 
-def write_check_page(path: Path, report: Report, certificate: Certificate | None = None) -> None:
-    """Write a check's report as one HTML file.
+def write_check_page(
+    path: Path,
+    report: Report,
+    certificate: Certificate | None = None,
+    others: Sequence[JudgesReport | AgentReport] = (),
+) -> None:
+    """Write a check's report as one HTML file, with those on score, reward, budget, data and agent beside it.
 
     Raises:
         RunError: it cannot be written there.
     """
     try:
-        write_text(path, check_page(report, certificate))
+        write_text(path, check_page(report, certificate, others))
     except OSError as error:
         raise RunError(f"the page cannot be written: {error.strerror}", where=str(path), fix="name another") from error
 
 
-def check_page(report: Report, certificate: Certificate | None = None) -> str:
+def check_page(
+    report: Report, certificate: Certificate | None = None, others: Sequence[JudgesReport | AgentReport] = ()
+) -> str:
     """The page's HTML."""
     ref = report.environment
     body = "".join(
         [
-            _header(report),
+            _header(report, others),
             section("Checks", _checks(report)),
             section("Findings", "".join(_finding(each) for each in report.findings)),
+            *(_other(each) for each in others),
             section("Allowed", "".join(_note(note) for note in report.allowed), "Touched with a reason."),
             section("What was done", _facts(report, certificate)),
         ]
@@ -53,17 +63,24 @@ def check_page(report: Report, certificate: Certificate | None = None) -> str:
     )
 
 
-def _header(report: Report) -> str:
+def _header(report: Report, others: Sequence[JudgesReport | AgentReport]) -> str:
     ref = report.environment
     failed = sum(each.severity == "fail" for each in report.findings)
     warned = len(report.findings) - failed
     played = sum(report.tasks.values())
+    skipped = sum(state == "skipped" for state in report.states.values())
     if report.ok:
         said = f"<strong class='passed'>Passed.</strong> {report.episodes} episodes of {played} tasks, every way of "
         said += "playing them the same." if not warned else f"playing them the same; {_count(warned, 'warning')}."
+    elif not failed:
+        said = "<strong class='failed'>Nothing was checked.</strong> No check had anything to look at."
     else:
         warnings = f" and {_count(warned, 'warning')}" if warned else ""
         said = f"<strong class='failed'>Failed.</strong> {_count(failed, 'finding')}{warnings}: not to be trained in."
+    if skipped:
+        said += f" {_count(skipped, 'check')} skipped, for want of anything to look at: neither passed nor failed."
+    for other in others:
+        said += "" if other.ok else f" <strong class='failed'>{esc(_title(other))}: not passed.</strong>"
     return (
         f"<header><h1>{esc(ref.id)} {esc(ref.version)}</h1>"
         f"<p class='subtitle'>{esc(report.target)} · {esc(ref.digest[:12])}</p>"
@@ -72,38 +89,45 @@ def _header(report: Report) -> str:
 
 
 def _checks(report: Report) -> str:
+    return _table(report.states, {code: report.why_not(code) for code in report.states})
+
+
+def _table(states: Mapping[str, State], reasons: Mapping[str, str]) -> str:
+    """A row for each check; ``reasons`` say why some have no result."""
     rows = []
-    for code, check in CHECKS.items():
-        state, words = _state(report, code)
+    for code, came in states.items():
+        state, words = _STATES[came]
+        why_not = f" ({reasons[code]})" if reasons.get(code) else ""
         rows.append(
             f"<tr><th scope='row' class='state {state}'>{esc(words)}</th>"
-            f"<td><code>{esc(code)}</code></td><td>{esc(check.title)}{esc(_instead(report, code))}</td></tr>"
+            f"<td><code>{esc(code)}</code></td><td>{esc(EVERY[code].title)}{esc(why_not)}</td></tr>"
         )
     heads = "".join(f"<th scope='col'>{name}</th>" for name in ("result", "code", "what is asked"))
     table = f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f"<div class='wide'><table class='checks'>{table}</table></div>"
 
 
-def _state(report: Report, code: str) -> tuple[str, str]:
-    severities = {each.severity for each in report.findings if each.code == code}
-    if "fail" in severities:
-        return "failed", "fail"
-    if severities:
-        return "warned", "warn"
-    if code not in report.checks or code in report.explained:
-        return "unknown", "–"
-    return "passed", "ok"
+def _other(report: JudgesReport | AgentReport) -> str:
+    """The checks of score, reward, budget and data, or those of an agent, with what nobody has looked at."""
+    body = _table(report.states, report.skipped) + "".join(_finding(each) for each in report.findings)
+    if isinstance(report, JudgesReport):
+        return section(_title(report), body)
+    unchecked = "".join(f"<li>{esc(what)}</li>" for what in report.unchecked)
+    return section(_title(report), f"{body}<h3>Not checked</h3><ul>{unchecked}</ul>")
 
 
-def _instead(report: Report, code: str) -> str:
-    """Why there is no result."""
-    if any(each.code == code for each in report.findings):
-        return ""
-    if code in report.explained:
-        return f" (differences that {report.explained[code]} explains: mend that first)"
-    if code in report.checks:
-        return ""
-    return f" ({NOT_ASKED.get(code, 'could not be checked')})"
+def _title(report: JudgesReport | AgentReport) -> str:
+    return "Score, reward, budget and data" if isinstance(report, JudgesReport) else f"The agent at {report.agent}"
+
+
+_STATES = {
+    "fail": ("failed", "fail"),
+    "warn": ("warned", "warn"),
+    "ok": ("passed", "ok"),
+    "skipped": ("unknown", "skipped"),
+    "explained": ("unknown", "–"),
+}
+"""The style and the word of each state."""
 
 
 def _finding(finding: Finding) -> str:
@@ -136,12 +160,15 @@ def _facts(report: Report, certificate: Certificate | None) -> str:
     tasks = ", ".join(f"{count} {split}" for split, count in report.tasks.items())
     facts: list[tuple[str, Any]] = [
         ("environment", f"{report.environment.id} {report.environment.version} {report.environment.digest}"),
+        ("checks", counted(report.states.values())),
         ("tasks played", tasks),
         ("episodes", report.episodes),
         ("seed", report.seed),
         ("in threads", _count(report.repetitions, "repetition")),
         ("seconds", f"{report.seconds:.1f}"),
     ]
+    if report.recorded is not None:
+        facts.append(("recorded", report.recorded))
     if certificate is not None:
         facts += [
             ("certificate", certificate.digest),

@@ -2,24 +2,34 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from practicum.checks.catalogue import EVERY
-from practicum.checks.findings import Finding, Note
+from practicum.checks.findings import Finding, Note, State, state_of
 from practicum.checks.judges.attacked import check_attacks, check_gaps, check_raising, excused
 from practicum.checks.judges.budget import CountTokens, Limits, check_budget, estimated_tokens
 from practicum.checks.judges.data import check_data
 from practicum.checks.judges.evidence import Evidence, Recorded, gather
 from practicum.checks.judges.measure import Measured, measure
 from practicum.checks.judges.numbers import SLOW_S, check_behaviour, check_oracle, check_reward
+from practicum.checks.judges.unseen import (
+    unseen_by_judge,
+    unseen_dependence,
+    unseen_in_data,
+    unseen_in_evidence,
+    unseen_of_reward,
+)
 from practicum.checks.places import place_of_class, place_of_function
 from practicum.checks.target import EnvironmentTarget
+from practicum.recipe import BUILTIN
 from practicum.scoring import Judge
 from practicum.scoring.attacks import Material, attack, material_of, search
 from practicum.scoring.endpoint import Endpoint
 from practicum.scoring.model_judge import bears_name, is_independent
+from practicum.trajectory import Rollout
 
 if TYPE_CHECKING:
     from practicum.recipe import Recipe
@@ -30,6 +40,12 @@ REPEATED = 24
 """Rollouts judged three times."""
 SEARCHED = 200
 """Rollouts that the search judges."""
+_REPORTED = "the agent reports the reward, and nobody here can ask it for another: see the AGENT- checks"
+_COMPARED = {
+    "EVAL": ("EVAL-UNSOLVED",),
+    "REWARD": ("REWARD-FLAT", "REWARD-ABOVE", "REWARD-RANK", "REWARD-COMPONENTS"),
+}
+"""What is found by looking at all numbers of a score or a reward together."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +53,11 @@ class JudgesReport:
     """What the checks of judges found.
 
     Attributes:
-        checks: Codes of the checks that ran, in the catalogue's order.
+        checks: Codes of the checks that saw something, in the catalogue's order.
         allowed: What would be a finding, but for a documented reason.
         families: Families of attacks that applied.
         baseline: What the baseline rollouts are, such as ``100 made``.
+        skipped: Code of a check that saw nothing → why.
     """
 
     findings: tuple[Finding, ...]
@@ -49,11 +66,18 @@ class JudgesReport:
     families: tuple[str, ...]
     baseline: str
     seconds: float
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed; warnings do not count."""
-        return not any(finding.severity == "fail" for finding in self.findings)
+        """Whether something was seen and nothing failed; warnings do not count."""
+        return bool(self.checks) and not any(finding.severity == "fail" for finding in self.findings)
+
+    @property
+    def states(self) -> dict[str, State]:
+        """How each check came out, in the catalogue's order."""
+        asked = {*self.checks, *self.skipped, *self.codes}
+        return {code: state_of(code, self.findings, self.checks) for code in EVERY if code in asked}
 
     @property
     def codes(self) -> frozenset[str]:
@@ -64,11 +88,13 @@ class JudgesReport:
         """Plain JSON-able data, ``ok`` included."""
         return {
             "ok": self.ok,
+            "counts": dict(Counter(self.states.values())),
             "checks": list(self.checks),
             "families": list(self.families),
             "baseline": self.baseline,
             "allowed": [asdict(note) for note in self.allowed],
             "findings": [asdict(finding) for finding in self.findings],
+            "skipped": dict(self.skipped),
             "seconds": round(self.seconds, 3),
         }
 
@@ -107,19 +133,16 @@ def check_judges(
     evidence = gather(target, count=tasks, seed=seed, recorded=recorded)
     material = material_of(evidence.cases)
     baseline = f"{len(evidence.baseline)} {'made' if evidence.made else 'recorded'}"
-    findings = check_data(evidence.tasks, place, batch=recipe.global_batch_size if recipe else None)
-    findings += check_budget(evidence, _limits(recipe), count_tokens, place)
-    findings += _on_record(evidence, place)
-    lacking = _lacking(evidence, _limits(recipe))
+    findings, unseen = _without_judges(evidence, recipe, count_tokens, place)
     ran = {code for code in EVERY if code.startswith(("DATA-", "BUDGET-"))} | {"EVAL-MISSING"}
+    ran |= unseen.keys()
     notes: list[Note] = []
     families: tuple[str, ...] = ()
     if target.score is None:
         findings.append(Finding.of("EVAL-MISSING", "there is no score beside the environment", where=place))
-        return JudgesReport(_ordered(findings), (), _in_order(ran - lacking), (), baseline, time.monotonic() - began)
-    judges: list[tuple[str, Judge]] = [("EVAL", target.score)]
-    if target.reward is not None and target.reward is not target.score:
-        judges.append(("REWARD", target.reward))
+        return _report(findings, (), ran, (), baseline, began, unseen)
+    judges, unpaid = _judges(target.score, target, recipe)
+    unseen, ran = {**unseen, **unpaid}, ran | unpaid.keys()
     solved = [case.solved for case in evidence.cases if case.solved is not None]
     rollouts = [*solved, *evidence.baseline]
     scores: Measured | None = None
@@ -133,18 +156,20 @@ def check_judges(
         ran |= {code for code in EVERY if code.startswith(f"{prefix}-")}
         if found.stuck is not None:
             usable = False
+            unseen |= unseen_by_judge(prefix, found, None)
+            unseen |= dict.fromkeys(_COMPARED[prefix], "it never came back from a rollout")
             continue
         if prefix == "EVAL":
             scores = found
             findings += check_oracle(solved, found.totals[: len(solved)], threshold, where)
-        elif scores is not None:
-            findings += check_reward(
-                function, rollouts, found, scores.totals, threshold, where, walkthroughs=len(solved), made=evidence.made
-            )
+        else:
+            compared, uncompared = _rewarded(function, rollouts, found, scores, threshold, where, len(solved), evidence)
+            findings, unseen = [*findings, *compared], {**unseen, **uncompared}
         progress(f"attacking the {'score' if prefix == 'EVAL' else 'reward'}")
         report = asyncio.run(
             attack(function, material, purpose="score" if prefix == "EVAL" else "reward", threshold=threshold)
         )
+        unseen |= unseen_by_judge(prefix, found, report)
         known = {finding.code for finding in findings}
         findings += check_attacks(prefix, report, where)
         findings += [each for each in check_raising(prefix, report, where) if each.code not in known]
@@ -152,8 +177,71 @@ def check_judges(
         families = tuple(dict.fromkeys((*families, *report.families)))
     if len(judges) > 1 and usable:
         findings += _searched(judges[1][1], judges[0][1], material, seed, threshold, findings, place)
-    seconds = time.monotonic() - began
-    return JudgesReport(_ordered(findings), tuple(notes), _in_order(ran - lacking), families, baseline, seconds)
+    unseen |= unseen_dependence([function for _, function in judges], policy_known=bool(policy or _trained(recipe)))
+    return _report(findings, notes, ran, families, baseline, began, unseen)
+
+
+def _judges(
+    score: Judge, target: EnvironmentTarget, recipe: "Recipe | None"
+) -> tuple[list[tuple[str, Judge]], dict[str, str]]:
+    """Score and reward by the prefix of their codes, and what of a reward is skipped that nobody here computes."""
+    if recipe is not None and recipe.agent != BUILTIN:
+        return [("EVAL", score)], {code: _REPORTED for code in EVERY if code.startswith("REWARD-")}
+    if target.reward is None or target.reward is score:
+        return [("EVAL", score)], {}
+    return [("EVAL", score), ("REWARD", target.reward)], {}
+
+
+def _without_judges(
+    evidence: Evidence, recipe: "Recipe | None", count_tokens: CountTokens, place: str
+) -> tuple[list[Finding], dict[str, str]]:
+    """What is found of data, budget and records, and what of these saw nothing."""
+    batch, limits = recipe.global_batch_size if recipe else None, _limits(recipe)
+    findings = check_data(evidence.tasks, place, batch=batch)
+    findings += check_budget(evidence, limits, count_tokens, place)
+    findings += _on_record(evidence, place)
+    return findings, {**unseen_in_evidence(evidence, limits), **unseen_in_data(evidence.tasks, batch)}
+
+
+def _rewarded(
+    reward: Judge,
+    rollouts: Sequence[Rollout],
+    found: Measured,
+    scores: Measured | None,
+    threshold: float,
+    where: str,
+    walkthroughs: int,
+    evidence: Evidence,
+) -> tuple[list[Finding], dict[str, str]]:
+    """What the reward's numbers show beside the score's, and what of that saw nothing."""
+    if scores is None:
+        return [], dict.fromkeys(_COMPARED["REWARD"], "the score never came back from a rollout")
+    findings = check_reward(
+        reward, rollouts, found, scores.totals, threshold, where, walkthroughs=walkthroughs, made=evidence.made
+    )
+    return findings, unseen_of_reward(found.totals, scores.totals, threshold, walkthroughs=walkthroughs)
+
+
+def _report(
+    findings: Sequence[Finding],
+    notes: Sequence[Note],
+    ran: set[str],
+    families: tuple[str, ...],
+    baseline: str,
+    began: float,
+    unseen: Mapping[str, str],
+) -> JudgesReport:
+    """The report; a check that saw nothing and found nothing is none of those that ran."""
+    skipped = ran & unseen.keys() - {finding.code for finding in findings}
+    return JudgesReport(
+        _ordered(findings),
+        tuple(notes),
+        _in_order(ran - skipped),
+        families,
+        baseline,
+        time.monotonic() - began,
+        {code: unseen[code] for code in _in_order(skipped)},
+    )
 
 
 def _searched(
@@ -170,21 +258,6 @@ def _searched(
         return []
     gaps = asyncio.run(search(reward, score, material, seed=seed, budget=SEARCHED, threshold=threshold))
     return check_gaps(gaps, _place(reward, place))
-
-
-def _lacking(evidence: Evidence, limits: Limits) -> set[str]:
-    """Codes of the checks that have nothing to look at: no record, no walkthrough, no limits."""
-    evaluations = evidence.recorded.evaluations
-    lacking = set() if evaluations else {"EVAL-REFERENCE"}
-    if not any(each.get("label") == "base" for each in evaluations):
-        lacking.add("EVAL-ZERO")
-    if not evidence.recorded.trajectories:
-        lacking |= {"BUDGET-TOKENS", "BUDGET-EXHAUSTED"}
-    if not any(case.solved is not None for case in evidence.cases):
-        lacking |= {"BUDGET-TURNS", "EVAL-UNSOLVED"}
-    if limits.max_sequence_length is None or limits.sampling_max_tokens is None:
-        lacking.add("BUDGET-CONTEXT")
-    return lacking
 
 
 def _on_record(evidence: Evidence, where: str) -> list[Finding]:
@@ -208,7 +281,7 @@ def _on_record(evidence: Evidence, where: str) -> list[Finding]:
 def _dependent(
     function: Judge, recipe: "Recipe | None", policy: Endpoint | None, where: str, purpose: str = "score"
 ) -> list[Finding]:
-    trained = str(recipe.model_name) if recipe is not None and recipe.model_name else ""
+    trained = _trained(recipe)
     if policy is not None and not is_independent(function, policy):
         what = f"the {purpose}'s judge model is the policy itself: {policy.model} at {policy.base_url}"
     elif bears_name(function, trained):
@@ -216,6 +289,10 @@ def _dependent(
     else:
         return []
     return [Finding.of("EVAL-DEPENDENT", what, where=where)]
+
+
+def _trained(recipe: "Recipe | None") -> str:
+    return str(recipe.model_name) if recipe is not None and recipe.model_name else ""
 
 
 def _limits(recipe: "Recipe | None") -> Limits:

@@ -19,6 +19,9 @@ SAMPLED = 400
 LEAKED = 0.3
 """How much more than the best constant answer the prompt alone may give away."""
 
+LABELLED = 5
+"""Tasks with a label from which it can be told whether prompts give labels away."""
+
 
 def check_data(tasks: Mapping[str, Sequence[Task]], where: str, *, batch: int | None = None) -> list[Finding]:
     """All findings on the tasks of all splits.
@@ -113,7 +116,7 @@ def _leaks(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
     """Of each field, the value of the known ones that stands in the prompt: how often is that the whole label?"""
     every = [task for some in tasks.values() for task in some if task.answer]
     every = every[:: max(1, len(every) // SAMPLED)]
-    if len(every) < 5:
+    if len(every) < LABELLED:
         return []
     values: dict[str, dict[str, str]] = {}
     for task in every:

@@ -14,6 +14,7 @@ from practicum.checks.places import place_of_error
 from practicum.checks.target import SPLITS, EnvironmentTarget
 from practicum.environment import Call
 from practicum.errors import EnvironmentFault, PracticumError, RunError
+from practicum.recipe import BUILTIN, load_recipe
 from practicum.scoring.attacks import Case, material_of
 from practicum.scoring.attacks.material import answered, with_call
 from practicum.scoring.attacks.search import MUTATIONS
@@ -30,10 +31,14 @@ ONE_TOOL = 12
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a run has on record: its untrained model's rollouts, and every evaluation, newest last."""
+    """What a run has on record: its untrained model's rollouts, and every evaluation, newest last.
+
+    ``agent`` is who played them, as the run's recipe says.
+    """
 
     trajectories: tuple[Trajectory, ...] = ()
     evaluations: tuple[Mapping[str, Any], ...] = ()
+    agent: str = BUILTIN
 
 
 @dataclass(frozen=True)
@@ -162,12 +167,14 @@ def read_recorded(run: Path) -> Recorded:
             evaluations.append(json.loads(path.read_text(encoding="utf-8")))
         except ValueError as error:
             raise RunError(f"an evaluation cannot be read: {error}", where=str(path)) from error
+    recipe = run / "recipe.yaml"
+    agent = load_recipe(recipe).agent if recipe.is_file() else BUILTIN
     for label in ("base", "foothold"):
         for mode in ("sampled", "greedy"):
             table = run / "trajectories" / f"eval-{label}-{mode}.parquet"
             if table.is_file():
-                return Recorded(tuple(read_trajectories(table)), tuple(evaluations))
-    return Recorded((), tuple(evaluations))
+                return Recorded(tuple(read_trajectories(table)), tuple(evaluations), agent)
+    return Recorded((), tuple(evaluations), agent)
 
 
 def _played(target: EnvironmentTarget, task: Task, seed: int, calls: Sequence[Call]) -> Rollout:

@@ -8,14 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from practicum.checks.actions import random_calls, values_in
-from practicum.checks.episodes import Demonstration, Plan, Transcript, demonstrate, parsed
+from practicum.checks.episodes import Demonstration, Plan, Transcript, demonstrate
 from practicum.checks.judging import Unsolved, judged
 from practicum.checks.nursery.stage import Stage, stage
 from practicum.checks.watching.recorder import RECORDER
 from practicum.checks.watching.touches import EPISODE, Touch
 from practicum.environment import Environment
+from practicum.environment.play import parsed
 from practicum.seeds import derive
 from practicum.trajectory import EnvironmentRef
+
+LOST_CALLS = 200
+"""Calls of an oracle that came to no answer which are played in every other way, too."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,13 @@ def sample(split: str, index: int, seed: int) -> Sampled:
     shown = _demonstration(here, idle) if has_oracle(here.target.environment) else None
     touches = RECORDER.taken()
     seen = shown.transcript if shown else here.play(idle)
-    calls = random_calls(seen["tools"], _known(seen), random.Random(derive(own, "calls")))
-    plans: tuple[Plan, ...] = (replace(idle, calls=calls),)
+    drawn = random_calls(seen["tools"], _known(seen), random.Random(derive(own, "calls")))
+    plans: tuple[Plan, ...] = (replace(idle, calls=drawn),)
     opening = "\n".join(message["content"] for message in seen["messages"])
     if shown is None:
         return Sampled(split, index, plans, opening, "", None, ())
-    plans = (replace(idle, calls=shown.calls, origin="oracle"), *plans)
+    calls = shown.calls[:LOST_CALLS] if shown.problem else shown.calls
+    plans = (replace(idle, calls=calls, origin="oracle"), *plans)
     unsolved = None if seen["fault"] else asyncio.run(judged(here.target.score, shown))
     return Sampled(split, index, plans, opening, shown.answer, unsolved, touches)
 

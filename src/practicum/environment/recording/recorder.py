@@ -25,8 +25,8 @@ import jsonschema
 from practicum.digests import canonical_json, digest
 from practicum.environment.base import Call, Environment
 from practicum.environment.faces.production import ProductionTool, Tools
+from practicum.environment.play import OracleSteps
 from practicum.environment.recording.keys import call_key
-from practicum.environment.recording.oracle import play
 from practicum.environment.recording.recording import SHOWN, Answer, Recording
 from practicum.environment.recording.redaction import DEFAULT_RULES, Redactor, Rule
 from practicum.environment.recording.source import Source
@@ -169,7 +169,15 @@ class Recorder:
         Raises:
             EnvironmentFault: as ``answer``; or the oracle's own call failed, or it does not come to an end.
         """
-        return sum(play(environment, task, seed) for task in tasks)
+        made = 0
+        for task in tasks:
+            environment.reset(task, seed)
+            try:
+                oracle = OracleSteps(environment.oracle(task), task)
+                made += sum(isinstance(step, Call) for step, _ in oracle.played_on(environment))
+            finally:
+                environment.close()
+        return made
 
     def recording(self, *, strict: bool = True) -> Recording:
         """What was recorded so far, without secrets.

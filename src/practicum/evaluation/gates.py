@@ -160,8 +160,8 @@ def promote(
         raise RunError(
             f"{what} {digest[:12]} misses the gate: {'; '.join(misses)}",
             where=found.name,
-            fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where too few tasks "
-            "are the reason, evaluate on more (test_tasks)",
+            fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where tasks are "
+            "too few, evaluate on more (test_tasks)",
         )
     return Promotion(what, digest, found.name, found.success_rate, found.interval, gate, tuple(notes))
 

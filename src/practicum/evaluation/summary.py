@@ -78,6 +78,8 @@ class Evaluation:
     """Whether none of them is the evaluated model itself."""
     commonest_error: str = ""
     """What ended most of the rollouts that failed."""
+    exact: bool = False
+    """Whether a success is an answer with every field right, by the score's own component ``exact``."""
 
     @property
     def name(self) -> str:
@@ -185,11 +187,17 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         judge_models=list(how.judge_models),
         independent=how.independent,
         commonest_error=next((text for text, _ in errors.most_common(1)), ""),
+        exact=_exact(trajectories, how.success_threshold),
     )
 
 
 def _score(trajectory: Trajectory) -> float | None:
     return None if trajectory.ending == "error" else trajectory.score
+
+
+def _exact(trajectories: Sequence[Trajectory], threshold: float) -> bool:
+    scored = [(score, t.score_metrics.get("exact")) for t in trajectories if (score := _score(t)) is not None]
+    return bool(scored) and all(right is not None and (score >= threshold) == (right == 1.0) for score, right in scored)
 
 
 def _fields(trajectories: Sequence[Trajectory]) -> dict[str, float]:

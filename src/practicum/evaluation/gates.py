@@ -38,6 +38,9 @@ class Promotion:
     evaluation: str
     success_rate: float
     interval: tuple[float, float]
+    """What the gate goes by."""
+    bootstrap: tuple[float, float]
+    """The same by resampling tasks, for the record."""
     gate: PromotionGate
     notes: tuple[str, ...]
 
@@ -163,7 +166,7 @@ def promote(
             fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where tasks are "
             "too few, evaluate on more (test_tasks)",
         )
-    return Promotion(what, digest, found.name, found.success_rate, found.interval, gate, tuple(notes))
+    return Promotion(what, digest, found.name, found.success_rate, found.interval, found.bootstrap, gate, tuple(notes))
 
 
 def tasks_for_rate(rate: float, least: float) -> int | None:

@@ -93,7 +93,8 @@ def test_failed_rollouts_count_as_no_success() -> None:
 
     assert (evaluation.successes, evaluation.n_rollouts, evaluation.failed) == (2, 4, 1)
     assert evaluation.success_rate == 0.5
-    assert evaluation.interval == pytest.approx((0.15, 0.85), abs=0.01)
+    # Two tasks: how alike their rollouts are is not known, so the four may be worth as little as two.
+    assert evaluation.interval == pytest.approx((0.09, 0.91), abs=0.01)
     assert evaluation.field_accuracy == {"colour": pytest.approx(2.5 / 4)}
     assert evaluation.completion_rate == 0.75
     assert evaluation.pass_at == {"1": 0.5, "2": 1.0}

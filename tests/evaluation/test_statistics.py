@@ -9,8 +9,11 @@ from scipy import stats
 
 from practicum.evaluation.statistics import (
     bootstrap_interval,
+    clustered_interval,
     difference_interval,
     mcnemar_exact,
+    paired_interval,
+    paired_test,
     pass_at_k,
     pass_power_k,
     wilson_interval,
@@ -131,6 +134,117 @@ def test_mcnemar_is_exact_for_thousands_of_tasks() -> None:
 def test_mcnemar_needs_the_same_tasks() -> None:
     with pytest.raises(ValueError, match="same tasks"):
         mcnemar_exact([True], [True, False])
+
+
+OUTCOMES = st.lists(st.booleans(), min_size=1, max_size=60)
+
+
+def abilities(rng: np.random.Generator, tasks: int, rate: float, correlation: float) -> np.ndarray:
+    """Each task's success rate, so that two rollouts of one task correlate so much (beta-binomial)."""
+    if not correlation:
+        return np.full(tasks, rate)
+    size = 1 / correlation - 1
+    return rng.beta(rate * size, (1 - rate) * size, tasks)
+
+
+def played(rng: np.random.Generator, rates: np.ndarray, rollouts: int) -> list[list[bool]]:
+    found: list[list[bool]] = (rng.random((len(rates), rollouts)) < rates[:, None]).tolist()
+    return found
+
+
+@given(outcomes=OUTCOMES)
+def test_with_one_rollout_per_task_the_clustered_interval_is_wilsons(outcomes: list[bool]) -> None:
+    assert clustered_interval([[won] for won in outcomes]) == wilson_interval(sum(outcomes), len(outcomes))
+
+
+@given(outcomes=OUTCOMES, rollouts=st.integers(2, 8))
+def test_rollouts_that_all_end_alike_are_worth_one(outcomes: list[bool], rollouts: int) -> None:
+    expected = wilson_interval(sum(outcomes), len(outcomes))
+    assert clustered_interval([[won] * rollouts for won in outcomes]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("correlation", [0.0, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize("tasks", [20, 60])
+def test_the_clustered_interval_covers_the_truth_however_alike_a_tasks_rollouts_are(
+    rate: float, correlation: float, tasks: int
+) -> None:
+    rng, trials = np.random.default_rng([tasks, int(100 * rate), int(100 * correlation)]), 400
+    covered = 0
+    for _ in range(trials):
+        low, high = clustered_interval(played(rng, abilities(rng, tasks, rate, correlation), 4))
+        covered += low <= rate <= high
+    assert covered / trials >= 0.93
+
+
+def test_a_wilson_interval_over_all_rollouts_would_not() -> None:
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        won = sum(map(sum, played(rng, abilities(rng, 60, 0.5, 0.5), 4)))
+        low, high = wilson_interval(won, 240)
+        covered += low <= 0.5 <= high
+    assert covered / 400 < 0.85
+
+
+def test_the_clustered_interval_takes_tasks_of_any_size_and_none() -> None:
+    low, high = clustered_interval([[True] * 3, [False], [True, False], [True] * 5, [False] * 4])
+    assert 0 < low < 9 / 15 < high < 1
+    assert clustered_interval([]) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="at least one rollout"):
+        clustered_interval([[True], []])
+
+
+def test_nothing_and_everything_solved_leave_an_interval() -> None:
+    assert clustered_interval([[True] * 4]) == pytest.approx(wilson_interval(1, 1))
+    assert clustered_interval([[False] * 4] * 20) == pytest.approx(wilson_interval(0, 20))
+    low, high = paired_interval([[False]], [[True]])
+    assert low < 0
+    assert high == 1.0
+
+
+@pytest.mark.parametrize(
+    ("rate", "correlation", "rollouts"), [(0.3, 0.5, 4), (0.5, 0.2, 4), (0.8, 0.5, 4), (0.3, 0.5, 1)]
+)
+def test_the_paired_interval_covers_a_true_gain_and_the_paired_test_is_as_rare_as_it_says(
+    rate: float, correlation: float, rollouts: int
+) -> None:
+    rng, trials = np.random.default_rng(5), 300
+    covered, surprised = 0, 0
+    for _ in range(trials):
+        able = abilities(rng, 50, rate, correlation)
+        before, after, same = (played(rng, rates, rollouts) for rates in (able, able + 0.3 * (1 - able), able))
+        low, high = paired_interval(before, after)
+        covered += low <= 0.3 * (1 - rate) <= high
+        surprised += paired_test(before, same) < 0.05
+    assert covered / trials >= 0.91
+    assert surprised / trials <= 0.07
+
+
+@settings(max_examples=100, deadline=None)
+@given(pairs=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=80))
+def test_with_one_rollout_per_task_the_paired_test_is_mcnemars(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    expected = mcnemar_exact(first, second).p_value
+    assert paired_test([[a] for a in first], [[b] for b in second]) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(4, 4), (2, 3)])
+def test_the_paired_test_is_the_share_of_signs_whose_sum_is_as_far_from_0(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    first, second = (played(rng, rng.random(7), size) for size in sizes)
+    gains = [np.mean(b) - np.mean(a) for a, b in zip(first, second, strict=True)]
+    sums = [abs(np.dot(signs, gains)) for signs in itertools.product((-1, 1), repeat=7)]
+    assert paired_test(first, second) == pytest.approx(np.mean([s >= abs(sum(gains)) - 1e-9 for s in sums]))
+
+
+def test_paired_comparisons_need_the_same_tasks_and_know_nothing_without_any() -> None:
+    for function in (paired_interval, paired_test):
+        with pytest.raises(ValueError, match="same tasks"):
+            function([[True]], [])
+    assert paired_interval([], []) == (-1.0, 1.0)
+    assert paired_test([], []) == 1.0
+    with pytest.raises(ValueError, match="at least one rollout"):
+        paired_test([[True]], [[]])
 
 
 def test_bootstrap_repeats_with_its_seed_and_only_with_it() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from practicum.evaluation.record import (
     told,
     write_record,
 )
+from practicum.evaluation.statistics import wilson_interval
 from practicum.evaluation.summary import Circumstances, Evaluation, summarize
+from practicum.training.summary import print_evaluations
 from practicum.trajectory import EnvironmentRef, ToolCall, Trajectory, Turn
 from practicum.viewer.disagreements import disagreements
 
@@ -77,6 +80,27 @@ def test_form_is_the_scores_or_the_rewards_component_and_unknown_where_neither_h
     assert summary([rollout("t", 0, 0.0, metrics={"task/format": 1.0})]).format_rate == 1.0
 
 
+@pytest.mark.parametrize(
+    ("parts", "exact"),
+    [
+        ([(1.0, {"exact": 1.0}), (0.0, {"exact": 0.0})], True),
+        ([(1.0, {"exact": 0.0}), (0.0, {"exact": 0.0})], False),  # a score above its exact component
+        ([(1.0, {"exact": 1.0}), (0.0, {})], False),
+        ([(1.0, {"tests/passed": 1.0})], False),
+    ],
+)
+def test_every_field_exactly_right_is_said_only_of_scores_that_are_exact(
+    parts: list[tuple[float, dict[str, float]]], exact: bool
+) -> None:
+    found = summary([rollout(f"t{n}", 0, score, score_metrics=each) for n, (score, each) in enumerate(parts)])
+    console = Console(file=io.StringIO(), width=200)
+    print_evaluations([found], console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert found.exact is exact
+    assert ("every field exactly right" in said) is exact
+    assert ("score of 1 or more" in said) is not exact
+
+
 def test_calls_turns_tokens_and_seconds_are_per_rollout() -> None:
     calls = (ToolCall("a", "look", {}, "", True, 0, 0.25), ToolCall("b", "look", {}, "", False, 0, 0.25))
     found = summary([rollout("t", 0, 1.0, tool_calls=calls), rollout("u", 0, 0.0)])
@@ -97,10 +121,10 @@ def test_an_evaluation_without_rollouts_is_refused() -> None:
         summary([])
 
 
-def test_the_bootstrap_draws_tasks_not_rollouts() -> None:
+def test_the_interval_is_of_tasks_not_of_rollouts() -> None:
     alike = [rollout(f"t{n}", number, float(n % 2)) for n in range(10) for number in range(20)]
     found = summary(alike, per_task=20)
-    assert found.interval[1] - found.interval[0] < 0.15
+    assert found.interval == pytest.approx(wilson_interval(5, 10))
     assert found.bootstrap[1] - found.bootstrap[0] > 0.4
 
 
@@ -213,17 +237,63 @@ def test_a_base_that_never_succeeds_stops_with_how_to_get_a_foothold() -> None:
 def test_training_needs_a_baseline_on_record() -> None:
     with pytest.raises(RunError, match="no baseline"):
         require_baseline([of(1.0)], Path("runs/a"))
-    require_baseline([of(0.0, label="base")], Path("runs/a"))
+    require_baseline([of(0.0, 1.0, label="base")], Path("runs/a"))
+
+
+@pytest.mark.parametrize(("labels", "named"), [(("base",), "base model"), (("base", "foothold"), "foothold")])
+def test_a_baseline_of_zero_opens_no_gate_and_names_three_ways_on(labels: tuple[str, ...], named: str) -> None:
+    zero = [of(0.0, 0.0, label=label) for label in labels]
+    with pytest.raises(RunError, match=f"the {named} succeeds in none of {2 * len(zero)}") as stopped:
+        require_baseline(zero, Path("runs/a"))
+    for way in (
+        "practicum warmstart RECIPE --run runs/a",
+        "easier tasks",
+        "another model (model_name)",
+        "--without-gate",
+    ):
+        assert way in str(stopped.value)
+    require_baseline(zero, Path("runs/a"), foothold=True)
+    require_baseline([*zero, of(0.0, 1.0, label="foothold")], Path("runs/a"))
 
 
 GOOD = [1.0] * 30 + [0.0] * 2
 
 
 def test_a_model_that_meets_the_gate_is_promoted_with_its_numbers() -> None:
-    found = promote("model", "d" * 64, [of(*[0.0] * 32, label="base"), of(*GOOD)], PromotionGate(min_success=0.8))
+    found = promote("model", "d" * 64, [of(*[0.0] * 32, label="base"), of(*GOOD)], PromotionGate(min_success=0.75))
     assert found.success_rate == pytest.approx(30 / 32)
     assert found.to_dict()["gate"]["better_than"] == "base"
-    assert any("McNemar" in note for note in found.notes)
+    assert found.interval == of(*GOOD).interval
+    assert "+93.8% against base, exact McNemar p = 1.9e-09" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gate", "why"),
+    [
+        ([0.0], [1.0], PromotionGate(), "exact McNemar p = 1, where less than 0.05 is asked for .* about 6 test tasks"),
+        ([0.0], [1.0], PromotionGate(0.0, ""), "one test task, which says nothing of any other"),
+        ([0.0] * 3, [1.0] * 3, PromotionGate(0.9, ""), "100.0% takes about 35 test tasks to show; it was played on 3"),
+        ([0.0] * 20, [1.0] * 4 + [0.0] * 16, PromotionGate(), "p = 0.12, .* takes about 28 test tasks"),
+        ([1.0] * 4 + [0.0] * 16, [0.0] * 20, PromotionGate(), "p = 0.12, where less than 0.05 is asked for$"),
+    ],
+)
+def test_too_few_tasks_promote_nothing_and_it_is_said_how_many_would(
+    before: list[float], after: list[float], gate: PromotionGate, why: str
+) -> None:
+    with pytest.raises(RunError) as refused:
+        promote("model", "d" * 64, [of(*before, label="base"), of(*after)], gate)
+    assert re.search(why, refused.value.what)
+
+
+def test_all_rollouts_of_a_task_count_in_a_comparison_and_go_together() -> None:
+    def played(label: str, rate: float) -> Evaluation:
+        made = [rollout(f"t{n}", m, float((7 * n + 3 * m) % 10 < 10 * rate)) for n in range(12) for m in range(8)]
+        return summary(made, label, per_task=8)
+
+    found = compare(played("base", 0.2), played("trained", 0.6))
+    assert found.is_clear
+    assert found.chance == f"exact paired p = {found.p_value:.2g}"
+    assert found.chance in told(found)
 
 
 @pytest.mark.parametrize(

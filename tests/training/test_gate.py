@@ -143,6 +143,19 @@ def test_resume_is_no_way_round_the_gate(commands: Any) -> None:
     assert not (commands.folder / "runs/a/output").exists()
 
 
+def test_a_baseline_of_zero_opens_no_gate(commands: Any) -> None:
+    assert commands("check", *RECIPE).code == 0
+    commands("baseline", *FAST, "--run", "a")
+    for page in (commands.folder / "runs/a/evaluations").glob("base-*.json"):
+        page.write_text(json.dumps({**json.loads(page.read_text()), "successes": 0}))
+
+    refused = commands("train", *FAST, "--run", "a", gate=True)
+
+    assert refused.code == 1
+    assert "the base model succeeds in none of" in refused.err
+    assert "practicum warmstart RECIPE" in refused.err
+
+
 def test_a_model_that_is_not_clearly_better_is_not_promoted(commands: Any) -> None:
     commands("baseline", *FAST, "--run", "a")
     early = commands("promote", "runs/a")

@@ -39,6 +39,9 @@ class Promotion:
     evaluation: str
     success_rate: float
     interval: tuple[float, float]
+    """What the gate goes by."""
+    bootstrap: tuple[float, float]
+    """The same by resampling tasks, for the record."""
     gate: PromotionGate
     notes: tuple[str, ...]
 
@@ -163,10 +166,10 @@ def promote(
         raise RunError(
             f"{what} {digest[:12]} misses the gate: {'; '.join(misses)}",
             where=found.name,
-            fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where too few "
-            "tasks are the reason, evaluate on more (test_tasks)",
+            fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where tasks are "
+            "too few, evaluate on more (test_tasks)",
         )
-    return Promotion(what, digest, found.name, found.success_rate, found.interval, gate, tuple(notes))
+    return Promotion(what, digest, found.name, found.success_rate, found.interval, found.bootstrap, gate, tuple(notes))
 
 
 def tasks_for_rate(rate: float, least: float) -> int | None:

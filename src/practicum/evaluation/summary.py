@@ -81,6 +81,8 @@ class Evaluation:
     """Why it is not independent."""
     commonest_error: str = ""
     """What ended most of the rollouts that failed."""
+    exact: bool = False
+    """Whether a success is an answer with every field right, by the score's own component ``exact``."""
 
     @property
     def name(self) -> str:
@@ -188,6 +190,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         independent=how.independent,
         caveat=how.caveat,
         commonest_error=next((text for text, _ in errors.most_common(1)), ""),
+        exact=_exact(trajectories, how.success_threshold),
     )
 
 
@@ -199,6 +202,13 @@ def _succeeded(trajectory: Trajectory, threshold: float) -> bool:
     """A rollout that failed or has no score is no success, whatever the threshold."""
     score = _score(trajectory)
     return score is not None and reaches(score, threshold)
+
+
+def _exact(trajectories: Sequence[Trajectory], threshold: float) -> bool:
+    scored = [(score, t.score_metrics.get("exact")) for t in trajectories if (score := _score(t)) is not None]
+    return bool(scored) and all(
+        right is not None and reaches(score, threshold) == (right == 1.0) for score, right in scored
+    )
 
 
 def _fields(trajectories: Sequence[Trajectory]) -> dict[str, float]:

@@ -58,7 +58,7 @@ def success_chart(evaluations: Sequence[Mapping[str, Any]]) -> Chart | None:
         },
         "hovermode": "closest",
     }
-    caption = "Share of held-out tasks solved; bars are 95% intervals."
+    caption = "Share of held-out rollouts solved; bars are 95% intervals, clustered by task."
     return Chart("Success on the held-out tasks", caption, {"data": data, "layout": layout})
 
 

@@ -31,7 +31,7 @@ def comparison_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
         rows.append(f"<tr>{''.join(cells)}</tr>")
     if not rows:
         return ""
-    names = ("models", "sampling", "difference", "95% interval", "only this / only that", "McNemar p")
+    names = ("models", "sampling", "difference", "95% interval", "only this / only that", "exact p")
     head = "".join(f"<th scope='col'>{esc(name)}</th>" for name in names)
     return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
 

@@ -31,7 +31,10 @@ from practicum.viewer.sections import (
 
 AnyChart = TypeVar("AnyChart", Chart, Chart | None)
 
-PAIRED = "Paired on the same tasks; intervals by resampling tasks, p by the exact McNemar test on first rollouts."
+PAIRED = (
+    "Paired on the same tasks: intervals count the rollouts of one task together, p is exact over the signs of the "
+    "tasks' differences (with one rollout per task, McNemar's). Only this / only that: by first rollouts."
+)
 DISAGREE = "Paid without success first: what a hacked reward pays for shows here before it shows in any mean."
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "

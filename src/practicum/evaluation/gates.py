@@ -113,7 +113,7 @@ def promote(
             if test.interval[0] <= 0:
                 misses.append(f"it is not clearly better than {other.label}: 95% from {test.interval[0]:+.1%}")
     if not found.independent:
-        notes.append(f"not independent: {found.caveat or 'the model judges itself'}")
+        notes.append(f"not independent: {found.doubt}")
     unearned = unearned_share(found)
     notes.append(f"{unearned:.1%} of rollouts are paid like a success without being one")
     if unearned > gate.max_unearned:

@@ -22,7 +22,7 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
     first = evaluations[0]
     fields = list(dict.fromkeys(name for each in evaluations for name in each.field_accuracy))
     title = f"Held-out success: {first.n_tasks} tasks of split {first.split}, "
-    title += "every field exactly right" if first.independent else f"not independent: {first.caveat}"
+    title += "every field exactly right" if first.independent else f"not independent: {first.doubt}"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in ("model", "sampling", "success", "95% interval"):
         table.add_column(name, justify="left" if name in ("model", "sampling") else "right")

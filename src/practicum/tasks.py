@@ -92,9 +92,9 @@ class TaskSet(Sequence[Task]):
 
         A task is told by its prompt; where both are games of one prompt, by label and metadata too.
         """
-        wholly = self.games and other.games and len({task.prompt for task in (*self, *other)}) == 1
-        theirs = {_content(task, wholly=wholly) for task in other}
-        return [task.prompt for task in self if _content(task, wholly=wholly) in theirs]
+        wholly = self.games and other.games and is_game((*self, *other))
+        theirs = {_key(task, wholly=wholly) for task in other}
+        return [task.prompt for task in self if _key(task, wholly=wholly) in theirs]
 
 
 def load_tasks(path: Path, columns: Columns | None = None) -> TaskSet:
@@ -130,7 +130,7 @@ def with_held_out(tasks: TaskSet) -> tuple[TaskSet, TaskSet]:
             f"{tasks.name} has one task, which cannot be both trained on and held out",
             fix="give more rows, or a validation_dataset",
         )
-    order = sorted(tasks, key=lambda task: digest(_content(task, wholly=tasks.games)))
+    order = sorted(tasks, key=lambda task: digest(_key(task, wholly=tasks.games)))
     out = {task.id for task in order[: max(1, round(HELD_OUT * len(tasks)))]}
     parts = (
         [task for task in tasks if task.id not in out],
@@ -146,7 +146,7 @@ def _refuse_duplicates(tasks: Sequence[Task], name: str, *, games: bool) -> None
     for task in tasks:
         if task.id in ids:
             raise TaskError(f"task id {task.id!r} is used twice", where=name, fix="give every task its own id")
-        content = _content(task, wholly=games)
+        content = _key(task, wholly=games)
         if content in contents:
             raise TaskError(
                 f"tasks {contents[content]!r} and {task.id!r} have the same prompt {task.prompt[:SHOWN]!r}"
@@ -159,15 +159,23 @@ def _refuse_duplicates(tasks: Sequence[Task], name: str, *, games: bool) -> None
         contents[content] = task.id
 
 
-def _content(task: Task, *, wholly: bool) -> str:
-    """What tells a task from others: its prompt, or all of it but its id."""
-    if not wholly:
-        return task.prompt
+def is_game(tasks: Iterable[Task]) -> bool:
+    """Whether several tasks all have one prompt, as those of a game have that hides something else each time."""
+    prompts = [task.prompt for task in tasks]
+    return len(prompts) > 1 and len(set(prompts)) == 1
+
+
+def content_of(task: Task) -> str:
+    """All of a task but its id, as text: what tells the tasks of a game apart."""
     content = {**task.to_dict(), "id": ""}
     try:
         return canonical_json(content)
     except (TypeError, ValueError):  # of an environment whose labels are no JSON
         return repr(content)
+
+
+def _key(task: Task, *, wholly: bool) -> str:
+    return content_of(task) if wholly else task.prompt
 
 
 def _columns(first: tuple[int, Any], path: Path, chosen: Columns) -> Columns:

@@ -143,6 +143,12 @@ def test_a_score_of_ones_own_makes_the_evaluation_independent(commands: Any, not
     assert "ot independent" not in (commands.folder / "runs/a/report.html").read_text()
 
 
+def test_a_check_says_that_there_is_nothing_to_check(commands: Any, notebook: Any) -> None:
+    done = commands("check", "notebook.yaml", "agent=http://127.0.0.1:1")
+    assert done.code == 1
+    assert "there is no environment here to check" in done.err
+
+
 def test_a_run_that_was_interrupted_goes_on(commands: Any, notebook: Any) -> None:
     with agent_server(most=6) as url:
         assert notebook(url, "rollout_max_retries=0").code == 1

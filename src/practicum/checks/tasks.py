@@ -12,7 +12,7 @@ from practicum.checks.judging import written
 from practicum.checks.nursery.stage import Stage, stage
 from practicum.checks.places import place_of_method
 from practicum.environment.fixtures import thawed
-from practicum.tasks import Task
+from practicum.tasks import Task, content_of, is_game
 
 OTHERS = 50
 """Tasks with another label that a text is looked for in: what stands there too tells nothing."""
@@ -50,12 +50,16 @@ def _check_label(here: Stage, openings: Sequence[Opening]) -> list[Finding]:
 
 
 def _check_duplicate(here: Stage) -> list[Finding]:
-    """A prompt or an id stands twice, in one split or in two; spaces and case do not count."""
+    """A prompt or an id stands twice, in one split or in two; spaces and case do not count.
+
+    Where all tasks have one prompt, it is label and metadata that may not stand twice.
+    """
+    asked = content_of if is_game(task for tasks in here.tasks.values() for task in tasks) else _plain
     seen: dict[tuple[str, str], tuple[str, Task]] = {}
     found: dict[tuple[str, str, str], list[tuple[Task, Task]]] = {}
     for split, tasks in here.tasks.items():
         for task in tasks:
-            for what, value in (("prompt", _plain(task.prompt)), ("id", task.id)):
+            for what, value in (("prompt", asked(task)), ("id", task.id)):
                 if (what, value) in seen:
                     earlier_split, earlier = seen[what, value]
                     # Without a label, what is asked for stands elsewhere, and may well be another thing.
@@ -115,8 +119,8 @@ def _answer_form(name: str, value: Any, alone: bool) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{'|'.join(names)}){between}{re.escape(shown)}(?!\w)", re.IGNORECASE)
 
 
-def _plain(prompt: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
+def _plain(task: Task) -> str:
+    return " ".join(unicodedata.normalize("NFKC", task.prompt).casefold().split())
 
 
 def _in_splits(first: str, second: str) -> str:

@@ -139,6 +139,7 @@ def check_changed(
 def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe | None]":
     """What is checked, and the recipe that names it, if one does."""
     from practicum.checks.target import resolve_target, target_of
+    from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
     from practicum.recipes import FOLDER
 
     shipped = FOLDER / f"{text}.yaml"
@@ -147,7 +148,12 @@ def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe
         from practicum.recipe import load_recipe
 
         loaded = load_recipe(recipe, overrides)
-        return target_of(loaded, name=text), loaded
+        found = target_of(loaded, name=text)
+        if found.environment is AgentsOwn:
+            raise EnvironmentFault(
+                UNCHECKED, where=text, fix="practicum train needs no certificate here; with an environment there is one"
+            )
+        return found, loaded
     if overrides:
         raise EnvironmentFault(
             f"{text} is no recipe: there is nothing that {overrides[0]!r} could override",

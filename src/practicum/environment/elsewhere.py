@@ -5,6 +5,9 @@ from typing import NoReturn
 from practicum.environment.base import Environment
 from practicum.errors import EnvironmentFault
 
+UNCHECKED = "there is no environment here to check: tools and reward are the agent server's own"
+"""Why a run in one has no certificate."""
+
 
 class AgentsOwn(Environment):
     """No tools and no tasks: the agent server brings the former, datasets the latter.

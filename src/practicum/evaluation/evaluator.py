@@ -128,8 +128,9 @@ def judged_by(score: Judge | None, policy: Endpoint | None, model_name: str = ""
     """Which models' opinion a score is made of, and whether it is independent of policy and agent."""
     models = sorted(f"{each.model} at {each.base_url}" for each in models_within(score))
     itself = bears_name(score, model_name) or (policy is not None and not is_independent(score, policy))
-    caveat = CAVEAT if score is reported_reward else "the model judges itself" if itself else ""
-    return {"judge_models": models, "independent": not caveat, "caveat": caveat}
+    if score is reported_reward:
+        return {"judge_models": models, "independent": False, "caveat": CAVEAT}
+    return {"judge_models": models, "independent": not itself}
 
 
 def _pair(interval: Sequence[float]) -> tuple[float, float]:

@@ -154,7 +154,7 @@ def promote(
                     + _on_more(test.n_tasks, enough, "a difference like this one")
                 )
     if not found.independent:
-        notes.append(f"not independent: {found.caveat or 'the model judges itself'}")
+        notes.append(f"not independent: {found.doubt}")
     unearned = unearned_share(found)
     notes.append(f"{unearned:.1%} of rollouts are paid like a success without being one")
     if exceeds(unearned, gate.max_unearned):

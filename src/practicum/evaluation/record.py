@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 FILE = "evaluation.json"
 TIMINGS = "timings.json"
-SELF_JUDGED = "the model judges itself"
-"""The caveat of evaluations that earlier versions recorded."""
 CLOCK = ("seconds", "seconds_per_rollout")
 """What of an evaluation differs from run to run."""
 LISTED = 20
@@ -76,7 +74,7 @@ def conclude(folder: Path, console: "Console", *, shown: int = 2) -> dict[str, s
     digests = write_record(folder, evaluations, found[:LISTED])
     for each in evaluations:
         if not each.independent:
-            console.print(f"{each.name} is not independent: {each.caveat or SELF_JUDGED}", style="yellow", markup=False)
+            console.print(f"{each.name} is not independent: {each.doubt}", style="yellow", markup=False)
     for comparison in comparisons(evaluations):
         console.print(told(comparison), markup=False, highlight=False)
     print_disagreements(found, console, count=shown)

@@ -16,6 +16,7 @@ Interval = tuple[float, float]
 
 FORMAT = ("format", "score/format", "task/format")
 """Components, of score or reward, that say whether an answer keeps to its form."""
+SELF_JUDGED = "the model judges itself"
 HIDDEN = ("tier/", "milestone/")
 """Families of components that are no fields."""
 
@@ -78,11 +79,16 @@ class Evaluation:
     independent: bool = True
     """Whether neither the evaluated model nor its agent judged itself."""
     caveat: str = ""
-    """Why it is not independent."""
+    """Why it is not independent, where it is something else than a model that judges itself."""
     commonest_error: str = ""
     """What ended most of the rollouts that failed."""
     exact: bool = False
     """Whether a success is an answer with every field right, by the score's own component ``exact``."""
+
+    @property
+    def doubt(self) -> str:
+        """Why it is not independent; empty where it is."""
+        return "" if self.independent else self.caveat or SELF_JUDGED
 
     @property
     def name(self) -> str:

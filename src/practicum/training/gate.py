@@ -12,7 +12,7 @@ from practicum.checks.findings import Report
 from practicum.checks.judges.check import JudgesReport
 from practicum.checks.target import EnvironmentTarget
 from practicum.digests import digest
-from practicum.environment.elsewhere import AgentsOwn
+from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
 from practicum.errors import LedgerError, RunError
 from practicum.ledger.certificates import read_certificates, write_certificate
 from practicum.ledger.identity import digest_object
@@ -21,8 +21,6 @@ from practicum.scoring import Judge
 
 LIMITS = ("success_threshold", "max_turns", "sampling_max_tokens", "max_sequence_length", "global_batch_size")
 """Recipe keys that decide what is found of score, reward, budget and data."""
-
-UNCHECKED = "there is no environment here to check: tools and reward are the agent server's own"
 
 
 @dataclass(frozen=True)

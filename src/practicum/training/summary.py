@@ -24,7 +24,7 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
     exact = all(each.exact for each in evaluations)
     means = "every field exactly right" if exact else f"score of {first.success_threshold:g} or more"
     title = f"Held-out success: {first.n_tasks} tasks of split {first.split}, {means}"
-    title += "" if first.independent else f", not independent: {first.caveat}"
+    title += "" if first.independent else f", not independent: {first.doubt}"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in ("model", "sampling", "success", "95% interval"):
         table.add_column(name, justify="left" if name in ("model", "sampling") else "right")

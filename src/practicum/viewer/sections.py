@@ -103,7 +103,9 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _mark(evaluation: Mapping[str, Any]) -> str:
-    return ", not independent" if evaluation.get("independent") is False else ""
+    if evaluation.get("independent") is not False:
+        return ""
+    return ", not independent" if evaluation.get("caveat") else ", judged by itself"
 
 
 def caveat(run: RunData) -> str:

@@ -80,6 +80,15 @@ def test_a_task_that_stands_twice_in_a_split_is_found() -> None:
     assert codes({"train": tasks("Where is it?", "where is it")}) == {"DATA-DUPLICATE": "fail"}
 
 
+def test_a_game_that_has_one_prompt_is_told_by_what_it_hides() -> None:
+    def hiding(*words: str, start: int = 0) -> list[Task]:
+        return [Task(f"g{start + n}", "Guess the word.", {"word": word}) for n, word in enumerate(words)]
+
+    assert codes({"train": hiding("crane", "plumb"), "test": hiding("other", start=5)}) == {}
+    assert codes({"train": hiding("crane", "plumb"), "test": hiding("plumb", start=5)}) == {"DATA-OVERLAP": "fail"}
+    assert codes({"train": hiding("crane", "crane"), "test": hiding("plumb", start=5)}) == {"DATA-DUPLICATE": "fail"}
+
+
 def test_fewer_training_tasks_than_a_batch_are_found() -> None:
     assert codes({"train": tasks("one", "two")}, batch=2) == {}
     assert codes({"train": tasks("one", "two")}, batch=3) == {"DATA-SMALL": "fail"}

@@ -1,14 +1,14 @@
 """DATA-: tasks that stand in two splits, word for word or nearly; that stand twice; that give their label away."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
 from practicum.checks.judges.near import near_duplicates, normalized
 from practicum.digests import canonical_json
 from practicum.scoring.attacks.material import scalars
-from practicum.tasks import Task
+from practicum.tasks import Task, content_of, is_game
 
 ALIKE = 0.8
 """Share of shingles in common from which two prompts are nearly the same."""
@@ -27,21 +27,26 @@ def check_data(tasks: Mapping[str, Sequence[Task]], where: str, *, batch: int | 
     """All findings on the tasks of all splits.
 
     Args:
-        tasks: By split.
+        tasks: By split. Where all have one prompt, label and metadata tell them apart.
         batch: Tasks that a training step needs.
     """
-    findings = [*_overlaps(tasks, where), *_near(tasks, where), *_duplicates(tasks, where)]
+    asked = content_of if is_game(task for some in tasks.values() for task in some) else _words
+    findings = [*_overlaps(tasks, where, asked), *_near(tasks, where), *_duplicates(tasks, where, asked)]
     if batch is not None and "train" in tasks and len(tasks["train"]) < batch:
         what = f"{len(tasks['train'])} training tasks, fewer than global_batch_size {batch}"
         findings.append(Finding.of("DATA-SMALL", what, where=where))
     return findings + _labels(tasks, where) + _leaks(tasks, where)
 
 
-def _overlaps(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
+def _words(task: Task) -> str:
+    return normalized(task.prompt) or task.prompt
+
+
+def _overlaps(tasks: Mapping[str, Sequence[Task]], where: str, asked: Callable[[Task], str]) -> list[Finding]:
     findings = []
     places: dict[str, dict[str, Task]] = {}
     for split, some in tasks.items():
-        own = {normalized(task.prompt) or task.prompt: task for task in some}
+        own = {asked(task): task for task in some}
         for other, theirs in places.items():
             shared = [key for key in own if key in theirs]
             if shared:
@@ -90,13 +95,13 @@ def _templated(tasks: Sequence[Task]) -> bool:
     return len({place for pair in pairs for place in (pair.first, pair.second)}) > TEMPLATED * len(some)
 
 
-def _duplicates(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
+def _duplicates(tasks: Mapping[str, Sequence[Task]], where: str, asked: Callable[[Task], str]) -> list[Finding]:
     findings = []
     for split, some in tasks.items():
-        counted = Counter(normalized(task.prompt) or task.prompt for task in some)
+        counted = Counter(map(asked, some))
         twice = [text for text, count in counted.items() if count > 1]
         if twice:
-            ids = [task.id for task in some if (normalized(task.prompt) or task.prompt) == twice[0]]
+            ids = [task.id for task in some if asked(task) == twice[0]]
             what = f"{len(twice)} prompts stand more than once in {split}"
             evidence = f"{', '.join(map(repr, ids[:5]))}: {shortened(twice[0], 160)}"
             findings.append(Finding.of("DATA-DUPLICATE", what, where=where, difference=evidence))

@@ -77,8 +77,6 @@ class SopBench(Environment):
 
     id, version = "sop-bench", "1"
 
-    path_arguments = ("path",)
-
     def __init__(self, path: str = "", domain: str = "", accept_license: str = "") -> None:
         super().__init__()
         self.domain = read_domain(Path(path).expanduser().absolute(), domain)

@@ -40,7 +40,7 @@ REPEATED = 24
 """Rollouts judged three times."""
 SEARCHED = 200
 """Rollouts that the search judges."""
-_REPORTED = "the agent reports the reward, and nobody here can ask it for another: see the AGENT- checks"
+_REPORTED = "the agent reports the reward: see the AGENT- checks"
 _COMPARED = {
     "EVAL": ("EVAL-UNSOLVED",),
     "REWARD": ("REWARD-FLAT", "REWARD-ABOVE", "REWARD-RANK", "REWARD-COMPONENTS"),

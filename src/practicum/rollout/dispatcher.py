@@ -12,7 +12,8 @@ from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.environment.calling import exited
 from practicum.errors import ContextFull, EnvironmentFault, PracticumError, RolloutTimeout
 from practicum.rollout.agents import Agent, Episode, Keep
-from practicum.rollout.session import Renderer, Session
+from practicum.rollout.renderer import Renderer
+from practicum.rollout.session import Session
 from practicum.scoring import Judge, judge
 from practicum.seeds import derive
 from practicum.tasks import Task

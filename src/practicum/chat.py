@@ -18,6 +18,11 @@ def text_of(message: Message) -> str:
     return "".join(block.get("text", "") for block in content if isinstance(block, Mapping))
 
 
+def plain(arguments: Any) -> Any:
+    """A call's arguments as JSON can carry them; a model may have written what is no object."""
+    return dict(arguments) if isinstance(arguments, Mapping) else arguments
+
+
 def message_key(message: Message) -> str:
     """Equal for two messages that say the same.
 

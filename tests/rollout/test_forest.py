@@ -285,8 +285,8 @@ def test_an_answer_recorded_after_its_history_went_on_is_a_branch(recorded):
     assert_prompts_are_what_was_sampled_from(trajectory_of(session), sampler.seen["s"])
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.text(max_size=4)), min_size=1, max_size=10))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 3), st.text(max_size=4)), min_size=1, max_size=6))
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_however_conversations_alternate_each_is_one_sequence_of_the_tokens_sampled(
     pythonic, tiny_sampler, recorder, steps
 ):

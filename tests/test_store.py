@@ -56,9 +56,31 @@ def trajectory(number, **changes):
 
 def test_what_is_written_is_read_back_equal_and_in_order(tmp_path):
     written = [trajectory(seed) for seed in range(20)]
-    written.append(trajectory(99, turns=(turn(random.Random(0), 2, extends=False, break_cause="template"),)))
+    changes = {"extends": False, "break_cause": "template", "sequence": 3, "malformed_calls": ("[look_up(", "é")}
+    written.append(trajectory(99, turns=(turn(random.Random(0), 2, **changes),)))
     write_trajectories(tmp_path / "t.parquet", written)
     assert read_trajectories(tmp_path / "t.parquet") == written
+
+
+def test_files_from_before_sequences_were_numbered_open_with_what_turns_have_by_default(tmp_path):
+    path = tmp_path / "t.parquet"
+    written = [trajectory(seed) for seed in range(4)]
+    write_trajectories(path, written)
+    table = pq.read_table(path)
+    place, column = table.schema.get_field_index("turns"), table.column("turns").to_pylist()
+    old = [pa.field(f.name, f.type) for f in table.schema.field("turns").type.value_type]
+    kind = pa.list_(pa.struct([field for field in old if field.name not in ("sequence", "malformed_calls")]))
+    rows = [[{k: v for k, v in turn.items() if k in kind.value_type.names} for turn in turns] for turns in column]
+    pq.write_table(table.set_column(place, pa.field("turns", kind), pa.array(rows, kind)), path)
+    assert read_trajectories(path) == written
+
+
+def test_a_file_that_lacks_another_column_is_refused(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_trajectories(path, [trajectory(1)])
+    pq.write_table(pq.read_table(path).drop_columns(["rewards"]), path)
+    with pytest.raises(RunError, match="cannot be read here"):
+        read_trajectories(path)
 
 
 def transition(number, **changes):

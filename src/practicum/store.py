@@ -10,7 +10,7 @@ JSON, and stored as U+FFFD in the plain text columns, because Parquet text is UT
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ _TURN = pa.struct(
         ("extends", pa.bool_()),
         ("break_cause", pa.string()),
         ("latency_s", pa.float64()),
+        ("sequence", pa.int32()),
+        ("malformed_calls", pa.list_(pa.string())),
     ]
 )
 _TOOL_CALL = pa.struct(
@@ -87,6 +89,9 @@ SCHEMA = pa.schema(
     metadata={_VERSION_KEY: str(SCHEMA_VERSION)},
 )
 """Columns of a trajectory file; latencies in seconds, log-probabilities in nats."""
+
+ADDED = frozenset({"turns.sequence", "turns.malformed_calls"})
+"""Columns that older files of this version lack; their values are then the nouns' defaults."""
 
 
 def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
@@ -139,13 +144,31 @@ def _refuse_foreign(schema: pa.Schema, path: Path) -> None:
             allowed="files written by practicum.store.write_trajectories",
             fix="datasets are read with practicum.tasks.load_tasks",
         )
-    if version != str(SCHEMA_VERSION).encode() or not schema.equals(SCHEMA):
+    if version != str(SCHEMA_VERSION).encode() or not _readable(_columns(schema)):
         raise RunError(
             f"trajectories of schema version {version.decode()} cannot be read here",
             where=str(path),
             allowed=f"version {SCHEMA_VERSION} with its columns unchanged",
             fix="read the file with the version of Practicum that wrote it",
         )
+
+
+def _readable(columns: Mapping[str, pa.DataType]) -> bool:
+    ours = _columns(SCHEMA)
+    unchanged = all(ours.get(name) == kind for name, kind in columns.items())
+    return unchanged and ours.keys() - columns.keys() <= ADDED
+
+
+def _columns(fields: Iterable[pa.Field], within: str = "") -> dict[str, pa.DataType]:
+    """Types by name, those of nested columns under a dotted one."""
+    columns: dict[str, pa.DataType] = {}
+    for field in fields:
+        kind = field.type.value_type if pa.types.is_list(field.type) else field.type
+        if pa.types.is_struct(kind):
+            columns |= _columns(kind, f"{within}{field.name}.")
+        else:
+            columns[f"{within}{field.name}"] = field.type
+    return columns
 
 
 def _row(trajectory: Trajectory, path: Path) -> dict[str, Any]:
@@ -186,6 +209,8 @@ def _turn_row(turn: Turn, place: str) -> dict[str, Any]:
         "extends": turn.extends,
         "break_cause": turn.break_cause,
         "latency_s": turn.latency_s,
+        "sequence": turn.sequence,
+        "malformed_calls": [_text(raw) for raw in turn.malformed_calls],
     }
 
 
@@ -263,6 +288,7 @@ def _trajectory(row: dict[str, Any]) -> Trajectory:
 
 
 def _turn(row: dict[str, Any]) -> Turn:
-    lists = {name: tuple(row[name]) for name in ("context_ids", "action_ids", "logprobs", "versions")}
+    names = ("context_ids", "action_ids", "logprobs", "versions", "malformed_calls")
+    lists = {name: tuple(row[name]) for name in names if name in row}
     messages = tuple(json.loads(row["messages"]))
     return Turn(**{**row, **lists, "messages": messages, "response": json.loads(row["response"])})

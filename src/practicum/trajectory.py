@@ -1,25 +1,52 @@
 """What happened in a rollout: turns with exact tokens, tool calls, rewards. The noun everything else speaks about.
 
-A turn stores its tokens as a *delta*: ``context_ids`` are the tokens fed to the model since the end of the
-previous turn, ``action_ids`` the tokens the model sampled. While every turn ``extends`` the one before, the
-concatenation of all turns is the one sequence the model saw and the one sequence it is trained on; nothing is
-ever decoded and tokenized again. A turn whose prompt does not extend the previous tokens starts a new sequence
-(``extends=False``) and names the ``break_cause``.
+A trajectory is a forest of sequences, mostly of one. A turn stores its tokens as a *delta*: ``context_ids`` are the
+tokens fed to the model since the end of the turn that it continues, ``action_ids`` the tokens the model sampled. The
+turns of one ``sequence`` put together are the one sequence the model saw and the one it is trained on; nothing is ever
+decoded and tokenized again. A turn whose prompt extends no sequence starts another (``extends=False``) and names the
+``break_cause``; main agent and sub-agent by turns are two sequences.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from typing import Any, Literal
 
+from practicum.chat import Message, message_key, repeated, text_of
 from practicum.ranges import total
 from practicum.tasks import Task
 
-Message = dict[str, Any]
-"""One chat message in the OpenAI shape: role, content, optionally tool_calls / tool_call_id / name."""
+__all__ = [
+    "USER",
+    "BreakCause",
+    "Ending",
+    "EnvironmentRef",
+    "Group",
+    "Message",
+    "Rollout",
+    "StopReason",
+    "ToolCall",
+    "Trajectory",
+    "Transition",
+    "Turn",
+    "group_by_task",
+    "survivors",
+    "text_of",
+]
 
 StopReason = Literal["stop", "length", "tool_calls"]
 Ending = Literal["final", "max_turns", "length", "error", "cancelled"]
-BreakCause = Literal["template", "retokenization", "rewritten_history", "parallel_branch", "other"]
+BreakCause = Literal[
+    "template",
+    "retokenization",
+    "rewritten_history",
+    "tools_changed",
+    "sub_agent",
+    "parallel_branch",
+    "other",
+]
+"""Why a turn extends no sequence: the renderer drops or rewrites earlier turns; the same words are other tokens; the
+history was edited, summarised or cut; other tools; a conversation of its own; the same history continued twice."""
 
 
 USER = "@user"
@@ -44,11 +71,11 @@ class Turn:
     """One model call: what was fed, what was sampled, by which version of the policy."""
 
     messages: tuple[Message, ...]
-    """Messages new in this turn, before the response."""
+    """Messages new in this turn, before the response (the whole prompt's where ``extends`` is false)."""
     response: Message
     """The assistant message parsed from the sampled tokens."""
     context_ids: tuple[int, ...]
-    """Tokens fed since the previous turn (the whole prompt where ``extends`` is false)."""
+    """Tokens fed since the turn before of its sequence (the whole prompt where ``extends`` is false)."""
     action_ids: tuple[int, ...]
     """Tokens sampled, the stop token included."""
     logprobs: tuple[float, ...]
@@ -59,6 +86,11 @@ class Turn:
     extends: bool = True
     break_cause: BreakCause | None = None
     latency_s: float = 0.0
+    sequence: int | None = None
+    """Which of the trajectory's sequences it belongs to, from 0. None (older records): that of the turn before where it
+    extends, else one of its own."""
+    malformed_calls: tuple[str, ...] = ()
+    """What the model wrote as tool calls and nobody can read, as it wrote it; the agent saw it as text."""
 
     def __post_init__(self) -> None:
         if not len(self.action_ids) == len(self.logprobs) == len(self.versions):
@@ -132,8 +164,26 @@ class Trajectory:
 
     @property
     def messages(self) -> list[Message]:
-        """The conversation, in order, including the assistant's responses."""
-        return [message for turn in self.turns for message in (*turn.messages, turn.response)]
+        """The conversation in the order in which it was told: each message once, the assistant's responses among them.
+
+        A turn that begins a sequence with the history of another adds what was not said before.
+        """
+        return [m for told, turn in zip(self.told, self.turns, strict=True) for m in (*told, turn.response)]
+
+    @property
+    def told(self) -> tuple[tuple[Message, ...], ...]:
+        """For each turn, the messages before its response that nobody had said before."""
+        if all(turn.extends for turn in self.turns[1:]):
+            return tuple(turn.messages for turn in self.turns)
+        return tuple(_told(self.turns))
+
+    @property
+    def sequences(self) -> tuple[tuple[int, ...], ...]:
+        """Numbers of the turns of each sequence; sequences in the order of their first turns."""
+        members: dict[int, list[int]] = {}
+        for number, sequence in enumerate(sequence_numbers(self.turns)):
+            members.setdefault(sequence, []).append(number)
+        return tuple(map(tuple, members.values()))
 
     @property
     def n_action_tokens(self) -> int:
@@ -178,11 +228,28 @@ class Rollout:
     tool_calls: Sequence[ToolCall]
     final_state: Mapping[str, Any]
     ending: Ending
+    sampled_at: tuple[int, ...] | None = None
+    """Which of ``messages`` the model said, one for each turn; None for all of the assistant's."""
 
     @classmethod
     def of(cls, trajectory: Trajectory, task: Task) -> "Rollout":
         """What may be seen of a trajectory."""
-        return cls(task, trajectory.messages, trajectory.tool_calls, trajectory.final_state, trajectory.ending)
+        lengths = accumulate(len(told) + 1 for told in trajectory.told)
+        return cls(
+            task,
+            trajectory.messages,
+            trajectory.tool_calls,
+            trajectory.final_state,
+            trajectory.ending,
+            tuple(length - 1 for length in lengths),
+        )
+
+    @property
+    def turn_places(self) -> tuple[int, ...]:
+        """Where in ``messages`` each turn's answer stands: examples and edited history in a prompt are no turns."""
+        if self.sampled_at is not None:
+            return self.sampled_at
+        return tuple(at for at, message in enumerate(self.messages) if message.get("role") == "assistant")
 
     @property
     def answer(self) -> str:
@@ -200,16 +267,6 @@ class Rollout:
         return self.ending == "final"
 
 
-def text_of(message: Message) -> str:
-    """A message's text; content blocks are joined, missing content is empty."""
-    content = message.get("content")
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    return "".join(block.get("text", "") for block in content if isinstance(block, Mapping))
-
-
 def survivors(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
     """Those that did not fail and sampled something: what can be trained on."""
     return [t for t in trajectories if t.error is None and t.n_action_tokens]
@@ -221,3 +278,28 @@ def group_by_task(trajectories: Iterable[Trajectory]) -> list[Group]:
     for trajectory in trajectories:
         members.setdefault(trajectory.group_id, []).append(trajectory)
     return [Group(id, items[0].task_id, tuple(items)) for id, items in members.items()]
+
+
+def sequence_numbers(turns: Sequence[Turn]) -> list[int]:
+    """The sequence of each turn, numbered from 0 in the order in which sequences begin."""
+    names: dict[Any, int] = {}
+    numbers: list[int] = []
+    for position, turn in enumerate(turns):
+        if turn.sequence is not None:
+            numbers.append(names.setdefault(turn.sequence, len(names)))
+        elif numbers and turn.extends:
+            numbers.append(numbers[-1])
+        else:
+            numbers.append(names.setdefault(("begun at", position), len(names)))
+    return numbers
+
+
+def _told(turns: Sequence[Turn]) -> Iterator[tuple[Message, ...]]:
+    histories: dict[int, list[str]] = {}
+    for turn, sequence in zip(turns, sequence_numbers(turns), strict=True):
+        keys = [message_key(message) for message in turn.messages]
+        own = turn.extends or turn.break_cause == "sub_agent"
+        others = [] if own else [repeated(history, keys) for history in histories.values()]
+        said = max(others, key=sum, default=[False] * len(keys))
+        yield tuple(message for message, known in zip(turn.messages, said, strict=True) if not known)
+        histories.setdefault(sequence, []).extend([*keys, message_key(turn.response)])

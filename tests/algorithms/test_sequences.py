@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,19 @@ def test_a_break_starts_a_new_sequence_that_further_turns_extend() -> None:
     sequences = training_sequences(trajectory(*turns), [1, 2, 3, 4, 5])
     assert [s.tokens.tolist() for s in sequences] == [[1, 2, 3, 4], [1, 9, 5, 6, 7], [8, 8]]
     assert [s.advantages[s.mask > 0].tolist() for s in sequences] == [[1, 2], [3, 4], [5]]
+
+
+def test_turns_of_two_sequences_in_alternation_are_two_sequences() -> None:
+    main, sub = {"sequence": 0}, {"sequence": 1}
+    turns = [
+        replace(turn([1], [2]), **main),
+        replace(turn([7], [8], extends=False), **sub),
+        replace(turn([3], [4]), **main),
+        replace(turn([9], [10]), **sub),
+    ]
+    sequences = training_sequences(trajectory(*turns), [1, 2, 3, 4])
+    assert [s.tokens.tolist() for s in sequences] == [[1, 2, 3, 4], [7, 8, 9, 10]]
+    assert [s.advantages[s.mask > 0].tolist() for s in sequences] == [[1, 3], [2, 4]]
 
 
 def test_the_first_turn_starts_a_sequence_whether_or_not_it_extends() -> None:

@@ -189,9 +189,17 @@ def test_a_broken_extension_makes_another_sequence_and_is_counted_by_cause():
         "template": 1,
         "retokenization": 0,
         "rewritten_history": 0,
+        "tools_changed": 0,
+        "sub_agent": 0,
         "parallel_branch": 0,
         "other": 1,
     }
+
+
+def test_malformed_calls_are_counted_of_failed_rollouts_too():
+    odd = (turn(3, malformed_calls=("[look_up(", "[look_up(1")),)
+    batch = [group("a", trajectory("a1", "a", 1.0, odd), replace(failed("a2", "a"), turns=odd))]
+    assert step(batch, {"a1": [1.0]})["rollout/malformed_calls"] == 4
 
 
 def test_tool_calls_are_counted_per_rollout_and_invented_tools_together():

@@ -15,8 +15,8 @@ from practicum.engine.local.attention import NAME, register
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import Sample, SamplingParams
-from practicum.rollout.renderer import make_renderer
-from practicum.rollout.session import Renderer, Session
+from practicum.rollout.renderer import Renderer, make_renderer
+from practicum.rollout.session import Session
 
 
 @pytest.fixture(scope="session")

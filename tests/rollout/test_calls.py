@@ -57,7 +57,7 @@ def as_messages(calls):
 def test_a_written_call_is_read_back(style, drawn):
     calls, tools = drawn
     text = call_text(as_messages(calls), style)
-    if len(text) > MAX_CALL_TEXT or (style == "hermes" and "</tool_call>" in json.dumps([c[1] for c in calls])):
+    if len(text) > MAX_CALL_TEXT:
         return
     prose, parsed = parse_calls(text, tools, style)
     assert prose == ""
@@ -200,6 +200,21 @@ def test_a_malformed_hermes_attempt_is_reported_beside_a_good_one(lookup_tools, 
 def test_an_unclosed_hermes_call_is_reported(lookup_tools):
     _, parsed = parse_calls('<tool_call>{"name": "search", "arguments": {}}', lookup_tools, "hermes")
     assert [call.status for call in parsed] == [ToolCallParseStatus.UNCLOSED_BLOCK]
+
+
+def test_a_mark_within_a_string_neither_opens_nor_closes_a_hermes_call(lookup_tools):
+    arguments = {"text": "</tool_call> ' <tool_call>"}
+    text = "<tool_call>" + json.dumps({"name": "search", "arguments": arguments}) + "</tool_call> Done."
+    prose, (call,) = parse_calls(text, lookup_tools, "hermes")
+    assert (prose, call.arguments, call.status) == ("Done.", arguments, OK)
+
+
+@pytest.mark.parametrize("inside", ["", "{", '{"name": "search", "arguments": [1]}', '{"name": "search"} and more'])
+def test_a_malformed_hermes_attempt_stays_in_the_prose(lookup_tools, inside):
+    text = f"Let me look. <tool_call>{inside}</tool_call> Done."
+    prose, (call,) = parse_calls(text, lookup_tools, "hermes")
+    assert prose == text
+    assert call.raw == f"<tool_call>{inside}</tool_call>"
 
 
 PIECES = [

@@ -219,7 +219,7 @@ def test_changed_tools_start_a_new_sequence(recorded, lookup_tools):
     assert broken_by(recorded, goes_on, lookup_tools, lookup_tools).extends
     for before, after in ((lookup_tools, None), (None, lookup_tools), (lookup_tools, lookup_tools[:1])):
         turn = broken_by(recorded, goes_on, before, after)
-        assert (turn.extends, turn.break_cause) == (False, "rewritten_history")
+        assert (turn.extends, turn.break_cause) == (False, "tools_changed")
 
 
 class Unbridged:

@@ -1,11 +1,11 @@
 """From a trajectory to the token sequences it is trained on.
 
-While every turn extends the one before, the whole trajectory is one sequence with its action tokens marked; a
-turn that rewrote history starts another. Tokens are the ones sampled, in their order, and nothing is added.
+A plain tool loop is one sequence with its action tokens marked; a turn that rewrote history, or a sub-agent's first,
+starts another, which later turns extend. Tokens are the ones sampled, in their order, and nothing is added.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -48,6 +48,9 @@ class TrainingSequence:
 def training_sequences(trajectory: Trajectory, advantages: Sequence[float] | np.ndarray) -> list[TrainingSequence]:
     """The sequences of one trajectory: one, and one more for each break that left something to train on.
 
+    Sub-agents have sequences of their own: n turns of main agent and sub-agent in alternation are two sequences, and
+    every token of both stands in them once.
+
     Args:
         trajectory: What was sampled.
         advantages: One per turn.
@@ -60,11 +63,8 @@ def training_sequences(trajectory: Trajectory, advantages: Sequence[float] | np.
         raise ValueError(
             f"trajectory {trajectory.id} has {len(trajectory.turns)} turns but {len(advantages)} advantages"
         )
-    return [
-        _joined(trajectory.id, run)
-        for run in _unbroken(trajectory.turns, advantages)
-        if any(turn.action_ids for turn, _ in run)
-    ]
+    runs = [[(trajectory.turns[n], float(advantages[n])) for n in members] for members in trajectory.sequences]
+    return [_joined(trajectory.id, run) for run in runs if any(turn.action_ids for turn, _ in run)]
 
 
 def aggregation_weights(
@@ -110,18 +110,6 @@ def aggregation_weights(
         return np.full(len(sequences), 1.0 / max(tokens.total(), 1))
     divisors = [float(max(tokens[owner], 1)) if length is None else float(length) for owner in owners]
     return 1.0 / (np.array(divisors) * max(len(tokens), 1))
-
-
-def _unbroken(turns: Sequence[Turn], advantages: Sequence[float] | np.ndarray) -> Iterator[list[tuple[Turn, float]]]:
-    """Runs of turns in which each extends the one before, with their advantages."""
-    run: list[tuple[Turn, float]] = []
-    for turn, advantage in zip(turns, advantages, strict=True):
-        if run and not turn.extends:
-            yield run
-            run = []
-        run.append((turn, float(advantage)))
-    if run:
-        yield run
 
 
 def _joined(trajectory_id: str, run: Sequence[tuple[Turn, float]]) -> TrainingSequence:

@@ -156,13 +156,8 @@ def _training(valid: Sequence[Group], advantages: Mapping[str, Sequence[float]],
 
 
 def _sequences(trajectory: Trajectory) -> int:
-    """Stretches of turns that extend one another, as far as they hold a sampled token."""
-    stretches: list[int] = []
-    for turn in trajectory.turns:
-        if not stretches or not turn.extends:
-            stretches.append(0)
-        stretches[-1] += len(turn.action_ids)
-    return sum(tokens > 0 for tokens in stretches)
+    """Sequences that hold a sampled token."""
+    return sum(any(trajectory.turns[n].action_ids for n in members) for members in trajectory.sequences)
 
 
 def _latencies(finished: Sequence[Trajectory]) -> Metrics:
@@ -261,9 +256,15 @@ def _conduct(groups: Sequence[Group], finished: Sequence[Trajectory], planned: i
         **{f"rollout/{name}_frac": share for name, share in shares.items()},
         "rollout/retried": float(sum(t.retries for group in groups for t in group.trajectories)),
         **({"rollout/action_entropy": -float(np.mean(logprobs))} if logprobs and untruncated else {}),
+        "rollout/malformed_calls": float(_malformed(t for group in groups for t in group.trajectories)),
         **_tool_calls(finished),
         **_mean("rollout/tool_error_frac", [call.is_error for call in calls]),
     }
+
+
+def _malformed(trajectories: Iterable[Trajectory]) -> int:
+    """Of failed rollouts too: many an agent raises over such a call."""
+    return sum(len(turn.malformed_calls) for t in trajectories for turn in t.turns)
 
 
 def _tool_calls(finished: Sequence[Trajectory]) -> Metrics:

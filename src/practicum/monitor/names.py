@@ -11,7 +11,7 @@ _SEQUENCES = {
     "num_groups": "groups that entered the gradient step (those with signal)",
     "num_trajectories": "rollouts in those groups that have an advantage",
     "total_tokens": "tokens of their training sequences",
-    "num_datums": "their training sequences; a turn that does not extend the one before starts another",
+    "num_datums": "their training sequences; a turn that extends no sequence of its trajectory starts another",
     "datums_per_trajectory": "num_datums / num_trajectories; 1.0 for a plain tool loop",
     "action_tokens_mean": "sampled tokens per trajectory",
     "obs_tokens_mean": "tokens fed (prompts, tool results, repeated context) per trajectory",
@@ -100,7 +100,7 @@ _ROLLOUT = {
     "advantage/max": "highest advantage",
     "advantage/n_positive": "advantages above 0",
     "advantage/n_negative": "advantages below 0",
-    "extension_breaks/{cause}": "turns that did not extend the one before, by cause",
+    "extension_breaks/{cause}": "turns that extended no sequence of their trajectory, by cause",
     "failed_frac": "share of the planned rollouts that neither finished nor were cut off",
     "cut_frac": "share of the planned rollouts that were left behind, so that the rest of their group could be used",
     "filtered": "rollouts that the repetition filter left out or punished; only where max_repeated_tokens is set",
@@ -110,6 +110,7 @@ _ROLLOUT = {
     "discarded_stale": "rollouts thrown away, and collected again, because they were too old to be trained on",
     "action_entropy": "−mean log-probability of sampled tokens, an estimate of the entropy where top_p is 1",
     "tool_calls/{tool}": "calls of a tool per finished rollout; undeclared tools together are 'undeclared'",
+    "malformed_calls": "tool calls of the step's rollouts, failed ones too, that nobody could read: agents saw text",
     "tool_error_frac": "share of tool calls that came back as errors",
 }
 

@@ -17,6 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
+from practicum.chat import plain
 from practicum.trajectory import ToolCall, Trajectory, Turn, text_of
 
 _random = SystemRandom()
@@ -102,12 +103,14 @@ def _turn_span(number: int, turn: Turn, place: _Place) -> ReadableSpan:
         "finish_reason": turn.finish_reason,
         "extends": turn.extends,
         "break_cause": turn.break_cause,
+        "sequence": turn.sequence,
+        "malformed_calls": list(turn.malformed_calls),
     }
     return _span(f"turn {number + 1}", place, about)
 
 
 def _call_span(call: ToolCall, place: _Place) -> ReadableSpan:
-    body = _body(SpanType.TOOL, dict(call.arguments), call.result)
+    body = _body(SpanType.TOOL, plain(call.arguments), call.result)
     about = {**body, "tool_call_id": call.id, "latency_s": call.latency_s}
     return _span(call.name or "tool", place, about, call.result if call.is_error else None)
 

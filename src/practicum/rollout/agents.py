@@ -15,6 +15,7 @@ from practicum.environment.calling import ToolResult
 from practicum.environment.fixtures import thawed
 from practicum.environment.watching import unwatched
 from practicum.errors import ContextFull
+from practicum.rollout.calls import argument_object
 from practicum.rollout.episode_thread import EpisodeThread
 from practicum.rollout.session import ChatResult, Session, Tools
 from practicum.tasks import Task
@@ -165,16 +166,17 @@ class _Player:
                     raise  # the task itself is too long: no rollout of it can be played
                 return "length"
             messages = [*messages, result.message]
-            if result.finish_reason == "length":
+            asked_calls = result.message.get("tool_calls") or ()  # complete ones, also where the answer was cut
+            if result.finish_reason == "length" and not asked_calls:
                 return "length"
-            if result.finish_reason == "stop":
+            if not asked_calls:
                 reply = await self.thread.run(environment.answered, text_of(result.message))
                 if reply is None:
                     return "final"
                 messages.append({"role": "user", "content": reply})
                 tools = environment.schemas()  # a scripted user may bring tools along
                 continue
-            for asked in result.message["tool_calls"]:
+            for asked in asked_calls:
                 call = await self._executed(asked, turn)
                 self.calls.append(call)
                 messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": call.result})
@@ -182,7 +184,7 @@ class _Player:
 
     async def _executed(self, asked: Mapping[str, Any], turn: int) -> ToolCall:
         name, text = asked["function"]["name"], asked["function"]["arguments"]
-        arguments, began = _object(text), time.perf_counter()
+        arguments, began = argument_object(text), time.perf_counter()
         if arguments is None:
             told = json.dumps({"error": f"the arguments of {name!r} are not a JSON object: {text[:200]}"})
             return ToolCall(asked["id"], name, {}, told, True, turn)
@@ -195,12 +197,3 @@ class _Player:
         if inspect.iscoroutinefunction(function):
             return await self.environment.acall(name, arguments)
         return await self.thread.run(self.environment.call, name, arguments)
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    """A call's arguments; None where an endpoint's model wrote what is no JSON object."""
-    try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

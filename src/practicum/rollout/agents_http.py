@@ -7,9 +7,8 @@ which the dispatcher retries.
 
 import asyncio
 import contextlib
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ import httpx
 from practicum.digests import digest
 from practicum.errors import RolloutError, RunError
 from practicum.rollout.agents import Episode, Keep, forget
+from practicum.rollout.calls import argument_object
 from practicum.rollout.gateway_registry import Entry, Outcome, Registry, Reward, State
 from practicum.rollout.session import Session
 from practicum.tasks import Task
@@ -205,7 +205,7 @@ class HttpAgent:
 def observed_tool_calls(turns: Sequence[Turn]) -> tuple[ToolCall, ...]:
     """The tool calls a remote agent made, as far as the model saw their results in a later turn.
 
-    Whether the tool failed and how long it took stay with the agent.
+    Whether the tool failed and how long it took stay with the agent; arguments that are no object are a failed call.
     """
     results: dict[str, str] = {}
     for turn in turns:
@@ -213,17 +213,13 @@ def observed_tool_calls(turns: Sequence[Turn]) -> tuple[ToolCall, ...]:
             if message.get("role") == "tool":
                 results.setdefault(message.get("tool_call_id", ""), text_of(message))
     asked = [(number, call) for number, turn in enumerate(turns) for call in turn.response.get("tool_calls", ())]
-    return tuple(
-        ToolCall(
-            call["id"],
-            call["function"]["name"],
-            json.loads(call["function"]["arguments"]),
-            results[call["id"]],
-            turn=number,
-        )
-        for number, call in asked
-        if call["id"] in results
-    )
+    return tuple(_observed(call, results[call["id"]], number) for number, call in asked if call["id"] in results)
+
+
+def _observed(call: Mapping[str, Any], result: str, turn: int) -> ToolCall:
+    function = call["function"]
+    arguments = argument_object(function["arguments"])
+    return ToolCall(call["id"], function["name"], arguments or {}, result, arguments is None, turn)
 
 
 def _rollout_id(session_id: str, seed: int) -> str:

@@ -18,7 +18,8 @@ from renderers.base import ParsedToolCall, ToolCallParseStatus
 ToolFormat = Literal["pythonic", "hermes"]
 
 MAX_CALL_TEXT = 8192
-_HERMES = re.compile(r"<tool_call>(.*?)(</tool_call>|\Z)", re.DOTALL)
+_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+_SPACE = re.compile(r"\s*")
 
 
 def tools_text(tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> str:
@@ -46,30 +47,59 @@ def parse_calls(text: str, tools: Sequence[Mapping[str, Any]], style: ToolFormat
     """Split sampled text into prose and calls; a malformed attempt is reported with its status."""
     if not tools:
         return text, []
-    return _parse_hermes(text) if style == "hermes" else _parse_pythonic(text, tools)
+    return parse_hermes(text) if style == "hermes" else _parse_pythonic(text, tools)
 
 
-def _parse_hermes(text: str) -> tuple[str, list[ParsedToolCall]]:
-    calls = []
-    for match in _HERMES.finditer(text):
-        raw = match[0]
-        if not match[2]:
-            calls.append(ParsedToolCall(raw, status=ToolCallParseStatus.UNCLOSED_BLOCK))
-            continue
-        try:
-            body = json.loads(match[1])
-        except (ValueError, RecursionError):
-            calls.append(ParsedToolCall(raw, status=ToolCallParseStatus.INVALID_JSON))
-            continue
-        name = body.get("name") if isinstance(body, dict) else None
-        arguments = body.get("arguments", {}) if isinstance(body, dict) else None
-        if not isinstance(name, str):
-            calls.append(ParsedToolCall(raw, status=ToolCallParseStatus.MISSING_NAME))
-        elif not isinstance(arguments, dict) or not _portable(arguments):
-            calls.append(ParsedToolCall(raw, name, status=ToolCallParseStatus.MALFORMED_STRUCTURE))
-        else:
-            calls.append(ParsedToolCall(raw, name, arguments))
-    return _HERMES.sub("", text).strip(), calls
+def parse_hermes(text: str) -> tuple[str, list[ParsedToolCall]]:
+    """Calls between ``<tool_call>`` marks; the prose is all that is no call, a malformed attempt as it was written."""
+    prose, calls, end = "", list[ParsedToolCall](), 0
+    while (start := text.find(_OPEN, end)) != -1:
+        prose += text[end:start]
+        call, end = _hermes_call(text, start)
+        calls.append(call)
+        prose += "" if call.status == ToolCallParseStatus.OK else call.raw
+    return (prose + text[end:]).strip(), calls
+
+
+def _hermes_call(text: str, start: int) -> tuple[ParsedToolCall, int]:
+    """The call whose opening mark stands at ``start``, and where it ends."""
+    body, close = _hermes_body(text, start + len(_OPEN))
+    if close is not None:
+        end = close + len(_CLOSE)
+        return _hermes_named(body, text[start:end]), end
+    close = text.find(_CLOSE, start)
+    if close == -1:
+        return ParsedToolCall(text[start:].strip(), status=ToolCallParseStatus.UNCLOSED_BLOCK), len(text)
+    end = close + len(_CLOSE)
+    return ParsedToolCall(text[start:end], status=ToolCallParseStatus.INVALID_JSON), end
+
+
+def _hermes_body(text: str, start: int) -> tuple[Any, int | None]:
+    """The JSON at ``start`` and where the closing mark behind it stands, None where there are not both.
+
+    JSON says where the call ends: a closing mark within one of its strings closes nothing.
+    """
+    try:
+        body, end = json.JSONDecoder().raw_decode(text, _past_space(text, start))
+    except (ValueError, RecursionError):
+        return None, None
+    close = _past_space(text, end)
+    return body, close if text.startswith(_CLOSE, close) else None
+
+
+def _hermes_named(body: Any, raw: str) -> ParsedToolCall:
+    name = body.get("name") if isinstance(body, dict) else None
+    arguments = body.get("arguments", {}) if isinstance(body, dict) else None
+    if not isinstance(name, str):
+        return ParsedToolCall(raw, status=ToolCallParseStatus.MISSING_NAME)
+    if not isinstance(arguments, dict) or not portable(arguments):
+        return ParsedToolCall(raw, name, status=ToolCallParseStatus.MALFORMED_STRUCTURE)
+    return ParsedToolCall(raw, name, arguments)
+
+
+def _past_space(text: str, start: int) -> int:
+    space = _SPACE.match(text, start)
+    return space.end() if space else start
 
 
 def _parse_pythonic(text: str, tools: Sequence[Mapping[str, Any]]) -> tuple[str, list[ParsedToolCall]]:
@@ -105,12 +135,21 @@ def _call(node: ast.expr, raw: str, tools: Sequence[Mapping[str, Any]]) -> Parse
         if odd or named.keys() & arguments.keys():
             raise ValueError("a repeated argument, or something unpacked that could be named or is no argument")
         arguments |= named
-    if not _portable(arguments):
+    if not portable(arguments):
         raise ValueError("arguments that JSON cannot carry")
     return ParsedToolCall(raw, node.func.id, arguments)
 
 
-def _portable(arguments: Mapping[str, Any]) -> bool:
+def argument_object(arguments: Any) -> dict[str, Any] | None:
+    """A call's arguments, JSON text or not; None where they are no JSON object."""
+    try:
+        value = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
+    except (ValueError, RecursionError):
+        return None
+    return dict(value) if isinstance(value, Mapping) else None
+
+
+def portable(arguments: Mapping[str, Any]) -> bool:
     """Whether arguments can travel as JSON in UTF-8: no set, bytes, infinity or half a surrogate pair."""
     try:
         json.dumps(arguments, allow_nan=False, ensure_ascii=False).encode()

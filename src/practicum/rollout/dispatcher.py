@@ -12,7 +12,8 @@ from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.environment.calling import exited
 from practicum.errors import ContextFull, EnvironmentFault, ModelError, PracticumError, RolloutTimeout
 from practicum.rollout.agents import Agent, Episode, Keep
-from practicum.rollout.session import Renderer, Session
+from practicum.rollout.renderer import Renderer
+from practicum.rollout.session import Session
 from practicum.scoring import Judge, judge
 from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive

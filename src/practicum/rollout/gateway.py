@@ -34,6 +34,9 @@ from practicum.rollout.session import Session
 TRAJECTORY_HEADER = "X-Amzn-SageMaker-Trajectory-Id"
 JOB_HEADER = "X-Amzn-SageMaker-Job-Arn"
 
+RETRY_HEADER = "X-Stainless-Retry-Count"
+"""By it OpenAI's clients say how often they have sent the same request before."""
+
 Bearer = Annotated[str | None, Header(alias="Authorization")]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -56,6 +59,12 @@ class _Caller:
     trajectory: Annotated[str | None, Header(alias=TRAJECTORY_HEADER)] = None
     job_arn: Annotated[str | None, Header(alias=JOB_HEADER)] = None
     authorization: Bearer = None
+    retry_count: Annotated[str | None, Header(alias=RETRY_HEADER)] = None
+
+    @property
+    def retries(self) -> bool:
+        """Whether the request is one that was sent before."""
+        return (self.retry_count or "0").strip() not in ("", "0")
 
 
 Caller = Annotated[_Caller, Depends()]
@@ -141,13 +150,13 @@ def _serve_chat(
         registry.open(id, make(id))
         entry = registry.get(id)
         try:
-            return await answer(request, body, entry)
+            return await answer(request, body, entry, retried=False)
         finally:
             await registry.close(id)
             entry.session.release()
 
-    async def answer(request: Request, body: ChatRequest, entry: Entry) -> Response:
-        answered = await calls.answer(entry, body, request.is_disconnected)
+    async def answer(request: Request, body: ChatRequest, entry: Entry, *, retried: bool) -> Response:
+        answered = await calls.answer(entry, body, request.is_disconnected, retried=retried)
         id = f"chatcmpl-{entry.id}-{answered.number}"
         allowed = body.tool_choice != "none"
         if not body.streamed:
@@ -168,7 +177,7 @@ def _serve_chat(
                 "missing_trajectory",
             )
         entry = _entry(registry, caller.trajectory, caller.job_arn, caller.authorization, tokens)
-        return await answer(request, body, entry)
+        return await answer(request, body, entry, retried=caller.retries)
 
     @app.post("/rollouts/{trajectory_id:path}/v1/chat/completions", responses=_REFUSALS, response_model=None)
     async def chat_by_path(request: Request, trajectory_id: str, body: ChatRequest, caller: Caller) -> Response:
@@ -176,7 +185,7 @@ def _serve_chat(
             named = f"the path names trajectory {trajectory_id!r} and the header {caller.trajectory!r}"
             raise GatewayError(400, f"{named}; send one of them", "invalid_request")
         entry = _entry(registry, trajectory_id, caller.job_arn, caller.authorization, tokens)
-        return await answer(request, body, entry)
+        return await answer(request, body, entry, retried=caller.retries)
 
 
 def _serve_reports(app: FastAPI, registry: Registry, tokens: Collection[str]) -> None:

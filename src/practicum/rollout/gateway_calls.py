@@ -1,21 +1,27 @@
 """Model calls of many agents at once: bounded, one at a time per trajectory, unharmed by cut connections.
 
-A model call runs to its end even where the client has gone, so a session never sees half a turn. What it
-sampled then waits for the client's retry: the same request gets that answer instead of a second turn that the
-agent would never have seen.
+A model call runs to its end even where the client has gone. What it sampled is a turn as soon as a client receives it:
+an answer that nobody received is no turn of the agent's, and waits for a retry. A retry is the same request again
+
+- after the connection of the first was closed, or
+- with a header that counts retries (``x-stainless-retry-count``, which OpenAI's clients send): a proxy in between may
+  keep our connection open although its client has long hung up.
+
+It gets the answer of the first, under way or given, instead of another sample. The same request without either sign is
+a sample of its own: agents ask twice to choose between answers. Metadata makes no difference between requests.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from practicum.errors import PracticumError
 from practicum.rollout.gateway_errors import GatewayError
 from practicum.rollout.gateway_registry import Entry
 from practicum.rollout.openai_types import ChatRequest
-from practicum.rollout.session import ChatResult
+from practicum.rollout.session import ChatResult, Sampled
 
 log = logging.getLogger(__name__)
 
@@ -24,52 +30,87 @@ Gone = Callable[[], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class GatewayAnswer:
     """An answer and which of its trajectory's answers it is, from 1."""
 
     number: int
     result: ChatResult
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Call:
-    task: asyncio.Task[Answer]
+    """One sampling under way, or what came of it once a client has received it (without the tokens)."""
+
+    outcome: asyncio.Task[tuple[int, Sampled]] | GatewayAnswer
     gone: Gone
+
+    @property
+    def received(self) -> bool:
+        """Whether a client has received the answer."""
+        return isinstance(self.outcome, GatewayAnswer)
+
+
+@dataclass
+class _Asked:
+    """What became of one request, however often it came."""
+
+    calls: list[_Call] = field(default_factory=list)
+    refused: int = 0
+    """Answered with an error, and not asked again yet: such a retry wants a sample."""
+
+    async def call_to_repeat(self, *, retried: bool) -> _Call | None:
+        """The call whose answer a client asks for again; None where it asks for another one."""
+        for call in self.calls:
+            if not call.received and await call.gone():
+                return call
+        if retried and self.refused:
+            self.refused -= 1
+            return None
+        if not retried or not self.calls:
+            return None
+        return next((call for call in self.calls if not call.received), self.calls[-1])
 
 
 class ModelCalls:
-    """Runs model calls, at most ``limit`` at a time over all trajectories."""
+    """Runs model calls, of at most ``limit`` trajectories at a time."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._running: set[asyncio.Task[Answer]] = set()
-        self._undelivered: WeakKeyDictionary[Entry, dict[str, _Call]] = WeakKeyDictionary()
+        self._sampling: dict[Entry, int] = {}
+        self._asked: WeakKeyDictionary[Entry, dict[str, _Asked]] = WeakKeyDictionary()
 
-    async def answer(self, entry: Entry, request: ChatRequest, gone: Gone) -> Answer:
-        """Sample, or hand over what an identical request whose client went away has sampled.
+    async def answer(self, entry: Entry, request: ChatRequest, gone: Gone, *, retried: bool = False) -> GatewayAnswer:
+        """Sample, or hand over what an identical request has sampled whose client had not received it.
 
         Raises:
             GatewayError: 409 where the trajectory is sealed, 429 over the limit, 500 for an engine fault.
             PracticumError: the session refuses the request.
         """
         entry.require_open()
-        undelivered = self._undelivered.setdefault(entry, {})
-        key = request.fingerprint
-        earlier = undelivered.get(key)
-        abandoned = earlier is not None and await earlier.gone()
-        task = earlier.task if earlier and abandoned else self._start(entry, request)
-        call = undelivered[key] = _Call(task, gone)
+        asked = self._asked.setdefault(entry, {}).setdefault(request.fingerprint, _Asked())
+        call = await asked.call_to_repeat(retried=retried)
+        if call is None:
+            call = self._begun(entry, request, gone, asked)
+        if isinstance(call.outcome, GatewayAnswer):
+            return call.outcome
+        call.gone = gone
         try:
-            answer = await asyncio.shield(task)
+            number, sampled = await asyncio.shield(call.outcome)
         except Exception:
-            _forget(undelivered, key, call)
+            asked.refused += 1
+            if call in asked.calls:
+                asked.calls.remove(call)
             raise
-        if not await gone():
-            _forget(undelivered, key, call)
+        answer = GatewayAnswer(number, sampled.result)
+        if not await gone() and not call.received and not entry.closed:
+            call.outcome = answer
+            entry.session.record(sampled)
         return answer
 
-    def _start(self, entry: Entry, request: ChatRequest) -> asyncio.Task[Answer]:
-        if len(self._running) >= self.limit:
+    def _begun(self, entry: Entry, request: ChatRequest, gone: Gone, asked: _Asked) -> _Call:
+        """A call under way. Those that wait for their trajectory's turn do not count: they sample one at a time."""
+        if entry not in self._sampling and len(self._sampling) >= self.limit:
+            asked.refused += 1
             raise GatewayError(
                 429,
                 f"{self.limit} model calls are running, the most this server takes; try again in a second",
@@ -77,22 +118,25 @@ class ModelCalls:
                 {"Retry-After": "1"},
             )
         task = asyncio.create_task(_sample(entry, request))
-        for tasks in (self._running, entry.running):
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        return task
+        self._sampling[entry] = self._sampling.get(entry, 0) + 1
+        entry.running.add(task)
+        task.add_done_callback(lambda done: self._over(entry, done))
+        call = _Call(task, gone)
+        asked.calls.append(call)
+        return call
+
+    def _over(self, entry: Entry, task: asyncio.Task[tuple[int, Sampled]]) -> None:
+        entry.running.discard(task)
+        self._sampling[entry] -= 1
+        if not self._sampling[entry]:
+            del self._sampling[entry]
 
 
-def _forget(undelivered: dict[str, _Call], key: str, call: _Call) -> None:
-    if undelivered.get(key) is call:
-        del undelivered[key]
-
-
-async def _sample(entry: Entry, request: ChatRequest) -> Answer:
+async def _sample(entry: Entry, request: ChatRequest) -> tuple[int, Sampled]:
     async with entry.model_call:
         entry.require_open()
         try:
-            result = await entry.session.chat(
+            sampled = await entry.session.sample(
                 request.plain_messages(),
                 request.tool_schemas,
                 temperature=request.temperature,
@@ -106,4 +150,4 @@ async def _sample(entry: Entry, request: ChatRequest) -> Answer:
             log.exception("a model call of trajectory %s failed", entry.id)
             raise GatewayError(500, f"the model call failed: {entry.error}", "internal_error") from error
         entry.calls += 1
-        return Answer(entry.calls, result)
+        return entry.calls, sampled

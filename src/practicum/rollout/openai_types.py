@@ -52,8 +52,31 @@ IDENTIFYING = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "s
 """Parameters that tell a hosted service who calls; they never touch what is sampled."""
 
 
+SAID_ELSEWHERE: Mapping[str, str] = {
+    "audio": "send the words it holds as content",
+    "function_call": "send it in tool_calls, and its result as a message of role tool",
+    "partial": "leave it out: an answer always begins anew",
+    "prefix": "leave it out: an answer always begins anew",
+    "refusal": "send its words as content",
+}
+"""Fields of a message that say something to a model and would not be rendered, each with what to do instead."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore")
+
+
+class _Said(_Part):
+    """A message. What other services note beside the words (annotations, ids, cache marks) is passed over."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_would_be_lost(cls, data: Any) -> Any:
+        fields = data if isinstance(data, dict) else {}
+        for name, fix in SAID_ELSEWHERE.items():
+            if fields.get(name):
+                raise ValueError(f"{name} of a message is not rendered, and the model would not see it: {fix}")
+        return data
 
 
 class TextBlock(_Part):
@@ -81,7 +104,7 @@ class CallOfTool(_Part):
     function: FunctionCall
 
 
-class SystemMessage(_Part):
+class SystemMessage(_Said):
     """Instructions. ``developer`` is OpenAI's newer name of ``system`` and becomes it."""
 
     role: Literal["system", "developer"]
@@ -89,7 +112,7 @@ class SystemMessage(_Part):
     name: str | None = None
 
 
-class UserMessage(_Part):
+class UserMessage(_Said):
     """What the user says."""
 
     role: Literal["user"]
@@ -97,7 +120,7 @@ class UserMessage(_Part):
     name: str | None = None
 
 
-class AssistantMessage(_Part):
+class AssistantMessage(_Said):
     """A former response, sent back as history."""
 
     role: Literal["assistant"]
@@ -107,7 +130,7 @@ class AssistantMessage(_Part):
     tool_calls: list[CallOfTool] | None = None
 
 
-class ToolMessage(_Part):
+class ToolMessage(_Said):
     """A tool's result."""
 
     role: Literal["tool"]
@@ -204,8 +227,9 @@ class ChatRequest(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """Equal for two requests that ask for the same sampling."""
-        return digest(self.model_dump(mode="json", exclude={"stream", "stream_options"}))
+        """Equal for two requests that ask for the same sampling, whoever asks and however the answer is to travel."""
+        sampling = [self.temperature, self.top_p, self.token_limit, self.tool_choice == "none"]
+        return digest([self.plain_messages(), self.tool_schemas, sampling])
 
 
 def completion(id: str, answer: ChatResult, *, tools_allowed: bool) -> dict[str, Any]:

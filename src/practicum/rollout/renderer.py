@@ -1,16 +1,38 @@
 """Choosing the renderer for a model: the package's own where it knows the family, ours for plain ChatML."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from renderers import create_renderer
-from renderers.base import MODEL_RENDERER_MAP
+from renderers.base import MODEL_RENDERER_MAP, RenderedTokens
 from renderers.configs import CustomRendererConfig
 
 from practicum.errors import ModelError
-from practicum.rollout.session import Renderer
+from practicum.rollout.native import NativeRenderer
 
 CHATML = "practicum.rollout.chatml.ChatMLRenderer"
+
+
+class Renderer(Protocol):
+    """What a session needs of a renderer (``renderers.base.Renderer``)."""
+
+    def render(self, messages: Any, *, tools: Any = None, add_generation_prompt: bool = False) -> RenderedTokens:
+        """A whole conversation's tokens."""
+        ...
+
+    def parse_response(self, token_ids: Any, *, tools: Any = None, prompt_ids: Any = None) -> Any:
+        """Sampled tokens as text and tool calls."""
+        ...
+
+    def get_stop_token_ids(self) -> list[int]:
+        """Tokens that end a turn."""
+        ...
+
+    def bridge_to_next_turn(
+        self, previous_prompt_ids: Any, previous_completion_ids: Any, new_messages: Any, *, tools: Any = None
+    ) -> RenderedTokens | None:
+        """The next prompt, what was sampled kept as it is; None where that cannot be promised."""
+        ...
 
 
 def make_renderer(tokenizer: Any, model_name: str, tool_format: str = "pythonic") -> Renderer:
@@ -28,7 +50,7 @@ def make_renderer(tokenizer: Any, model_name: str, tool_format: str = "pythonic"
     hub_name = "/".join(Path(model_name).parts[-2:])
     if hub_name in MODEL_RENDERER_MAP:
         tokenizer.name_or_path = hub_name
-        return create_renderer(tokenizer)
+        return NativeRenderer(create_renderer(tokenizer), tokenizer)
     try:
         return create_renderer(tokenizer, CustomRendererConfig(import_path=CHATML, tool_format=tool_format))
     except ValueError as error:

@@ -1,47 +1,29 @@
 """One trajectory's exact tokens.
 
-Whoever talks to the model, our own agent loop or an HTTP client, talks to a ``Session``. It turns messages into
-tokens once, keeps the sampled tokens as they were sampled, and appends what is new. That the next prompt really
-extends the tokens so far is checked here, whatever the renderer says; where it does not, the turn starts a new
-sequence and its cause is counted.
+Whoever talks to the model, our own agent loop or an HTTP client, talks to a ``Session``. It turns messages into tokens
+once, keeps the sampled tokens as they were sampled, and appends what is new. A trajectory is a forest: every sequence
+stays open, and a request continues the one whose tokens are the longest exact prefix of its own, so that a main agent
+and its sub-agents, or branches side by side, each go on where they were. That a prompt really extends the tokens is
+checked here, whatever the renderer says; where it extends none, a sequence begins and its cause is counted.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from renderers.base import ParsedToolCall, RenderedTokens, ToolCallParseStatus
+from renderers.base import RenderedTokens
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.errors import RolloutError
-from practicum.trajectory import BreakCause, Message, StopReason, Turn, text_of
+from practicum.rollout.answers import Answer, read_answer
+from practicum.rollout.breaks import break_cause
+from practicum.rollout.forest import Conversation, Forest, OpenSequence
+from practicum.rollout.renderer import Renderer
+from practicum.trajectory import BreakCause, Message, StopReason, Turn
 
 Tools = Sequence[Mapping[str, Any]]
-
-
-class Renderer(Protocol):
-    """What a session needs of a renderer (``renderers.base.Renderer``)."""
-
-    def render(self, messages: Any, *, tools: Any = None, add_generation_prompt: bool = False) -> RenderedTokens:
-        """A whole conversation's tokens."""
-        ...
-
-    def parse_response(self, token_ids: Any, *, tools: Any = None, prompt_ids: Any = None) -> Any:
-        """Sampled tokens as text and tool calls."""
-        ...
-
-    def get_stop_token_ids(self) -> list[int]:
-        """Tokens that end a turn."""
-        ...
-
-    def bridge_to_next_turn(
-        self, previous_prompt_ids: Any, previous_completion_ids: Any, new_messages: Any, *, tools: Any = None
-    ) -> RenderedTokens | None:
-        """The next prompt, what was sampled kept as it is; None where that cannot be promised."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -57,9 +39,25 @@ class ChatResult:
 @dataclass(frozen=True)
 class _Prompt:
     ids: list[int]
-    new_messages: tuple[Message, ...]
-    extends: bool
-    cause: BreakCause | None
+    rendered: RenderedTokens | None = None
+    """The whole conversation's rendering, where no sequence could be carried on as it is."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """An answer that nobody has received yet: no turn before ``Session.record`` says so."""
+
+    conversation: Conversation
+    prompt: _Prompt
+    sample: Sample
+    answer: Answer
+    latency_s: float
+
+    @property
+    def result(self) -> ChatResult:
+        """The answer, as a chat client sees it."""
+        answer = self.answer
+        return ChatResult(answer.message, answer.finish_reason, len(self.prompt.ids), len(self.sample.token_ids))
 
 
 class Session:
@@ -92,9 +90,8 @@ class Session:
         self._renderer = renderer
         self._seed = seed
         self._turns: list[Turn] = []
-        self._tokens: list[int] = []
-        self._prompt_length = 0
-        self._seen: list[Message] = []
+        self._forest = Forest()
+        self._answers = 0
         self.tools: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -111,39 +108,64 @@ class Session:
         top_p: float | None = None,
         max_tokens: int | None = None,
     ) -> ChatResult:
-        """Sample the next assistant message. Nothing is recorded unless sampling succeeds.
+        """Sample the next assistant message and record the turn. Nothing is recorded unless sampling succeeds.
 
         Raises:
             ContextFull: the conversation leaves no room to sample.
             RolloutError: it cannot be rendered.
         """
-        tools = list(tools or ())
-        prompt = self._prompt(list(messages), tools)
+        sampled = await self.sample(messages, tools, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+        self.record(sampled)
+        return sampled.result
+
+    async def sample(
+        self,
+        messages: Sequence[Message],
+        tools: Tools | None = None,
+        *,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+    ) -> Sampled:
+        """``chat`` for whoever does not know yet whether the answer arrives: it is no turn until ``record``."""
         params = self._params(temperature, top_p, max_tokens)
+        with self._rendering():
+            conversation = Conversation.of(messages, tools or ())
+            prompt = self._prompt(conversation)
         began = time.perf_counter()
         sample = await self._sampler.sample(self.id, prompt.ids, params, self._seed)
         latency = time.perf_counter() - began
-        message, finish_reason = self._parsed(sample, prompt.ids, tools)
-        known = len(self._tokens) if prompt.extends else 0
+        answer = read_answer(self._renderer, sample, prompt.ids, conversation.tools, self._answers)
+        self._answers += 1
+        return Sampled(conversation, prompt, sample, answer, latency)
+
+    def record(self, sampled: Sampled) -> None:
+        """Make a turn of an answer that was received."""
+        conversation, ids, sample = sampled.conversation, sampled.prompt.ids, sampled.sample
+        sequence, cause = self._forest.prefix_of(ids), None
+        if sequence is None:
+            sequence, cause, news = self._begun(sampled)
+        else:
+            news = sequence.news(conversation)
+        known = len(sequence.tokens)
         self._turns.append(
             Turn(
-                messages=prompt.new_messages,
-                response=message,
-                context_ids=tuple(prompt.ids[known:]),
+                messages=tuple(news),
+                response=sampled.answer.message,
+                context_ids=tuple(ids[known:]),
                 action_ids=sample.token_ids,
                 logprobs=sample.logprobs,
                 versions=sample.versions,
-                finish_reason=finish_reason,
-                extends=prompt.extends,
-                break_cause=prompt.cause,
-                latency_s=latency,
+                finish_reason=sampled.answer.finish_reason,
+                extends=cause is None,
+                break_cause=cause,
+                latency_s=sampled.latency_s,
+                sequence=sequence.number,
+                malformed_calls=sampled.answer.malformed,
             )
         )
-        self._tokens = prompt.ids + list(sample.token_ids)
-        self._prompt_length = len(prompt.ids)
-        self._seen = [*messages, message]
-        self.tools = tuple(tools)
-        return ChatResult(message, finish_reason, len(prompt.ids), len(sample.token_ids))
+        self._forest.grow(sequence, conversation, ids, sample.token_ids, sampled.answer.message)
+        self.tools = conversation.tools
 
     def release(self) -> None:
         """Free what the sampler caches for this session."""
@@ -165,43 +187,21 @@ class Session:
             tuple(self._renderer.get_stop_token_ids()),
         )
 
-    def _prompt(self, messages: list[Message], tools: Tools) -> _Prompt:
-        if not self._turns:
-            return _Prompt(self._rendered(messages, tools), tuple(messages), extends=True, cause=None)
-        known = len(self._seen)
-        continues = len(messages) > known and _same(messages[:known], self._seen) and list(self.tools) == list(tools)
-        if continues:
-            new = messages[known:]
-            bridged = self._bridged(new, tools)
+    def _prompt(self, conversation: Conversation) -> _Prompt:
+        tools = conversation.tools or None
+        for sequence in self._forest.told_by(conversation):
+            bridged = self._bridged(sequence, conversation)
             # The renderer's word is not enough: what is trained on must be what was sampled.
-            if bridged is not None and bridged.token_ids[: len(self._tokens)] == self._tokens:
-                return _Prompt(bridged.token_ids, tuple(new), extends=True, cause=None)
-        ids = self._rendered(messages, tools)
-        if continues and ids[: len(self._tokens)] == self._tokens:
-            return _Prompt(ids, tuple(messages[known:]), extends=True, cause=None)
-        cause = self._cause(messages, ids, continues=continues)
-        return _Prompt(ids, tuple(messages), extends=False, cause=cause)
+            if bridged is not None and bridged[: len(sequence.tokens)] == sequence.tokens:
+                return _Prompt(bridged)
+        rendered = self._renderer.render(list(conversation.messages), tools=tools, add_generation_prompt=True)
+        return _Prompt(rendered.token_ids, rendered)
 
-    def _cause(self, messages: list[Message], ids: list[int], *, continues: bool) -> BreakCause:
-        if continues:
-            # Same words in other tokens, or a template that changed what it says of earlier turns.
-            rewritten = self._renderer.parse_response(ids[: len(self._tokens) + 8]).content
-            said = self._renderer.parse_response(self._tokens).content
-            return "retokenization" if rewritten.startswith(said) else "template"
-        shared = sum(1 for _ in _shared(messages, self._seen))
-        first_response = next(i for i, message in enumerate(self._seen) if message.get("role") == "assistant")
-        if shared >= first_response and len(messages) <= len(self._seen):
-            return "parallel_branch"
-        return "rewritten_history"
-
-    def _bridged(self, new: list[Message], tools: Tools) -> RenderedTokens | None:
-        before, sampled = self._tokens[: self._prompt_length], self._tokens[self._prompt_length :]
-        with self._rendering():
-            return self._renderer.bridge_to_next_turn(before, sampled, new, tools=tools or None)
-
-    def _rendered(self, messages: list[Message], tools: Tools) -> list[int]:
-        with self._rendering():
-            return self._renderer.render(messages, tools=tools or None, add_generation_prompt=True).token_ids
+    def _bridged(self, sequence: OpenSequence, conversation: Conversation) -> list[int] | None:
+        before, sampled = sequence.tokens[: sequence.prompt_length], sequence.tokens[sequence.prompt_length :]
+        new, tools = sequence.news(conversation), conversation.tools or None
+        bridged = self._renderer.bridge_to_next_turn(before, sampled, new, tools=tools)
+        return None if bridged is None else bridged.token_ids
 
     @contextmanager
     def _rendering(self) -> Iterator[None]:
@@ -210,49 +210,32 @@ class Session:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RolloutError(f"cannot render the conversation: {error}", where=f"trajectory {self.id}") from error
 
-    def _parsed(self, sample: Sample, prompt_ids: list[int], tools: Tools) -> tuple[Message, StopReason]:
-        parsed = self._renderer.parse_response(list(sample.token_ids), tools=tools or None, prompt_ids=prompt_ids)
-        message: Message = {"role": "assistant", "content": parsed.content}
-        if parsed.reasoning_content:
-            message["reasoning_content"] = parsed.reasoning_content
-        # A name may be anything that was JSON in the sampled text; only a text names a tool.
-        calls = [c for c in parsed.tool_calls if c.status == ToolCallParseStatus.OK and isinstance(c.name, str)]
-        if calls:
-            message["tool_calls"] = [self._call(call, number) for number, call in enumerate(calls)]
-            return message, "tool_calls"
-        return message, sample.finish_reason
+    def _begun(self, sampled: Sampled) -> tuple[OpenSequence, BreakCause | None, list[Message]]:
+        """A sequence for an answer whose prompt continues none, why it does not, and its messages."""
+        if not self._forest.sequences:
+            return self._forest.begin(), None, list(sampled.conversation.messages)
 
-    def _call(self, call: ParsedToolCall, number: int) -> dict[str, Any]:
-        arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
-        function = {"name": call.name, "arguments": arguments}
-        return {"id": f"call_{len(self._turns)}_{number}", "type": "function", "function": function}
+        def retold(sequence: OpenSequence) -> BreakCause:
+            return self._retold(sequence, sampled.prompt)
 
+        cause, nearest = break_cause(sampled.conversation, self._forest.sequences, retold)
+        begun = self._forest.begin(of_sub_agent=cause == "sub_agent" or nearest.of_sub_agent)
+        return begun, cause, nearest.retold(sampled.conversation)
 
-def _shared(a: Sequence[Message], b: Sequence[Message]) -> Any:
-    """Leading pairs of messages that say the same."""
-    for left, right in zip(a, b, strict=False):
-        if _key(left) != _key(right):
-            return
-        yield left
-
-
-def _same(a: Sequence[Message], b: Sequence[Message]) -> bool:
-    return len(a) == len(b) and sum(1 for _ in _shared(a, b)) == len(a)
-
-
-def _key(message: Message) -> str:
-    """What must be equal for two messages to be the same: clients drop nulls and rewrite JSON spacing."""
-    calls = [
-        [call.get("id"), call["function"]["name"], _json(call["function"]["arguments"])]
-        for call in message.get("tool_calls") or ()
-    ]
-    return json.dumps([message.get("role"), text_of(message), calls, message.get("tool_call_id")], sort_keys=True)
-
-
-def _json(arguments: Any) -> Any:
-    if not isinstance(arguments, str):
-        return arguments
-    try:
-        return json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
+    def _retold(self, sequence: OpenSequence, prompt: _Prompt) -> BreakCause:
+        """Why the renderer tells a sequence's conversation in other tokens: same words, or an answer told otherwise."""
+        rendered = prompt.rendered
+        if rendered is None:  # carried on as it is, and so did another request meanwhile
+            return "parallel_branch"
+        pairs = enumerate(zip(sequence.tokens, rendered.token_ids, strict=False))
+        place = next((at for at, (ours, theirs) in pairs if ours != theirs), -1)
+        message = rendered.message_indices[place]
+        if message not in sequence.answers:
+            return "template"
+        start, end = sequence.answers[message]
+        said = self._renderer.parse_response(sequence.tokens[start:end], prompt_ids=sequence.tokens[:start])
+        sampled = rendered.sampled_mask or [True] * len(rendered.token_ids)
+        owners = zip(rendered.token_ids, rendered.message_indices, sampled, strict=True)
+        again = self._renderer.parse_response([id for id, owner, own in owners if own and owner == message])
+        same = (said.content, said.reasoning_content) == (again.content, again.reasoning_content)
+        return "retokenization" if same else "template"

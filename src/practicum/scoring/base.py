@@ -72,7 +72,7 @@ async def judge(function: Judge, rollout: Rollout, turns: int | None = None) -> 
             allowed=f"a number, or one per turn, whose sum lies in [{low:g}, {high:g}]",
             fix="mend the function; for negative rewards set its attribute signed = True",
         )
-    expected = sum(each.get("role") == "assistant" for each in rollout.messages) if turns is None else turns
+    expected = len(rollout.turn_places) if turns is None else turns
     if len(values) not in (1, expected):
         raise RolloutError(
             f"{name} gave {len(values)} numbers for a rollout of turns: {expected}",

@@ -113,11 +113,11 @@ def hierarchical(
 
 
 def prefixes(rollout: Rollout) -> list[Rollout]:
-    """The rollout as it stood after each of the assistant's messages and the results that followed it.
+    """The rollout as it stood after each of its turns: what the model said and the results that followed it.
 
     Only the last, which is the whole rollout, has the final state and the ending.
     """
-    ends = [at for at, message in enumerate(rollout.messages) if message.get("role") == "assistant"]
+    ends = rollout.turn_places
     if not ends:
         return []
     found = []
@@ -127,7 +127,8 @@ def prefixes(rollout: Rollout) -> list[Rollout]:
             found.append(rollout)
             continue
         # By number, not by id: some agents begin their ids anew in every turn.
-        asked = sum(len(message.get("tool_calls") or ()) for message in messages[: start + 1])
-        calls = rollout.tool_calls[:asked]
-        found.append(replace(rollout, messages=messages, tool_calls=calls, final_state={}, ending="cancelled"))
+        asked = sum(len(rollout.messages[place].get("tool_calls") or ()) for place in ends if place <= start)
+        beginning = replace(rollout, messages=messages, tool_calls=rollout.tool_calls[:asked], final_state={})
+        said = tuple(place for place in ends if place <= start)
+        found.append(replace(beginning, ending="cancelled", sampled_at=said))
     return found

@@ -20,7 +20,8 @@ from practicum.environment import Call, Environment, ToolResult
 from practicum.environment.play import OracleSteps
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.rollout.agents import opening
-from practicum.rollout.session import Renderer, Tools
+from practicum.rollout.renderer import Renderer
+from practicum.rollout.session import Tools
 from practicum.seeds import derive
 from practicum.tasks import Task
 from practicum.trajectory import Message

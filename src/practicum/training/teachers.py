@@ -139,11 +139,9 @@ def _data(trajectory: Trajectory, bench: Workbench, *, exact: bool) -> list[Datu
     if exact and all(turn.action_ids for turn in trajectory.turns):
         sequences = training_sequences(trajectory, np.ones(len(trajectory.turns)))
         return [Datum(s.tokens, s.mask, np.zeros_like(s.advantages), np.zeros_like(s.logprobs)) for s in sequences]
-    messages: list[Message] = []
-    for turn in trajectory.turns:
-        if not turn.extends:
-            messages = []
-        messages += [*turn.messages, turn.response]
+    last = next(members for members in trajectory.sequences if members[-1] == len(trajectory.turns) - 1)
+    turns = [trajectory.turns[n] for n in last]
+    messages: list[Message] = [message for turn in turns for message in (*turn.messages, turn.response)]
     return [lesson(bench.renderer, messages, trajectory.tools)]
 
 

@@ -28,8 +28,7 @@ from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.rollout.gateway import create_gateway
 from practicum.rollout.gateway_registry import Registry
 from practicum.rollout.gateway_server import GatewayServer
-from practicum.rollout.renderer import make_renderer
-from practicum.rollout.session import Renderer
+from practicum.rollout.renderer import Renderer, make_renderer
 from practicum.scoring import Judge
 from practicum.scoring.reported import reported_reward
 from practicum.tasks import TaskSet

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
+from practicum.chat import plain
 from practicum.trajectory import Message, ToolCall, Trajectory, Turn, text_of
 from practicum.viewer.run_files import Example
 from practicum.viewer.sections import esc, form
@@ -24,7 +26,8 @@ def _conversation(example: Example) -> str:
     calls: dict[int, list[ToolCall]] = {}
     for call in trajectory.tool_calls:
         calls.setdefault(call.turn, []).append(call)
-    turns = [_turn(n, turn, calls.pop(n, [])) for n, turn in enumerate(trajectory.turns)]
+    parts = zip(trajectory.turns, trajectory.told, _continued(trajectory.sequences), strict=True)
+    turns = [_turn(n, turn, told, calls.pop(n, []), goes_on) for n, (turn, told, goes_on) in enumerate(parts)]
     rest = "".join(_call(call) for left in calls.values() for call in left)
     return f"<article><h3>{esc(example.source)}</h3>{_facts(trajectory)}{''.join(turns)}{rest}</article>"
 
@@ -44,12 +47,19 @@ def _facts(trajectory: Trajectory) -> str:
     return f"<p class='facts'>{items}</p>{error}"
 
 
-def _turn(number: int, turn: Turn, calls: Sequence[ToolCall]) -> str:
-    fed = [message for message in turn.messages if number == 0 or message.get("role") != "tool"]
+def _continued(sequences: Sequence[Sequence[int]]) -> list[str]:
+    """For each turn, which one it goes on from, where that is not the one shown above it."""
+    before = {turn: last for members in sequences for last, turn in pairwise(members)}
+    count = sum(map(len, sequences))
+    return [f" · goes on from turn {before[n] + 1}" if before.get(n, n - 1) != n - 1 else "" for n in range(count)]
+
+
+def _turn(number: int, turn: Turn, told: Sequence[Message], calls: Sequence[ToolCall], goes_on: str) -> str:
+    fed = [message for message in told if number == 0 or message.get("role") != "tool"]
     said = text_of(turn.response)
     tokens = f"{len(turn.context_ids)} tokens in, {len(turn.action_ids)} out"
     head = f"assistant · turn {number + 1} · {tokens}" + (" · cut off" if turn.finish_reason == "length" else "")
-    broken = "" if turn.extends else f" · new sequence ({esc(turn.break_cause or 'other')})"
+    broken = goes_on if turn.extends else f" · new sequence ({esc(turn.break_cause or 'other')})"
     parts = [_message(str(message.get("role", "message")), text_of(message)) for message in fed]
     parts.append(f"<div class='message assistant'><h4>{esc(head)}{broken}</h4>{_text(said)}</div>")
     made = [_call(call) for call in calls] or [_wish(wish) for wish in turn.response.get("tool_calls") or []]
@@ -72,7 +82,7 @@ def _text(text: str) -> str:
 def _call(call: ToolCall) -> str:
     kind = "tool error" if call.is_error else "tool"
     state = f"{'failed, ' if call.is_error else ''}{1000 * call.latency_s:.0f} ms"
-    arguments = json.dumps(dict(call.arguments), ensure_ascii=False)
+    arguments = json.dumps(plain(call.arguments), ensure_ascii=False)
     return (
         f"<div class='message {kind}'><h4>{esc(call.name)} · {state}</h4>"
         f"<pre class='arguments'>{esc(arguments)}</pre>{_text(call.result)}</div>"

@@ -24,6 +24,12 @@ class Answer:
     completion_tokens: int = 3
 
 
+@dataclass(frozen=True)
+class Unreceived:
+    turn: Turn
+    result: Answer
+
+
 class ScriptedSession:
     """Answers call k with reply k (the last one again after that) and keeps what it was asked."""
 
@@ -34,6 +40,7 @@ class ScriptedSession:
         self.replies = replies or ("hello",)
         self.asked: list[dict[str, Any]] = []
         self.turns: tuple[Turn, ...] = ()
+        self.answers = 0
         self.running = 0
         self.most_at_once = 0
         self.started = threading.Event()
@@ -42,6 +49,14 @@ class ScriptedSession:
             self.go_on.set()
 
     async def chat(self, messages, tools=None, **sampling):
+        sampled = await self.sample(messages, tools, **sampling)
+        self.record(sampled)
+        return sampled.result
+
+    def record(self, sampled):
+        self.turns += (sampled.turn,)
+
+    async def sample(self, messages, tools=None, **sampling):
         self.running += 1
         self.most_at_once = max(self.most_at_once, self.running)
         self.asked.append({"messages": messages, "tools": tools, **sampling})
@@ -54,14 +69,15 @@ class ScriptedSession:
         finally:
             self.running -= 1
 
-    def _reply(self, messages: list[Message]) -> Answer:
-        reply = self.replies[min(len(self.turns), len(self.replies) - 1)]
+    def _reply(self, messages: list[Message]) -> Unreceived:
+        reply = self.replies[min(self.answers, len(self.replies) - 1)]
         if isinstance(reply, Exception):
             raise reply
         message = {"role": "assistant", "content": reply} if isinstance(reply, str) else reply
         finish: StopReason = "tool_calls" if message.get("tool_calls") else "stop"
-        self.turns += (Turn(tuple(messages), message, (1,), (2,), (-0.5,), (0,), finish),)
-        return Answer(message, finish)
+        self.answers += 1
+        turn = Turn(tuple(messages), message, (1,), (2,), (-0.5,), (0,), finish)
+        return Unreceived(turn, Answer(message, finish))
 
 
 class Gateway:

@@ -99,7 +99,7 @@ class SlowSession:
         self.started = asyncio.Event()
         self.ended = False
 
-    async def chat(self, *_, **__):
+    async def sample(self, *_, **__):
         self.started.set()
         await asyncio.sleep(0.4)
         self.ended = True

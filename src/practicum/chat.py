@@ -1,0 +1,76 @@
+"""Chat messages in the OpenAI shape: their text, and when two of them say the same."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Message = dict[str, Any]
+"""One chat message in the OpenAI shape: role, content, optionally tool_calls / tool_call_id / name."""
+
+
+def text_of(message: Message) -> str:
+    """A message's text; content blocks are joined, missing content is empty."""
+    content = message.get("content")
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text", "") for block in content if isinstance(block, Mapping))
+
+
+def plain(arguments: Any) -> Any:
+    """A call's arguments as JSON can carry them; a model may have written what is no object."""
+    return dict(arguments) if isinstance(arguments, Mapping) else arguments
+
+
+def message_key(message: Message) -> str:
+    """Equal for two messages that say the same.
+
+    Clients drop nulls, rewrite the spacing and the numbers of JSON (2.0 as 2), and name calls anew: none of it is said
+    to the model. Reasoning is left out too, since most clients lose it.
+
+    Raises:
+        KeyError, TypeError, AttributeError: it is no message.
+    """
+    calls = [
+        [call["function"]["name"], _canonical(call["function"]["arguments"])]
+        for call in message.get("tool_calls") or ()
+    ]
+    return json.dumps([message.get("role"), text_of(message), calls])
+
+
+def json_key(value: Any) -> str:
+    """Equal for equal JSON: whatever the order of its keys, and 2.0 is 2.
+
+    Raises:
+        ValueError, TypeError, RecursionError: it is no JSON.
+    """
+    numbered = json.loads(json.dumps(value), parse_float=_number)
+    return json.dumps(numbered, sort_keys=True)
+
+
+def repeated(history: Sequence[str], keys: Sequence[str]) -> list[bool]:
+    """Which of a request's messages were said before: those that stand in ``history`` in the same order."""
+    places: dict[str, list[int]] = {}
+    for place, key in enumerate(history):
+        places.setdefault(key, []).append(place)
+    after, said = 0, []
+    for key in keys:
+        later = [place for place in places.get(key, ()) if place >= after]
+        said.append(bool(later))
+        after = later[0] + 1 if later else after
+    return said
+
+
+def _canonical(arguments: Any) -> str:
+    if not isinstance(arguments, str):
+        return json_key(arguments)
+    try:
+        return json_key(json.loads(arguments or "{}"))
+    except (ValueError, RecursionError):
+        return arguments
+
+
+def _number(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() else value

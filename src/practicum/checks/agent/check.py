@@ -23,8 +23,7 @@ from practicum.engine.local.family import family_of
 from practicum.engine.local.models import find_model, load_tokenizer
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import Recipe
-from practicum.rollout.renderer import make_renderer
-from practicum.rollout.session import Renderer
+from practicum.rollout.renderer import Renderer, make_renderer
 from practicum.seeds import derive
 from practicum.tasks import Task
 from practicum.trajectory import Trajectory

@@ -14,7 +14,7 @@ from practicum.checks.actions import random_calls
 from practicum.engine.protocol import Sample, SamplingParams
 from practicum.environment import Call
 from practicum.errors import RolloutError
-from practicum.rollout.session import Renderer
+from practicum.rollout.renderer import Renderer
 from practicum.seeds import derive
 from practicum.trajectory import Message, Rollout, Trajectory
 

@@ -17,7 +17,7 @@ from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.rollout.gateway import create_gateway
 from practicum.rollout.gateway_registry import Registry
 from practicum.rollout.gateway_server import GatewayServer
-from practicum.rollout.session import Renderer
+from practicum.rollout.renderer import Renderer
 from practicum.tasks import Task
 from practicum.trajectory import Trajectory
 

@@ -83,10 +83,13 @@ SCHEMA = pa.schema(
         ("top_p", pa.float64()),
         ("retries", pa.int32()),
         ("error", pa.string()),
+        ("failure", pa.string()),
     ],
     metadata={_VERSION_KEY: str(SCHEMA_VERSION)},
 )
 """Columns of a trajectory file; latencies in seconds, log-probabilities in nats."""
+ADDED = ("failure",)
+"""Columns that older files of this version do not have."""
 
 
 def write_trajectories(path: Path, trajectories: Sequence[Trajectory]) -> None:
@@ -139,7 +142,8 @@ def _refuse_foreign(schema: pa.Schema, path: Path) -> None:
             allowed="files written by practicum.store.write_trajectories",
             fix="datasets are read with practicum.tasks.load_tasks",
         )
-    if version != str(SCHEMA_VERSION).encode() or not schema.equals(SCHEMA):
+    known = pa.schema([column for column in SCHEMA if column.name not in ADDED or column.name in schema.names])
+    if version != str(SCHEMA_VERSION).encode() or not schema.equals(known):
         raise RunError(
             f"trajectories of schema version {version.decode()} cannot be read here",
             where=str(path),
@@ -171,6 +175,7 @@ def _row(trajectory: Trajectory, path: Path) -> dict[str, Any]:
         "top_p": trajectory.top_p,
         "retries": trajectory.retries,
         "error": None if trajectory.error is None else _text(trajectory.error),
+        "failure": trajectory.failure,
     }
 
 
@@ -258,6 +263,8 @@ def _trajectory(row: dict[str, Any]) -> Trajectory:
             "transitions": tuple(
                 Transition(**{**step, "arguments": json.loads(step["arguments"])}) for step in row["transitions"]
             ),
+            # Whose failure it was, older files do not say.
+            "failure": row.get("failure", None if row["error"] is None else "unknown"),
         }
     )
 

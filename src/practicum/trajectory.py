@@ -130,11 +130,16 @@ class Trajectory:
     """Whose doing it was: where it broke off, and where its context was full."""
 
     @property
+    def broke_off(self) -> bool:
+        """Whether it ended with nothing there to judge: in held-out evaluation, it is missed."""
+        return self.error is not None or self.ending == "error"
+
+    @property
     def is_conclusive(self) -> bool:
         """Whether it says something of the policy: it came to its end, or broke off by the policy's own doing."""
         if self.failure == "policy":
             return True
-        return self.failure is None and self.error is None and self.ending not in ("error", "cancelled")
+        return self.failure is None and not self.broke_off and self.ending != "cancelled"
 
     @property
     def reward(self) -> float:

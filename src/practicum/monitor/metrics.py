@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from practicum.monitor.names import ESTIMATES, LEARNER, METRICS, TIMINGS, describe
-from practicum.trajectory import BreakCause, Group, Trajectory
+from practicum.trajectory import BreakCause, Failure, Group, Trajectory
 
 __all__ = ["METRICS", "describe", "evaluation_metrics", "step_metrics"]
 
@@ -30,6 +30,7 @@ def step_metrics(
     learner: Mapping[str, float],
     timings: Mapping[str, float],
     discarded_stale: int = 0,
+    left_out: Sequence[Group] = (),
 ) -> Metrics:
     """All metrics of one training step.
 
@@ -43,6 +44,7 @@ def step_metrics(
         learner: Numbers of the gradient step (keys of ``names.LEARNER``, without prefix).
         timings: Seconds (keys of ``names.TIMINGS``, without prefix).
         discarded_stale: Rollouts thrown away as too old since the step before.
+        left_out: Groups of which too few rollouts could be trained on.
 
     Raises:
         ValueError: a learner number or a timing that has no definition.
@@ -64,6 +66,8 @@ def step_metrics(
         **_conduct(groups, finished, planned),
         **_states(finished),
         **_analysis(groups, valid, finished, planned),
+        "analysis/left_out_groups": float(len(left_out)),
+        "analysis/left_out_rollouts": float(len(_finished(left_out))),
     }
 
 
@@ -98,6 +102,7 @@ def evaluation_metrics(
         f"{family}/reward/succeeded_rollouts": float(sum(reward >= success_threshold for reward in rewards)),
         f"{family}/reward/failed_rollouts": float(sum(len(g.trajectories) for g in groups) - len(finished)),
         f"{family}/reward/success_threshold": float(success_threshold),
+        **_failures(family, groups),
         **_mean(f"{family}/completion_rate", [t.ending == "final" for t in finished]),
         **_mean(f"{family}/score/mean", _scores(groups)),
         **_mean(f"{family}/reward_minus_score", [t.reward - (t.score or 0.0) for t in graded]),
@@ -106,7 +111,7 @@ def evaluation_metrics(
 
 
 def _finished(groups: Iterable[Group]) -> list[Trajectory]:
-    return [t for group in groups for t in group.trajectories if t.ending not in ("error", "cancelled")]
+    return [t for group in groups for t in group.trajectories if t.is_conclusive]
 
 
 def _has_signal(group: Group, advantages: Mapping[str, Sequence[float]]) -> bool:
@@ -120,8 +125,8 @@ def _rewards(trajectories: Iterable[Trajectory]) -> list[float]:
 def _scores(groups: Iterable[Group]) -> list[float]:
     """As the evaluator counts: a rollout that failed is one without success."""
     every = [t for group in groups for t in group.trajectories]
-    known = [t for t in every if t.ending == "error" or t.score is not None]
-    return [0.0 if t.ending == "error" else float(t.score or 0.0) for t in known]
+    known = [t for t in every if t.broke_off or t.score is not None]
+    return [0.0 if t.broke_off else float(t.score or 0.0) for t in known]
 
 
 def _training(valid: Sequence[Group], advantages: Mapping[str, Sequence[float]], age: Callable[[int], int]) -> Metrics:
@@ -250,10 +255,20 @@ def _conduct(groups: Sequence[Group], finished: Sequence[Trajectory], planned: i
     return {
         **{f"rollout/extension_breaks/{cause}": float(breaks[cause]) for cause in get_args(BreakCause)},
         **{f"rollout/{name}_frac": share for name, share in shares.items()},
-        "rollout/retried": float(sum(t.retries for group in groups for t in group.trajectories)),
+        **_failures("rollout", groups),
         **({"rollout/action_entropy": -float(np.mean(logprobs))} if logprobs and untruncated else {}),
         **_tool_calls(finished),
         **_mean("rollout/tool_error_frac", [call.is_error for call in calls]),
+    }
+
+
+def _failures(prefix: str, groups: Sequence[Group]) -> Metrics:
+    """Failures by whose they are, and the attempts they took."""
+    every = [t for group in groups for t in group.trajectories]
+    by_class = Counter(t.failure or "unknown" for t in every if t.failure or t.broke_off)
+    return {
+        **{f"{prefix}/failed/{whose}": float(by_class[whose]) for whose in get_args(Failure)},
+        f"{prefix}/retried": float(sum(t.retries for t in every)),
     }
 
 

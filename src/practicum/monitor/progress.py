@@ -9,6 +9,7 @@ with TrainingView(total_steps=50, title="support-desk") as view:
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
@@ -22,7 +23,7 @@ from rich.text import Text
 
 WIDTH = 100
 LAST_STEPS = 10
-LAST_MESSAGES = 4
+LAST_MESSAGES = 6
 SPARK_WIDTH = 60
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -88,14 +89,17 @@ class TrainingView:
         groups_without_signal: int,
         groups: int,
         tokens_per_s: float,
+        losses: Sequence[str] = (),
     ) -> None:
-        """Show a finished step; ``held_out`` where one was measured."""
+        """Show a finished step; ``held_out`` where one was measured, ``losses`` what of it failed or was left out."""
         now = time.monotonic()
         seconds, self._step_began = now - self._step_began, now
         row = StepRow(number, reward, held_out, groups_without_signal, groups, tokens_per_s, seconds)
         self._steps.append(row)
         if self._live is None:
-            self._print(self._line(row))
+            self._print("\n  ".join([self._line(row), *losses]))
+        elif losses:
+            self._messages.extend([f"step {number}: {losses[0]}", *losses[1:]])
 
     def message(self, text: str) -> None:
         """Show something worth knowing."""

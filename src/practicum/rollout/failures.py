@@ -13,6 +13,7 @@ does well. A rollout that used up its tokens or turns, and was judged, has not f
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -118,10 +119,9 @@ def causes(trajectories: Iterable[Trajectory]) -> list[Cause]:
     return sorted(found, key=lambda cause: -cause.count)
 
 
-def counted(trajectories: Iterable[Trajectory]) -> dict[Failure, int]:
+def counted(trajectories: Iterable[Trajectory]) -> dict[str, int]:
     """Failures by whose they are, the classes that have none left out."""
-    found = [t.failure for t in trajectories if t.failure is not None]
-    return {failure: found.count(failure) for failure in dict.fromkeys(found)}
+    return dict(Counter(str(t.failure or "unknown") for t in trajectories if t.failure or t.broke_off))
 
 
 def _without_place(trajectory: Trajectory) -> str:

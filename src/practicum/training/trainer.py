@@ -7,9 +7,8 @@ runs ahead of training: see ``training.overlap``.
 
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
+from practicum.rollout.failures import causes, counted
 from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import Task, TaskSet
@@ -36,6 +36,8 @@ from practicum.training.workbench import Workbench
 from practicum.trajectory import Group, Trajectory, group_by_task, survivors
 
 CAUSES_SHOWN = 3
+CAUSE_LENGTH = 300
+"""Characters of a cause on the terminal."""
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Trainer:
     train: TaskSet
     validation: Sequence[Task]
     view: TrainingView
+    _losses: list[str] = field(default_factory=list)
+    """What the last step could not use, and why, for the terminal."""
 
     def fit(self, first_step: int) -> None:
         """Train from step ``first_step + 1`` to the recipe's end."""
@@ -130,6 +134,8 @@ class Trainer:
         self._refuse_broken(f"step {step}", trajectories, where=str(table))
         self.view.phase("gradient step")
         repetitive = filtered(groups, recipe)
+        left_out = too_few(groups, recipe, without=repetitive)
+        self._losses = losses(groups, left_out, recipe)
         advantages = group_advantages(groups, recipe, without=repetitive)
         learned = self._learn(groups, advantages, step)
         trained = time.monotonic()
@@ -140,6 +146,7 @@ class Trainer:
             epoch=(step - 1) / (len(self.train) // recipe.global_batch_size),
             age=age,
             discarded_stale=discarded,
+            left_out=left_out,
             planned=recipe.global_batch_size * recipe.group_size,
             learner=learned,
             timings={
@@ -204,14 +211,14 @@ class Trainer:
 
     def _refuse_broken(self, part: str, trajectories: Sequence[Trajectory], where: str = "") -> None:
         """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
-        errors = Counter(t.error for t in trajectories if t.error is not None)
-        failed, limit = errors.total(), self.bench.recipe.max_failed_rollouts
-        if failed <= limit * len(trajectories):
+        failures = [t for t in trajectories if t.broke_off and not t.is_conclusive]
+        limit = self.bench.recipe.max_failed_rollouts
+        if len(failures) <= limit * len(trajectories):
             return
-        causes = "\n".join(f"  {count} times: {error}" for error, count in errors.most_common(CAUSES_SHOWN))
+        reasons = "\n".join(f"  {cause}" for cause in causes(failures)[:CAUSES_SHOWN])
         raise RunError(
-            f"{failed} of {len(trajectories)} rollouts of {part} failed for good, after "
-            f"{sum(t.retries for t in trajectories)} retries in all\n{causes}",
+            f"{len(failures)} of {len(trajectories)} rollouts of {part} failed for good, after "
+            f"{sum(t.retries for t in trajectories)} retries in all\n{reasons}",
             where=where,
             allowed=f"a share of {limit:g} (max_failed_rollouts)",
             fix=f"mend the cause, then: practicum resume {self.run.folder}",
@@ -245,6 +252,7 @@ class Trainer:
             groups_without_signal=int(metrics["analysis/zero_adv_groups"]),
             groups=self.bench.recipe.global_batch_size,
             tokens_per_s=tokens * n / max(metrics["timing_s/step"], 1e-9),
+            losses=self._losses,
         )
 
 
@@ -256,7 +264,7 @@ def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
     n, threshold = recipe.val_group_size, recipe.success_threshold
     if n == 1 or not groups:
         return {}
-    wins = [sum(t.error is None and (t.score or 0.0) >= threshold for t in group.trajectories) for group in groups]
+    wins = [sum(not t.broke_off and (t.score or 0.0) >= threshold for t in group.trajectories) for group in groups]
     estimators = {"pass_at": pass_at_k, "pass_power": pass_power_k}
     return {
         f"reward/{name}_{k}": float(np.mean([estimate(n, won, k) for won in wins]))
@@ -278,13 +286,51 @@ def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:
     )
 
 
+def _members(groups: Sequence[Group], without: Collection[str]) -> list[list[Trajectory]]:
+    """Of each group, the rollouts that can be trained on."""
+    return [[t for t in survivors(group.trajectories) if t.id not in without] for group in groups]
+
+
+def too_few(groups: Sequence[Group], recipe: Recipe, without: Collection[str] = ()) -> list[Group]:
+    """Groups of which fewer than ``min_group_survivors`` rollouts can be trained on."""
+    pairs = zip(groups, _members(groups, without), strict=True)
+    return [group for group, members in pairs if len(members) < recipe.min_group_survivors]
+
+
+def losses(groups: Sequence[Group], left_out: Sequence[Group], recipe: Recipe) -> list[str]:
+    """What of a step's rollouts failed or was left out, and why: a line for each, the most first."""
+    trajectories = [t for group in groups for t in group.trajectories]
+    lines = []
+    if failures := counted(trajectories):
+        shares = ", ".join(f"{count} {whose}" for whose, count in failures.items())
+        again = sum(t.retries for t in trajectories)
+        retried = f"; {again} further attempts were made" if again else ""
+        lines.append(f"failed {sum(failures.values())} of {len(trajectories)}: {shares}{retried}")
+    found = causes(trajectories)
+    lines += [f"  {shortened(str(cause))}" for cause in found[:CAUSES_SHOWN]]
+    if len(found) > CAUSES_SHOWN:
+        lines.append(f"  and {len(found) - CAUSES_SHOWN} more causes")
+    if left_out:
+        usable = sum(len(survivors(group.trajectories)) for group in left_out)
+        lines.append(
+            f"left out {len(left_out)} of {len(groups)} groups, with {usable} rollouts that did not fail: fewer than "
+            f"min_group_survivors = {recipe.min_group_survivors} in each"
+        )
+    return lines
+
+
+def shortened(text: str) -> str:
+    """A cause's first line, cut where it is long."""
+    first = text.partition("\n")[0]
+    return first if len(first) <= CAUSE_LENGTH else f"{first[:CAUSE_LENGTH]}…"
+
+
 def group_advantages(groups: Sequence[Group], recipe: Recipe, without: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Trajectory id → one advantage per turn; groups with too few survivors are left out.
 
     Trajectories named in ``without`` are no members of their group, as if they had failed.
     """
-    members_of = ([t for t in survivors(group.trajectories) if t.id not in without] for group in groups)
-    usable = [members for members in members_of if len(members) >= recipe.min_group_survivors]
+    usable = [members for members in _members(groups, without) if len(members) >= recipe.min_group_survivors]
     computed = compute_advantages(
         recipe.advantage_method,
         [[TrajectoryRewards.of(t) for t in members] for members in usable],

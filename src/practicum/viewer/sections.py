@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from practicum.evaluation.summary import failures_told
 from practicum.viewer.charts import Chart, interval_of, is_number
 from practicum.viewer.run_files import RunData
 
@@ -94,12 +95,34 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
             f"<td class='strong'>{form(e.get('success_rate'), 'percent')}</td>",
             f"<td>{' – '.join(form(end, 'percent') for end in interval) if interval else '–'}</td>",
             f"<td>{form(e.get('successes'), 'count')} / {form(e.get('n_rollouts'), 'count')}</td>",
+            f"<td>{form(e.get('attempts') or None, 'count')}</td>",
+            f"<td>{esc(_failed(e))}</td>",
             *(f"<td>{form(_estimate(e, name), 'percent')}</td>" for name in estimates),
         ]
         solved.append(f"<tr>{''.join(cells)}</tr>")
         conduct.append(f"<tr>{who}{''.join(f'<td>{form(e.get(n), kind)}</td>' for n, _, kind in columns)}</tr>")
-    first = _table(["model", "sampling", "solved", "95% interval", "rollouts", *estimates], solved)
-    return first + (_table(["model", "sampling", *(c[1] for c in columns)], conduct) if columns else "")
+    first = _table(
+        ["model", "sampling", "solved", "95% interval", "rollouts", "attempts", "failed", *estimates], solved
+    )
+    second = _table(["model", "sampling", *(c[1] for c in columns)], conduct) if columns else ""
+    return first + _failures(evaluations) + second
+
+
+def _failed(evaluation: Mapping[str, Any]) -> str:
+    """Failed rollouts by whose failure it was; of an earlier version's evaluation, their number."""
+    by_class = failures_told({k: v for k, v in _mapping(evaluation, "failures").items() if is_number(v)})
+    return by_class or form(evaluation.get("failed"), "count")
+
+
+def _failures(evaluations: Sequence[Mapping[str, Any]]) -> str:
+    """Why rollouts failed, under the model's name; nothing where none did."""
+    items = [
+        f"<li>{esc(e['label'])}, {esc(e['mode'])}: {esc(c.get('count'))} × {esc(c.get('whose'))}: {esc(c.get('text'))}</li>"
+        for e in evaluations
+        for c in e.get("causes") or ()
+        if isinstance(c, dict)
+    ]
+    return f"<p class='note'>Failed rollouts count as missed:</p><ul>{''.join(items)}</ul>" if items else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from practicum.evaluation.summary import failures_told
 from practicum.viewer.charts import Chart, interval_of, is_number
 from practicum.viewer.run_files import RunData
 
@@ -101,27 +100,25 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
         ]
         solved.append(f"<tr>{''.join(cells)}</tr>")
         conduct.append(f"<tr>{who}{''.join(f'<td>{form(e.get(n), kind)}</td>' for n, _, kind in columns)}</tr>")
-    first = _table(
-        ["model", "sampling", "solved", "95% interval", "rollouts", "attempts", "failed", *estimates], solved
-    )
+    head = ["model", "sampling", "solved", "95% interval", "rollouts", "attempts", "failed", *estimates]
     second = _table(["model", "sampling", *(c[1] for c in columns)], conduct) if columns else ""
-    return first + _failures(evaluations) + second
+    return _table(head, solved) + _failures(evaluations) + second
 
 
 def _failed(evaluation: Mapping[str, Any]) -> str:
     """Failed rollouts by whose failure it was; of an earlier version's evaluation, their number."""
-    by_class = failures_told({k: v for k, v in _mapping(evaluation, "failures").items() if is_number(v)})
-    return by_class or form(evaluation.get("failed"), "count")
+    by_class = [f"{form(count, 'count')} {whose}" for whose, count in _mapping(evaluation, "failures").items()]
+    return ", ".join(by_class) or form(evaluation.get("failed"), "count")
 
 
 def _failures(evaluations: Sequence[Mapping[str, Any]]) -> str:
     """Why rollouts failed, under the model's name; nothing where none did."""
-    items = [
-        f"<li>{esc(e['label'])}, {esc(e['mode'])}: {esc(c.get('count'))} × {esc(c.get('whose'))}: {esc(c.get('text'))}</li>"
-        for e in evaluations
-        for c in e.get("causes") or ()
-        if isinstance(c, dict)
-    ]
+    items = []
+    for e in evaluations:
+        causes = e.get("causes")
+        for cause in [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else ():
+            text = " ".join(str(cause.get(key, "")) for key in ("count", "whose", "text"))
+            items.append(f"<li>{esc(e['label'])}, {esc(e['mode'])}: {esc(text)}</li>")
     return f"<p class='note'>Failed rollouts count as missed:</p><ul>{''.join(items)}</ul>" if items else ""
 
 

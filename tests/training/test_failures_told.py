@@ -49,14 +49,14 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(503, {"detail": "overloaded"})
             return
         body = {"model": "default", "messages": [{"role": "user", "content": "Which box?"}]}
-        said = httpx.post(f"{endpoint}/rollouts/{rollout}/v1/chat/completions", json=body).json()
+        said = httpx.post(f"{endpoint}/rollouts/{rollout}/v1/chat/completions", json=body, timeout=60).json()
         if kind == "policy":
             words = said["choices"][0]["message"]["content"]
             self.answer(500, {"detail": f"JSONDecodeError: no JSON in {words!r}"})
             return
         rewards = [0.5, 0.5] if kind == "judge" else [len(rollout) % 2]
-        httpx.post(f"{endpoint}/complete-rollout", json={"TrajectoryId": rollout, "Status": "ready"})
-        httpx.post(f"{endpoint}/update-reward", json={"TrajectoryId": rollout, "Rewards": rewards})
+        httpx.post(f"{endpoint}/complete-rollout", json={"TrajectoryId": rollout, "Status": "ready"}, timeout=60)
+        httpx.post(f"{endpoint}/update-reward", json={"TrajectoryId": rollout, "Rewards": rewards}, timeout=60)
         self.answer(200, {"status": "done"})
 
     def answer(self, status: int, body: Any) -> None:
@@ -103,8 +103,8 @@ def test_counts_by_kind_add_up_to_what_was_injected(commands: Any, ahead: int) -
     trajectories = read_trajectories(run / "trajectories/step-000001.parquet")
     policys = [t for t in trajectories if t.failure == "policy"]
     assert {(t.rewards, t.retries, t.n_action_tokens > 0) for t in policys} == {((0.0,), 0, True)}
-    assert "failed 15 of 16: " in done.out
-    told = done.out.partition("failed 15 of 16: ")[2].splitlines()
+    assert "failed 15 of 16 rollouts: " in done.out
+    told = done.out.partition("failed 15 of 16 rollouts: ")[2].splitlines()
     assert told[0].endswith("; 5 further attempts were made")
     assert all(f"5 {whose}" in told[0] for whose in ("policy", "infrastructure", "judge"))
     assert sorted(line.strip()[:6] for line in told[1:4]) == ["5 × in", "5 × ju", "5 × po"]  # each cause once

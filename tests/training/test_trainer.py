@@ -13,11 +13,11 @@ from practicum.algorithms.sequences import training_sequences
 from practicum.recipe import Recipe, build_recipe
 from practicum.tasks import Task, TaskSet
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
+from practicum.training.shortfall import shortfall
 from practicum.training.trainer import (
     Trainer,
     group_advantages,
     has_signal,
-    losses,
     pass_estimates,
     split_evenly,
     too_few,
@@ -115,13 +115,13 @@ def test_where_the_recipe_drops_them_what_is_left_of_their_group_is_shown() -> N
 
     assert left_out == [dropped]
     assert set(group_advantages([dropped, whole], recipe())) == {"d", "e"}
-    assert losses([dropped, whole], left_out, recipe()) == [
-        "failed 2 of 5: 1 policy, 1 judge",
+    assert shortfall([dropped, whole], left_out, recipe()) == [
+        "failed 2 of 5 rollouts: 1 policy, 1 judge",
         "  1 × policy: ValueError: no JSON",
         "  1 × judge: gone",
         "left out 1 of 2 groups, with 1 rollouts that did not fail: fewer than min_group_survivors = 2 in each",
     ]
-    assert losses([whole], [], recipe()) == []
+    assert shortfall([whole], [], recipe()) == []
 
 
 def test_a_group_of_equal_rewards_has_no_signal() -> None:

@@ -89,17 +89,17 @@ class TrainingView:
         groups_without_signal: int,
         groups: int,
         tokens_per_s: float,
-        losses: Sequence[str] = (),
+        shortfall: Sequence[str] = (),
     ) -> None:
-        """Show a finished step; ``held_out`` where one was measured, ``losses`` what of it failed or was left out."""
+        """Show a finished step; ``held_out`` where one was measured, ``shortfall`` what failed or was left out."""
         now = time.monotonic()
         seconds, self._step_began = now - self._step_began, now
         row = StepRow(number, reward, held_out, groups_without_signal, groups, tokens_per_s, seconds)
         self._steps.append(row)
         if self._live is None:
-            self._print("\n  ".join([self._line(row), *losses]))
-        elif losses:
-            self._messages.extend([f"step {number}: {losses[0]}", *losses[1:]])
+            self._print("\n  ".join([self._line(row), *shortfall]))
+        elif shortfall:
+            self._messages.extend([f"step {number}: {shortfall[0]}", *shortfall[1:]])
 
     def message(self, text: str) -> None:
         """Show something worth knowing."""

@@ -17,14 +17,12 @@ from practicum.algorithms.repetition import degenerate_rollouts
 from practicum.algorithms.returns import TrajectoryRewards
 from practicum.algorithms.sequences import TrainingSequence, aggregation_weights, training_sequences
 from practicum.engine.protocol import AdamParams, Datum, StepStats
-from practicum.errors import RunError
 from practicum.evaluation.statistics import pass_at_k, pass_power_k
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
-from practicum.rollout.failures import causes, counted
 from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import Task, TaskSet
@@ -32,12 +30,9 @@ from practicum.training.checkpoint import OpenGroups, first_checkpoint, save_che
 from practicum.training.overlap import fit_overlapped
 from practicum.training.run import Run
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
+from practicum.training.shortfall import refuse_shortfall, shortfall
 from practicum.training.workbench import Workbench
 from practicum.trajectory import Group, Trajectory, group_by_task, survivors
-
-CAUSES_SHOWN = 3
-CAUSE_LENGTH = 300
-"""Characters of a cause on the terminal."""
 
 
 @dataclass
@@ -57,8 +52,10 @@ class Trainer:
     train: TaskSet
     validation: Sequence[Task]
     view: TrainingView
-    _losses: list[str] = field(default_factory=list)
+    _shortfall: list[str] = field(default_factory=list)
     """What the last step could not use, and why, for the terminal."""
+    _held_out_shortfall: list[str] = field(default_factory=list)
+    """The same of the last validation, until it is shown."""
 
     def fit(self, first_step: int) -> None:
         """Train from step ``first_step + 1`` to the recipe's end."""
@@ -131,11 +128,11 @@ class Trainer:
         # Before anything can refuse them: what went wrong is in them.
         table = self.run.folder / "trajectories" / f"step-{step:06d}.parquet"
         write_trajectories(table, trajectories)
-        self._refuse_broken(f"step {step}", trajectories, where=str(table))
+        refuse_shortfall(f"step {step}", trajectories, recipe, self.run, where=str(table))
         self.view.phase("gradient step")
         repetitive = filtered(groups, recipe)
         left_out = too_few(groups, recipe, without=repetitive)
-        self._losses = losses(groups, left_out, recipe)
+        self._shortfall = shortfall(groups, left_out, recipe)
         advantages = group_advantages(groups, recipe, without=repetitive)
         learned = self._learn(groups, advantages, step)
         trained = time.monotonic()
@@ -185,8 +182,9 @@ class Trainer:
         free, params = bool(recipe.max_steps_off_policy), self.bench.held_out_params(recipe.val_temperature)
         dispatcher = self.bench.dispatcher(params, scored=True, free=free)
         trajectories = await dispatcher.run(requests)
-        self._refuse_broken(f"the validation after step {step}", trajectories)
+        refuse_shortfall(f"the validation after step {step}", trajectories, recipe, self.run)
         groups = group_by_task(trajectories)
+        self._held_out_shortfall = [f"validation {line}" for line in shortfall(groups, (), recipe)]
         estimates = pass_estimates(groups, recipe)
         metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates=estimates)
         metrics["timing_s/eval"] = time.monotonic() - began
@@ -208,21 +206,6 @@ class Trainer:
         )
         self.run.record_metrics("checkpoint", step, {"timing_s/save_checkpoint": time.monotonic() - began})
         self.run.events.append("checkpoint", {"step": step, "digest": checkpoint.digest})
-
-    def _refuse_broken(self, part: str, trajectories: Sequence[Trajectory], where: str = "") -> None:
-        """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
-        failures = [t for t in trajectories if t.broke_off and not t.is_conclusive]
-        limit = self.bench.recipe.max_failed_rollouts
-        if len(failures) <= limit * len(trajectories):
-            return
-        reasons = "\n".join(f"  {cause}" for cause in causes(failures)[:CAUSES_SHOWN])
-        raise RunError(
-            f"{len(failures)} of {len(trajectories)} rollouts of {part} failed for good, after "
-            f"{sum(t.retries for t in trajectories)} retries in all\n{reasons}",
-            where=where,
-            allowed=f"a share of {limit:g} (max_failed_rollouts)",
-            fix=f"mend the cause, then: practicum resume {self.run.folder}",
-        )
 
     def _learn(self, groups: Sequence[Group], advantages: Mapping[str, np.ndarray], step: int) -> dict[str, float]:
         """Gradient steps on the groups that say something; empty where none does."""
@@ -252,8 +235,9 @@ class Trainer:
             groups_without_signal=int(metrics["analysis/zero_adv_groups"]),
             groups=self.bench.recipe.global_batch_size,
             tokens_per_s=tokens * n / max(metrics["timing_s/step"], 1e-9),
-            losses=self._losses,
+            shortfall=[*self._shortfall, *self._held_out_shortfall],
         )
+        self._held_out_shortfall = []
 
 
 def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
@@ -295,34 +279,6 @@ def too_few(groups: Sequence[Group], recipe: Recipe, without: Collection[str] = 
     """Groups of which fewer than ``min_group_survivors`` rollouts can be trained on."""
     pairs = zip(groups, _members(groups, without), strict=True)
     return [group for group, members in pairs if len(members) < recipe.min_group_survivors]
-
-
-def losses(groups: Sequence[Group], left_out: Sequence[Group], recipe: Recipe) -> list[str]:
-    """What of a step's rollouts failed or was left out, and why: a line for each, the most first."""
-    trajectories = [t for group in groups for t in group.trajectories]
-    lines = []
-    if failures := counted(trajectories):
-        shares = ", ".join(f"{count} {whose}" for whose, count in failures.items())
-        again = sum(t.retries for t in trajectories)
-        retried = f"; {again} further attempts were made" if again else ""
-        lines.append(f"failed {sum(failures.values())} of {len(trajectories)}: {shares}{retried}")
-    found = causes(trajectories)
-    lines += [f"  {shortened(str(cause))}" for cause in found[:CAUSES_SHOWN]]
-    if len(found) > CAUSES_SHOWN:
-        lines.append(f"  and {len(found) - CAUSES_SHOWN} more causes")
-    if left_out:
-        usable = sum(len(survivors(group.trajectories)) for group in left_out)
-        lines.append(
-            f"left out {len(left_out)} of {len(groups)} groups, with {usable} rollouts that did not fail: fewer than "
-            f"min_group_survivors = {recipe.min_group_survivors} in each"
-        )
-    return lines
-
-
-def shortened(text: str) -> str:
-    """A cause's first line, cut where it is long."""
-    first = text.partition("\n")[0]
-    return first if len(first) <= CAUSE_LENGTH else f"{first[:CAUSE_LENGTH]}…"
 
 
 def group_advantages(groups: Sequence[Group], recipe: Recipe, without: Collection[str] = ()) -> dict[str, np.ndarray]:

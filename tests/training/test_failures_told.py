@@ -21,6 +21,7 @@ class Server(ThreadingHTTPServer):
     """An agent that fails as a plan says, by the order of the rollouts it is asked for; then it answers well."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, plan: tuple[str, ...]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

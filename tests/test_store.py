@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 from types import MappingProxyType
 
 import duckdb
@@ -192,6 +193,15 @@ def test_another_schema_version_is_refused_by_number(tmp_path):
     pq.write_table(pq.read_table(path).replace_schema_metadata(later), path)
     with pytest.raises(RunError, match=f"schema version {SCHEMA_VERSION + 1}"):
         read_trajectories(path)
+
+
+def test_a_file_from_before_failures_had_owners_still_opens(tmp_path):
+    path = tmp_path / "t.parquet"
+    written = [trajectory(1), trajectory(2, ending="error", error="gone", failure="judge")]
+    write_trajectories(path, written)
+    assert [t.failure for t in read_trajectories(path)] == [None, "judge"]
+    pq.write_table(pq.read_table(path).drop_columns(["failure"]), path)
+    assert read_trajectories(path) == [written[0], replace(written[1], failure="unknown")]
 
 
 @pytest.mark.parametrize("keep", [0, 3, 200, -1, -8])

@@ -58,7 +58,11 @@ def naming(place: str) -> Iterator[None]:
 
 
 class RolloutError(PracticumError):
-    """One rollout failed. The dispatcher retries it; it never ends a run."""
+    """One rollout failed; it never ends a run. An agent that raises it says that the model's text was not the cause."""
+
+
+class RenderError(RolloutError):
+    """A conversation cannot be turned into tokens."""
 
 
 class ContextFull(RolloutError):
@@ -67,6 +71,22 @@ class ContextFull(RolloutError):
 
 class RolloutTimeout(RolloutError):
     """An agent's rollout was not over within ``rollout_timeout``."""
+
+
+class AgentFailed(RolloutError):
+    """An agent server said that its rollout failed.
+
+    Args:
+        status: HTTP status of its answer; None where it reported the failure otherwise.
+    """
+
+    def __init__(self, what: str, *, status: int | None = None, where: str = "", allowed: str = "", fix: str = ""):
+        self.status = status
+        super().__init__(what, where=where, allowed=allowed, fix=fix)
+
+
+class RewardRefused(RolloutError):
+    """The reward that an agent reported was refused, and no other came."""
 
 
 class RunError(PracticumError):

@@ -85,12 +85,12 @@ SCHEMA = pa.schema(
         ("top_p", pa.float64()),
         ("retries", pa.int32()),
         ("error", pa.string()),
+        ("failure", pa.string()),
     ],
     metadata={_VERSION_KEY: str(SCHEMA_VERSION)},
 )
 """Columns of a trajectory file; latencies in seconds, log-probabilities in nats."""
-
-ADDED = frozenset({"turns.sequence", "turns.malformed_calls"})
+ADDED = frozenset({"failure", "turns.sequence", "turns.malformed_calls"})
 """Columns that older files of this version lack; their values are then the nouns' defaults."""
 
 
@@ -194,6 +194,7 @@ def _row(trajectory: Trajectory, path: Path) -> dict[str, Any]:
         "top_p": trajectory.top_p,
         "retries": trajectory.retries,
         "error": None if trajectory.error is None else _text(trajectory.error),
+        "failure": trajectory.failure,
     }
 
 
@@ -283,6 +284,8 @@ def _trajectory(row: dict[str, Any]) -> Trajectory:
             "transitions": tuple(
                 Transition(**{**step, "arguments": json.loads(step["arguments"])}) for step in row["transitions"]
             ),
+            # Whose failure it was, older files do not say.
+            "failure": row.get("failure", None if row["error"] is None else "unknown"),
         }
     )
 

@@ -101,6 +101,33 @@ def test_every_field_exactly_right_is_said_only_of_scores_that_are_exact(
     assert ("score of 1 or more" in said) is not exact
 
 
+def test_attempts_and_failures_stand_beside_the_success_rate_and_every_failure_is_missed() -> None:
+    lost = {"ending": "error", "rewards": ()}
+    found = summary(
+        [
+            rollout("t", 0, 1.0, retries=2),
+            rollout("u", 0, 0.0, error="ValueError: no JSON in 'a'", failure="policy", ending="error"),
+            rollout("v", 0, None, error="right raised KeyError: 'x'\n  where: task v", failure="judge", **lost),
+            rollout("w", 0, None, error="right raised KeyError: 'x'\n  where: task w", failure="judge", **lost),
+            rollout("x", 0, None, error="gone", failure="infrastructure", retries=3, **lost),
+        ],
+        success_threshold=-1.0,
+    )
+    assert (found.success_rate, found.failed, found.n_rollouts) == (0.2, 4, 5)
+    assert (found.attempts, found.retried) == (10, 5)
+    assert found.failures == {"policy": 1, "judge": 2, "infrastructure": 1}
+    assert found.causes[0] == {"whose": "judge", "text": "right raised KeyError: 'x'", "count": 2}
+    assert found.commonest_error == "right raised KeyError: 'x'"
+    assert found.pass_at == {"1": 0.2}
+    assert not found.says_nothing
+
+
+def test_an_evaluation_says_nothing_only_where_others_than_the_policy_failed_every_rollout() -> None:
+    broken = {"error": "x", "ending": "error"}
+    assert summary([rollout("t", 0, None, failure="judge", **broken)]).says_nothing
+    assert not summary([rollout("t", 0, 0.0, failure="policy", **broken)]).says_nothing
+
+
 def test_calls_turns_tokens_and_seconds_are_per_rollout() -> None:
     calls = (ToolCall("a", "look", {}, "", True, 0, 0.25), ToolCall("b", "look", {}, "", False, 0, 0.25))
     found = summary([rollout("t", 0, 1.0, tool_calls=calls), rollout("u", 0, 0.0)])

@@ -121,6 +121,39 @@ def test_rewards_of_failed_rollouts_are_unknown_not_zero():
     assert found["component/format"] == pytest.approx(0.05)
 
 
+def raised(id, finish, ending="error"):
+    at_cap = (turn(4, finish_reason=finish),)
+    return trajectory(id, "a", 0.0, at_cap, ending=ending, error="ValueError: no JSON", failure="policy")
+
+
+def test_an_agent_that_raises_at_the_cap_is_seen_there_as_one_that_returns():
+    returned = [trajectory("a1", "a", 0.0, (turn(4, finish_reason="length"),), ending="length")]
+    others = [trajectory(f"a{n}", "a", 1.0) for n in (2, 3, 4)]
+    for cut in (returned, [raised("a1", "length", "length")]):
+        found = step([group("a", *cut, *others)], {}, planned=4)
+        assert found["rollout/tokens/at_cap_frac"] == 0.25
+        assert found["rollout/tokens/completion_rate"] == 0.75
+        assert found["rollout/reward/mean"] == 0.75
+        assert found["rollout/failed_frac"] == 0.0
+
+
+def test_failures_are_counted_by_whose_they_are_and_add_up():
+    lost = [
+        trajectory(f"b{n}", "b", 0.0, turns=(), ending="error", rewards=(), error="x", failure=whose, retries=2)
+        for n, whose in enumerate(["infrastructure", "judge", "judge", "environment", None])
+    ]
+    groups = [group("a", raised("a1", "stop"), trajectory("a2", "a", 1.0)), group("b", *lost)]
+    found = step(groups, {}, planned=7)
+    kinds = some(found, "rollout/failed/")
+    assert kinds == {"policy": 1, "infrastructure": 1, "judge": 2, "environment": 1, "unknown": 1}
+    assert found["rollout/retried"] == 10
+    assert found["rollout/failed_frac"] == pytest.approx(5 / 7)
+    assert (found["analysis/groups_left_out"], found["analysis/rollouts_left_out"]) == (2, 2)  # nobody has an advantage
+    held_out = evaluation_metrics("eval", groups, success_threshold=1.0, estimates={})
+    assert some(held_out, "eval/failed/") == kinds
+    assert held_out["eval/retried"] == 10
+
+
 def test_groups_without_signal_are_counted_by_their_rewards():
     found = some(step(), "analysis/")
     assert found["zero_adv_groups"] == 2

@@ -15,12 +15,14 @@ from practicum.errors import ModelError
 from practicum.recipe import Recipe, build_recipe
 from practicum.tasks import Task, TaskSet
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
+from practicum.training.shortfall import shortfall
 from practicum.training.trainer import (
     Trainer,
     group_advantages,
     has_signal,
     pass_estimates,
     split_evenly,
+    too_few,
     training_data,
 )
 from practicum.trajectory import EnvironmentRef, Group, Trajectory, Turn
@@ -91,6 +93,37 @@ def test_failed_rollouts_have_no_advantage_and_too_few_survivors_leave_the_group
     assert set(advantages) == {"c", "d"}
     assert not has_signal(torn, advantages)
     assert has_signal(whole, advantages)
+
+
+def crashed(id: str, rewards: tuple[float, ...] = (0.0,)) -> Trajectory:
+    return replace(rollout(id, 0.0, error="ValueError: no JSON"), failure="policy", rewards=rewards)
+
+
+def test_what_the_policy_broke_off_stays_in_its_group_with_its_tokens_and_is_not_paid_for_it() -> None:
+    members = group(crashed("a"), rollout("b", 0.3), rollout("c", 0.2))
+
+    advantages = group_advantages([members], recipe(advantage_normalization=False))
+
+    assert float(advantages["a"][0]) == pytest.approx(-1 / 6)
+    data = training_data([members], advantages, recipe())
+    assert [datum.mask.sum() for datum in data] == [2, 2, 2]
+
+
+def test_where_the_recipe_drops_them_what_is_left_of_their_group_is_shown() -> None:
+    dropped = group(crashed("a", ()), rollout("b", 1.0), replace(rollout("c", 0.0, error="gone"), failure="judge"))
+    whole = replace(group(rollout("d", 1.0), rollout("e", 0.0)), id="h")
+
+    left_out = too_few([dropped, whole], recipe())
+
+    assert left_out == [dropped]
+    assert set(group_advantages([dropped, whole], recipe())) == {"d", "e"}
+    assert shortfall([dropped, whole], left_out, recipe()) == [
+        "failed 2 of 5 rollouts: 1 policy, 1 judge",
+        "  1 × policy: ValueError: no JSON",
+        "  1 × judge: gone",
+        "left out 1 of 2 groups, with 1 rollouts that did not fail: fewer than min_group_survivors = 2 in each",
+    ]
+    assert shortfall([whole], [], recipe()) == []
 
 
 def test_a_group_of_equal_rewards_has_no_signal() -> None:

@@ -17,6 +17,7 @@ from practicum.evaluation.evaluator import EvaluationPlan, circumstances, judged
 from practicum.evaluation.summary import Evaluation, Mode, summarize
 from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.dispatcher import RolloutRequest, told
+from practicum.rollout.failures import BrokenOff, whose
 from practicum.rollout.session import ChatResult, Tools
 from practicum.scoring import Judge, judge
 from practicum.scoring.endpoint import Endpoint, Patience, complete, message_of
@@ -153,13 +154,15 @@ async def evaluate_reference(
 async def _rollout(
     session: ReferenceSession, request: RolloutRequest, agent: BuiltinAgent, ref: EnvironmentRef, reference: Reference
 ) -> Trajectory:
-    kept, error = [Episode("error")], None
+    kept = [Episode("error")]
+    broken: BrokenOff | None = None
     try:
         kept.append(await agent.run(session, request.task, request.seed, kept.append))
     except EnvironmentFault:
         raise
     except Exception as failure:  # whatever the endpoint or a tool throws fails this rollout alone
-        error = told(failure)
+        within = kept[-1].broke_in
+        broken = BrokenOff(failure, sampled=bool(session.turns), environment=within, engine=not within)
     episode = kept[-1]
     return Trajectory(
         id=request.id,
@@ -169,13 +172,14 @@ async def _rollout(
         environment=ref,
         turns=tuple(session.turns),
         tool_calls=episode.tool_calls,
-        ending="error" if error else episode.ending,
+        ending="error" if broken else episode.ending,
         tools=session.tools,
         final_state=episode.final_state,
         transitions=episode.transitions,
         temperature=reference.temperature,
         top_p=reference.top_p,
-        error=error,
+        error=None if broken is None else told(broken.error),
+        failure=None if broken is None else whose(broken),
     )
 
 
@@ -188,7 +192,8 @@ async def _judged(trajectory: Trajectory, request: RolloutRequest, score: Judge,
             paid = await judge(reward, rollout)
             trajectory = replace(trajectory, rewards=paid.values, metrics=paid.components)
     except PracticumError as error:
-        return replace(trajectory, ending="error", error=str(error))
+        failure = whose(BrokenOff(error, sampled=True, judging=True))
+        return replace(trajectory, ending="error", error=str(error), failure=failure)
     return trajectory
 
 

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any, Literal
 
 from practicum.evaluation.statistics import bootstrap_interval, clustered_interval, pass_at_k, pass_power_k
 from practicum.ranges import reaches
+from practicum.rollout.failures import causes, counted
 from practicum.seeds import derive
 from practicum.trajectory import Trajectory, group_by_task
 
@@ -19,6 +20,8 @@ FORMAT = ("format", "score/format", "task/format")
 SELF_JUDGED = "the model judges itself"
 HIDDEN = ("tier/", "milestone/")
 """Families of components that are no fields."""
+CAUSES_KEPT = 10
+"""Causes of failures that an evaluation holds."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Evaluation:
     pass_power: Mapping[str, float]
     reward_mean: float
     failed: int
-    """Rollouts that an error ended, on the last of their tries; none of them counts as a success."""
+    """Rollouts that broke off; none of them counts as a success."""
     max_turns_frac: float
     at_cap_frac: float
     tool_calls: Mapping[str, int]
@@ -84,6 +87,14 @@ class Evaluation:
     """What ended most of the rollouts that failed."""
     exact: bool = False
     """Whether a success is an answer with every field right, by the score's own component ``exact``."""
+    attempts: int = 0
+    """Rollouts that were begun; 0 in evaluations of earlier versions, which did not count them."""
+    retried: int = 0
+    """Those of them that began a rollout again, with the same seed, because infrastructure had failed it."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Whose failure it was → rollouts: ``policy``, ``infrastructure``, ``environment``, ``judge`` or ``unknown``."""
+    causes: Sequence[Mapping[str, Any]] = ()
+    """Why rollouts broke off, the commonest first: ``whose``, ``text`` and ``count`` of each cause."""
 
     @property
     def doubt(self) -> str:
@@ -94,6 +105,11 @@ class Evaluation:
     def name(self) -> str:
         """``label-mode``, as files are called."""
         return f"{self.label}-{self.mode}"
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether every rollout failed by other doing than the policy's."""
+        return sum(count for whose, count in self.failures.items() if whose != "policy") == self.n_rollouts
 
     @property
     def estimates(self) -> dict[str, float]:
@@ -138,7 +154,8 @@ class Circumstances:
 
 
 def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluation:
-    """The numbers of one evaluation. Every rollout counts: one that failed is one without success.
+    """The numbers of one evaluation. Every rollout counts, by its first attempt that infrastructure did not fail: one
+    that failed is one without success.
 
     Raises:
         ValueError: there are no rollouts.
@@ -154,7 +171,8 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
     finished = [t.ending == "final" for t in trajectories]
     ks = [k for k in how.pass_k if k <= how.rollouts_per_task]
     calls = [call for t in trajectories for call in t.tool_calls]
-    errors = Counter(t.error or "" for t in trajectories if t.ending == "error")
+    retried = sum(t.retries for t in trajectories)
+    reasons = causes(trajectories)
     return Evaluation(
         label=how.label,
         mode=how.mode,
@@ -174,7 +192,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         pass_power={str(k): _mean(pass_power_k(how.rollouts_per_task, c, k) for c in wins) for k in ks},
         score_mean=_mean(_score(t) or 0.0 for t in trajectories),
         reward_mean=_mean(t.reward for t in trajectories),
-        failed=sum(t.ending == "error" for t in trajectories),
+        failed=sum(t.broke_off for t in trajectories),
         max_turns_frac=_mean(t.ending == "max_turns" for t in trajectories),
         at_cap_frac=_mean(any(turn.finish_reason == "length" for turn in t.turns) for t in trajectories),
         tool_calls=dict(sorted(Counter(call.name for call in calls).items())),
@@ -195,13 +213,22 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         judge_models=list(how.judge_models),
         independent=how.independent,
         caveat=how.caveat,
-        commonest_error=next((text for text, _ in errors.most_common(1)), ""),
+        commonest_error=reasons[0].text if reasons else "",
         exact=_exact(trajectories, how.success_threshold),
+        attempts=n + retried,
+        retried=retried,
+        failures=counted(trajectories),
+        causes=[asdict(cause) for cause in reasons[:CAUSES_KEPT]],
     )
 
 
+def failures_told(failures: Mapping[str, int]) -> str:
+    """Failures as a table has room for: ``3 policy, 1 judge``; empty for none."""
+    return ", ".join(f"{count} {whose}" for whose, count in failures.items() if count)
+
+
 def _score(trajectory: Trajectory) -> float | None:
-    return None if trajectory.ending == "error" else trajectory.score
+    return None if trajectory.broke_off else trajectory.score
 
 
 def _succeeded(trajectory: Trajectory, threshold: float) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from practicum.monitor.names import ESTIMATES, LEARNER, METRICS, TIMINGS, describe
 from practicum.ranges import reaches
-from practicum.trajectory import BreakCause, Group, Trajectory
+from practicum.trajectory import BreakCause, Failure, Group, Trajectory
 
 __all__ = ["METRICS", "describe", "evaluation_metrics", "step_metrics"]
 
@@ -103,6 +103,7 @@ def evaluation_metrics(
         f"{family}/reward/succeeded_rollouts": float(sum(reaches(reward, success_threshold) for reward in rewards)),
         f"{family}/reward/failed_rollouts": float(sum(len(g.trajectories) for g in groups) - len(finished)),
         f"{family}/reward/success_threshold": float(success_threshold),
+        **_failures(family, groups),
         **_mean(f"{family}/completion_rate", [t.ending == "final" for t in finished]),
         **_mean(f"{family}/score/mean", _scores(groups)),
         **_mean(f"{family}/reward_minus_score", [t.reward - (t.score or 0.0) for t in graded]),
@@ -115,7 +116,7 @@ def _finished(groups: Iterable[Group]) -> list[Trajectory]:
 
 
 def _completed(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    return [t for t in trajectories if t.ending not in ("error", "cancelled")]
+    return [t for t in trajectories if t.is_conclusive]
 
 
 def _has_signal(group: Group, advantages: Mapping[str, Sequence[float]]) -> bool:
@@ -129,8 +130,8 @@ def _rewards(trajectories: Iterable[Trajectory]) -> list[float]:
 def _scores(groups: Iterable[Group]) -> list[float]:
     """As the evaluator counts: a rollout that failed is one without success."""
     every = [t for group in groups for t in group.trajectories]
-    known = [t for t in every if t.ending == "error" or t.score is not None]
-    return [0.0 if t.ending == "error" else float(t.score or 0.0) for t in known]
+    known = [t for t in every if t.broke_off or t.score is not None]
+    return [0.0 if t.broke_off else float(t.score or 0.0) for t in known]
 
 
 def _training(valid: Sequence[Group], advantages: Mapping[str, Sequence[float]], age: Callable[[int], int]) -> Metrics:
@@ -254,7 +255,7 @@ def _conduct(groups: Sequence[Group], finished: Sequence[Trajectory], planned: i
     return {
         **{f"rollout/extension_breaks/{cause}": float(breaks[cause]) for cause in get_args(BreakCause)},
         **{f"rollout/{name}_frac": share for name, share in shares.items()},
-        "rollout/retried": float(sum(t.retries for group in groups for t in group.trajectories)),
+        **_failures("rollout", groups),
         **({"rollout/action_entropy": -float(np.mean(logprobs))} if logprobs and untruncated else {}),
         "rollout/malformed_calls": float(_malformed(t for group in groups for t in group.trajectories)),
         **_tool_calls(finished),
@@ -265,6 +266,16 @@ def _conduct(groups: Sequence[Group], finished: Sequence[Trajectory], planned: i
 def _malformed(trajectories: Iterable[Trajectory]) -> int:
     """Of failed rollouts too: many an agent raises over such a call."""
     return sum(len(turn.malformed_calls) for t in trajectories for turn in t.turns)
+
+
+def _failures(prefix: str, groups: Sequence[Group]) -> Metrics:
+    """Failures by whose they are, and the attempts they took."""
+    every = [t for group in groups for t in group.trajectories]
+    by_class = Counter(t.failure or "unknown" for t in every if t.failure or t.broke_off)
+    return {
+        **{f"{prefix}/failed/{whose}": float(by_class[whose]) for whose in get_args(Failure)},
+        f"{prefix}/retried": float(sum(t.retries for t in every)),
+    }
 
 
 def _tool_calls(finished: Sequence[Trajectory]) -> Metrics:
@@ -302,6 +313,9 @@ def _left(groups: Sequence[Group], advantages: Mapping[str, Sequence[float]]) ->
     sizes = [(len(g.trajectories), sum(t.id in advantages for t in g.trajectories)) for g in groups]
     return {
         "analysis/groups_left_out": float(sum(compared == 0 for _, compared in sizes)),
+        "analysis/rollouts_left_out": float(
+            sum(len(_finished([g])) for g, (_, compared) in zip(groups, sizes, strict=True) if compared == 0)
+        ),
         "analysis/groups_of_two": float(sum(played > compared == 2 for played, compared in sizes)),
     }
 

@@ -1,7 +1,8 @@
 """Every metric's name and what exactly it says. The names are a public contract: only these are logged.
 
-Words used throughout: a rollout is *finished* unless it ended in an error or was cancelled; a group has
-*signal* when at least one of its advantages is not zero. Spreads are population standard deviations.
+Words used throughout: a rollout is *finished* unless it was cancelled or failed by other doing than the policy's own
+(``rollout.failures`` says whose a failure is); a group has *signal* when at least one of its advantages is not zero.
+Spreads are population standard deviations.
 Lengths are in tokens, times in seconds, log-probabilities in nats.
 """
 
@@ -102,9 +103,14 @@ _ROLLOUT = {
     "advantage/n_negative": "advantages below 0",
     "extension_breaks/{cause}": "turns that extended no sequence of their trajectory, by cause",
     "failed_frac": "share of the planned rollouts that neither finished nor were cut off",
+    "failed/policy": "finished rollouts that broke off by the policy's own doing: unreadable text, a full context",
+    "failed/infrastructure": "rollouts that infrastructure failed for good: no answer, a lost connection, no token",
+    "failed/environment": "rollouts that the environment's code failed, or hung in",
+    "failed/judge": "rollouts whose reward or score raised, or was no number in range",
+    "failed/unknown": "rollouts that ran out of time after a token was sampled, nobody knows why",
     "cut_frac": "share of the planned rollouts that were left behind, so that the rest of their group could be used",
     "filtered": "rollouts that the repetition filter left out or punished; only where max_repeated_tokens is set",
-    "retried": "retries it took to collect the rollouts",
+    "retried": "further attempts, with the same seed, that infrastructure's failures took",
     "state_visits": "different environment states in a finished rollout, mean over those that called a tool",
     "state_coverage": "different states of the step over the sum of its rollouts' own: 1 where no two share any",
     "discarded_stale": "rollouts thrown away, and collected again, because they were too old to be trained on",
@@ -121,6 +127,7 @@ _ANALYSIS = {
     "zero_adv_nonzero_reward": "groups without signal that hold a reward other than 0",
     "zero_adv_zero_reward": "groups without signal whose rewards are all 0",
     "groups_left_out": "groups with fewer survivors than min_group_survivors, which are not trained on",
+    "rollouts_left_out": "finished rollouts in those groups",
     "groups_of_two": "larger groups of which two rollouts are left: scaled, any difference of theirs is +1 and −1",
     "reward_variance_across_groups": "variance of the groups' mean rewards",
     "mean_group_reward_spread": "highest − lowest reward of a group, mean over groups",
@@ -140,6 +147,8 @@ _EVALUATION = {
     "reward/success_threshold": "reward from which a rollout counts as a success",
     "reward/component/{name}": "mean of one named component of the reward",
     "completion_rate": "share of finished rollouts that ended by themselves with an answer",
+    "failed/{whose}": "rollouts that broke off, by whose failure it was, as in rollout/failed; they are missed",
+    "retried": "further attempts, with the same seed, that infrastructure's failures took",
     "score/mean": "mean evaluation score; 0 for a rollout that failed",
     "nll": "mean negative log-probability per token of held-out demonstrations (supervised phases)",
     "reward_minus_score": "mean reward − mean score, over rollouts that have both",

@@ -9,6 +9,7 @@ with TrainingView(total_steps=50, title="support-desk") as view:
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
@@ -22,7 +23,7 @@ from rich.text import Text
 
 WIDTH = 100
 LAST_STEPS = 10
-LAST_MESSAGES = 4
+LAST_MESSAGES = 6
 SPARK_WIDTH = 60
 BLOCKS = "▁▂▃▄▅▆▇█"
 APART = 0.005
@@ -106,14 +107,21 @@ class TrainingView:
         groups: int,
         tokens_per_s: float,
         begun: float | None = None,
+        shortfall: Sequence[str] = (),
     ) -> None:
-        """Show a finished step; ``held_out`` where one was measured, ``begun`` where it is not the reward."""
+        """Show a finished step.
+
+        ``held_out`` where one was measured, ``begun`` where it is not the reward, ``shortfall``: what failed or was
+        left out.
+        """
         now = time.monotonic()
         seconds, self._step_began = now - self._step_began, now
         row = StepRow(number, reward, held_out, groups_without_signal, groups, tokens_per_s, seconds, begun)
         self._steps.append(row)
         if self._live is None:
-            self._print(self._line(row))
+            self._print("\n  ".join([self._line(row), *shortfall]))
+        elif shortfall:
+            self._messages.extend([f"step {number}: {shortfall[0]}", *shortfall[1:]])
 
     def extend(self, total_steps: int) -> None:
         """The run will have so many steps after all."""

@@ -65,9 +65,10 @@ def _root(trajectory: Trajectory, prompt: str, place: _Place) -> ReadableSpan:
         "top_p": trajectory.top_p,
         "retries": trajectory.retries,
         "rewards": list(trajectory.rewards),
+        "failure": trajectory.failure or "",
     }
     tags = {f"{SpanAttributeKey.TRACE_TAG_PREFIX}{key}": value for key, value in _tags(trajectory).items()}
-    error = (trajectory.error or "failed") if trajectory.ending == "error" else None
+    error = (trajectory.error or "failed") if trajectory.broke_off else None
     body = _body(SpanType.AGENT, {"prompt": prompt}, outputs)
     return _span("rollout", place, {**body, **about, **tags}, error)
 

@@ -136,6 +136,9 @@ class Recipe(BaseModel):
     min_group_survivors: int = Field(2, ge=1)
     """A group is trained on only when at least so many of its rollouts did not fail: of two that are left, scaled
     advantages are +1 and -1 however small the difference."""
+    policy_failure: Literal["zero", "drop"] = "zero"
+    """What a training rollout is worth that the policy itself broke off (text that its agent cannot read, a full
+    context): a reward of 0, or nothing: dropped, it teaches nothing, and a policy is paid for breaking off."""
     minibatches_per_step: int = Field(1, ge=1)
     """Optimizer updates per training step; above 1 the later ones are slightly off-policy."""
     micro_batch_tokens: int = Field(4096, ge=1)
@@ -280,11 +283,12 @@ class Recipe(BaseModel):
     rollout_max_concurrency: int = Field(96, ge=1)
     """Rollouts under way at once."""
     rollout_timeout: float = Field(600.0, gt=0)
-    """Seconds after which an attempt at a rollout is given up; it is tried once more at most."""
+    """Seconds after which an attempt at a rollout is given up; where it had sampled nothing, it is tried once more."""
     rollout_max_retries: int = Field(3, ge=0)
-    """Further tries for a failed rollout."""
+    """Further tries, with the same seed, for a rollout that infrastructure failed; no other failure is tried again."""
     max_failed_rollouts: float = Field(0.5, ge=0, le=1)
-    """Share of a step's rollouts that may fail for good; above it training stops and says why."""
+    """Share of a step's rollouts that may fail for good by other doing than the policy's; above it training stops and
+    says why."""
     rollout_tps: float = Field(5.0, gt=0)
     """Rollouts started per second at an agent server, at most; the built-in agent starts them at once."""
     max_filter_rate: float = Field(1.0, ge=0, le=1)

@@ -1,22 +1,23 @@
 """An agent behind HTTP: starts a rollout there and waits until the gateway has heard how it ended.
 
 The body is AWS multi-turn RL's (``POST /rollout``; an AgentCore agent takes it on ``POST /invocations``). The
-agent may answer at once and finish later, or answer when it is done. Every way to fail is a ``RolloutError``,
-which the dispatcher retries.
+agent may answer at once and finish later, or answer when it is done. Every way to fail is a ``RolloutError``;
+whose failure it was is decided in ``rollout.failures``.
 """
 
 import asyncio
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from practicum.digests import digest
-from practicum.errors import RolloutError, RunError
+from practicum.errors import AgentFailed, RewardRefused, RolloutError, RunError
 from practicum.rollout.agents import Episode, Keep, forget
 from practicum.rollout.calls import argument_object
 from practicum.rollout.gateway_registry import Entry, Outcome, Registry, Reward, State
@@ -55,6 +56,8 @@ class HttpAgent:
     needs_reward: bool = True
     region: str = "local"
     in_process: bool = False
+    _attempts: Counter[tuple[str, int]] = field(default_factory=Counter, repr=False, compare=False)
+    """Attempts at each rollout so far."""
 
     @property
     def rollout_url(self) -> str:
@@ -93,7 +96,7 @@ class HttpAgent:
         Raises:
             RolloutError: the agent refused, failed, was too slow, or never called the model.
         """
-        rollout_id = _rollout_id(session.id, seed)
+        rollout_id = self._new_id(session.id, seed)
         self.registry.open(rollout_id, session, job_arn=self.job_arn)
         try:
             outcome = await self._play(self.registry.get(rollout_id), task.prompt)
@@ -126,7 +129,7 @@ class HttpAgent:
         outcome = await wait(entry.id, deadline - asyncio.get_running_loop().time())
         if outcome.state is State.FAILED:
             reason = f"; the last model call failed: {outcome.error}" if outcome.error else ""
-            raise RolloutError(
+            raise AgentFailed(
                 f"the agent reported that the rollout failed{reason}",
                 where=self._where(entry.id),
                 fix="look for an exception in the agent's log",
@@ -156,7 +159,7 @@ class HttpAgent:
         if entry.state is State.PENDING and entry.calls:
             await entry.complete("ready", None)
         if self.needs_reward and entry.state is State.READY and entry.error:
-            raise RolloutError(
+            raise RewardRefused(
                 f"the agent is done and its reward is missing; {entry.error}",
                 where=self._where(entry.id),
                 fix="send one number for the trajectory, or one per turn",
@@ -193,10 +196,22 @@ class HttpAgent:
             return
         if entry.error:
             text += f"; before that: {entry.error}"
-        raise RolloutError(text, where=self._where(entry.id), fix="look for an exception in the agent's log")
+        raise AgentFailed(
+            text,
+            status=answer.status_code,
+            where=self._where(entry.id),
+            fix="look for an exception in the agent's log",
+        )
 
     def _reached(self, outcome: Outcome) -> bool:
         return outcome.state is State.REWARD_RECEIVED or (outcome.state is State.READY and not self.needs_reward)
+
+    def _new_id(self, session_id: str, seed: int) -> str:
+        """An id of this attempt alone, fit for headers and paths: late calls of an earlier one must not reach it."""
+        attempt = self._attempts[session_id, seed]
+        self._attempts[session_id, seed] += 1
+        readable = re.sub(r"[^A-Za-z0-9._~-]", "-", session_id)
+        return f"{readable}-{digest([session_id, seed, *([attempt] if attempt else [])])[:8]}"
 
     def _where(self, trajectory_id: str) -> str:
         return f"trajectory {trajectory_id} at {self.rollout_url}"
@@ -220,12 +235,6 @@ def _observed(call: Mapping[str, Any], result: str, turn: int) -> ToolCall:
     function = call["function"]
     arguments = argument_object(function["arguments"])
     return ToolCall(call["id"], function["name"], arguments or {}, result, arguments is None, turn)
-
-
-def _rollout_id(session_id: str, seed: int) -> str:
-    """An id of this attempt alone (a retry has another seed), fit for headers and paths."""
-    readable = re.sub(r"[^A-Za-z0-9._~-]", "-", session_id)
-    return f"{readable}-{digest([session_id, seed])[:8]}"
 
 
 def _json_or_none(answer: httpx.Response) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from renderers.base import RenderedTokens
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
-from practicum.errors import RolloutError
+from practicum.errors import RenderError, RolloutError
 from practicum.rollout.answers import Answer, read_answer
 from practicum.rollout.breaks import break_cause
 from practicum.rollout.forest import Conversation, Forest, OpenSequence
@@ -112,7 +112,7 @@ class Session:
 
         Raises:
             ContextFull: the conversation leaves no room to sample.
-            RolloutError: it cannot be rendered.
+            RenderError: it cannot be rendered.
         """
         sampled = await self.sample(messages, tools, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
         self.record(sampled)
@@ -208,7 +208,7 @@ class Session:
         try:
             yield
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RolloutError(f"cannot render the conversation: {error}", where=f"trajectory {self.id}") from error
+            raise RenderError(f"cannot render the conversation: {error}", where=f"trajectory {self.id}") from error
 
     def _begun(self, sampled: Sampled) -> tuple[OpenSequence, BreakCause | None, list[Message]]:
         """A sequence for an answer whose prompt continues none, why it does not, and its messages."""

@@ -183,7 +183,7 @@ class Pipeline:
                 on_done=_counter(status.update, what, len(plan.tasks)),
             )
             evaluation, trajectories = self.bench.run(work)
-        if evaluation.failed == evaluation.n_rollouts:
+        if evaluation.says_nothing:
             raise RunError(
                 f"the reference model gave no rollout: {trajectories[0].error}", where=recipe.reference_base_url
             )
@@ -211,7 +211,7 @@ class Pipeline:
             count = _counter(status.update, what, total)
             dispatcher = self.bench.dispatcher(params, scored=True, on_done=count)
             evaluation, trajectories = self.bench.run(evaluate(dispatcher, plan, label))
-        if evaluation.failed == evaluation.n_rollouts:
+        if evaluation.says_nothing:
             raise RunError(
                 f"all {evaluation.failed} rollouts of the evaluation {evaluation.name} failed, most often with:\n"
                 f"  {evaluation.commonest_error}",

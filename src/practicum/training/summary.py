@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -10,9 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from practicum.evaluation.evaluator import Evaluation
+from practicum.evaluation.summary import failures_told
 from practicum.programs import program
+from practicum.rollout.failures import Cause
 from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory, text_of
+
+CAUSES_SHOWN = 3
+PLAIN: dict[str, Any] = {"style": "yellow", "markup": False, "soft_wrap": True}
 
 
 def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:
@@ -28,7 +34,7 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in ("model", "sampling", "success", "95% interval"):
         table.add_column(name, justify="left" if name in ("model", "sampling") else "right")
-    for name in (*fields, "completed", "tokens", "rollouts"):
+    for name in (*fields, "completed", "tokens", "rollouts", "attempts", "failed"):
         table.add_column(name, justify="right")
     for each in evaluations:
         low, high = each.interval
@@ -41,6 +47,8 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
             f"{each.completion_rate:.0%}",
             f"{each.tokens_per_rollout:.0f}",
             str(each.n_rollouts),
+            str(each.attempts or "–"),
+            failures_told(each.failures) or "0",
         )
     console.print(table)
     if not all(each.independent for each in evaluations):
@@ -48,8 +56,17 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
     for each in evaluations:
         if each.failed:
             text = f"{each.name}: {each.failed} of {each.n_rollouts} rollouts failed and count as missed"
-            cause = f", most often with:\n  {each.commonest_error}" if each.commonest_error else ""
-            console.print(text + cause, style="yellow", markup=False, soft_wrap=True)
+            causes = "".join(f"\n  {cause}" for cause in _causes(each))
+            console.print(text + (f", most often with:{causes}" if causes else ""), **PLAIN)
+        if each.retried:
+            console.print(f"{each.name}: {each.retried} attempts were made again, with the same seed", **PLAIN)
+
+
+def _causes(evaluation: Evaluation) -> list[str]:
+    """Why rollouts failed, the commonest first; evaluations of earlier versions know the commonest alone."""
+    if evaluation.causes:
+        return [str(Cause(**cause)) for cause in evaluation.causes[:CAUSES_SHOWN]]
+    return [evaluation.commonest_error] if evaluation.commonest_error else []
 
 
 def print_examples(run_folder: Path, console: Console) -> None:

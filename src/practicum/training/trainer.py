@@ -7,9 +7,8 @@ runs ahead of training: see ``training.overlap``.
 
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,12 +17,12 @@ from practicum.algorithms.repetition import degenerate_rollouts
 from practicum.algorithms.returns import TrajectoryRewards
 from practicum.algorithms.sequences import TrainingSequence, aggregation_weights, training_sequences
 from practicum.engine.protocol import AdamParams, Datum, StepStats
-from practicum.errors import RunError, naming
+from practicum.errors import naming
 from practicum.evaluation.statistics import pass_at_k, pass_power_k
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
-from practicum.ranges import exceeds, reaches
+from practicum.ranges import reaches
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
 from practicum.seeds import derive
@@ -34,10 +33,9 @@ from practicum.training.course import Course, goes_on
 from practicum.training.overlap import fit_overlapped
 from practicum.training.run import Run
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
+from practicum.training.shortfall import refuse_shortfall, shortfall
 from practicum.training.workbench import Workbench
 from practicum.trajectory import Group, Trajectory, group_by_task, survivors
-
-CAUSES_SHOWN = 3
 
 
 @dataclass
@@ -59,6 +57,10 @@ class Trainer:
     view: TrainingView
     last: int = 0
     """The last step, as far as is decided."""
+    _shortfall: list[str] = field(default_factory=list)
+    """What the last step could not use, and why, for the terminal."""
+    _held_out_shortfall: list[str] = field(default_factory=list)
+    """The same of the last validation, until it is shown."""
 
     def fit(self, first_step: int) -> int:
         """Train from step ``first_step + 1`` to the recipe's end, or beyond it where the recipe allows.
@@ -159,9 +161,10 @@ class Trainer:
         # Before anything can refuse them: what went wrong is in them.
         table = self.run.folder / "trajectories" / f"step-{step:06d}.parquet"
         write_trajectories(table, trajectories)
-        self._refuse_broken(f"step {step}", trajectories, where=str(table))
+        refuse_shortfall(f"step {step}", trajectories, recipe, self.run, where=str(table))
         self.view.phase("gradient step")
         repetitive = filtered(groups, recipe)
+        self._shortfall = shortfall(groups, too_few(groups, recipe, repetitive), recipe)
         advantages = group_advantages(groups, recipe, repetitive)
         with naming(f"the gradient of step {step}"):
             learned = self._learn(groups, advantages, step)
@@ -213,8 +216,9 @@ class Trainer:
         dispatcher = self.bench.dispatcher(params, scored=True, free=free)
         with naming(f"the validation after step {step}"):
             trajectories = await dispatcher.run(requests)
-        self._refuse_broken(f"the validation after step {step}", trajectories)
+        refuse_shortfall(f"the validation after step {step}", trajectories, recipe, self.run)
         groups = group_by_task(trajectories)
+        self._held_out_shortfall = [f"validation {line}" for line in shortfall(groups, (), recipe)]
         estimates = pass_estimates(groups, recipe)
         metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates=estimates)
         metrics["timing_s/eval"] = time.monotonic() - began
@@ -236,21 +240,6 @@ class Trainer:
         )
         self.run.record_metrics("checkpoint", step, {"timing_s/save_checkpoint": time.monotonic() - began})
         self.run.events.append("checkpoint", {"step": step, "digest": checkpoint.digest})
-
-    def _refuse_broken(self, part: str, trajectories: Sequence[Trajectory], where: str = "") -> None:
-        """Stop where more rollouts failed for good than the recipe allows: something is down for all of them."""
-        errors = Counter(t.error for t in trajectories if t.error is not None)
-        failed, limit = errors.total(), self.bench.recipe.max_failed_rollouts
-        if not exceeds(failed, limit * len(trajectories)):
-            return
-        causes = "\n".join(f"  {count} times: {error}" for error, count in errors.most_common(CAUSES_SHOWN))
-        raise RunError(
-            f"{failed} of {len(trajectories)} rollouts of {part} failed for good, after "
-            f"{sum(t.retries for t in trajectories)} retries in all\n{causes}",
-            where=where,
-            allowed=f"a share of {limit:g} (max_failed_rollouts)",
-            fix=f"mend the cause, then: practicum resume {self.run.folder}",
-        )
 
     def _learn(self, groups: Sequence[Group], advantages: Mapping[str, np.ndarray], step: int) -> dict[str, float]:
         """Gradient steps on the groups that say something; empty where none does and no penalty is set."""
@@ -281,7 +270,9 @@ class Trainer:
             groups_without_signal=int(metrics["analysis/zero_adv_groups"]),
             groups=self.bench.recipe.global_batch_size,
             tokens_per_s=tokens * n / max(metrics["timing_s/step"], 1e-9),
+            shortfall=[*self._shortfall, *self._held_out_shortfall],
         )
+        self._held_out_shortfall = []
 
 
 def _begun(extra: int, every: int) -> int:
@@ -321,6 +312,11 @@ def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:
         max_ngram_size=recipe.max_ngram_size,
         max_filter_rate=recipe.max_filter_rate,
     )
+
+
+def too_few(groups: Sequence[Group], recipe: Recipe, repetitive: Collection[str] = ()) -> list[Group]:
+    """Groups of which fewer than ``min_group_survivors`` rollouts can be trained on."""
+    return [g for g in groups if len(filtered_members(g, recipe, repetitive)) < recipe.min_group_survivors]
 
 
 def group_advantages(

@@ -114,6 +114,7 @@ class Workbench:
             score=self.score if scored else None,
             limits=self._limits(remote=remote),
             on_done=on_done,
+            policy_failure="zero" if scored else self.recipe.policy_failure,
         )
 
     def training_params(self) -> SamplingParams:

@@ -39,6 +39,7 @@ def _facts(trajectory: Trajectory) -> str:
         ("reward", form(trajectory.reward) if trajectory.rewards else "–"),
         *((name, form(value)) for name, value in trajectory.metrics.items()),
         ("ending", trajectory.ending),
+        *([("failure", trajectory.failure)] if trajectory.failure else []),
         ("policy version", trajectory.oldest_version),
         ("sampled tokens", trajectory.n_action_tokens),
     ]

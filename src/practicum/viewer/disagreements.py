@@ -51,7 +51,7 @@ def disagreements(trajectories: Sequence[Trajectory], *, threshold: float = 1.0)
     found = [
         Disagreement(t, t.reward, t.score, reaches(t.score, threshold))
         for t in trajectories
-        if t.score is not None and t.rewards and t.ending != "error" and abs(t.reward - t.score) > TOLERANCE
+        if t.score is not None and t.rewards and not t.broke_off and abs(t.reward - t.score) > TOLERANCE
     ]
     return sorted(found, key=lambda each: (each.succeeded, -abs(each.gap), each.trajectory.id))
 

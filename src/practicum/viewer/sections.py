@@ -94,12 +94,32 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
             f"<td class='strong'>{form(e.get('success_rate'), 'percent')}</td>",
             f"<td>{' – '.join(form(end, 'percent') for end in interval) if interval else '–'}</td>",
             f"<td>{form(e.get('successes'), 'count')} / {form(e.get('n_rollouts'), 'count')}</td>",
+            f"<td>{form(e.get('attempts') or None, 'count')}</td>",
+            f"<td>{esc(_failed(e))}</td>",
             *(f"<td>{form(_estimate(e, name), 'percent')}</td>" for name in estimates),
         ]
         solved.append(f"<tr>{''.join(cells)}</tr>")
         conduct.append(f"<tr>{who}{''.join(f'<td>{form(e.get(n), kind)}</td>' for n, _, kind in columns)}</tr>")
-    first = _table(["model", "sampling", "solved", "95% interval", "rollouts", *estimates], solved)
-    return first + (_table(["model", "sampling", *(c[1] for c in columns)], conduct) if columns else "")
+    head = ["model", "sampling", "solved", "95% interval", "rollouts", "attempts", "failed", *estimates]
+    second = _table(["model", "sampling", *(c[1] for c in columns)], conduct) if columns else ""
+    return _table(head, solved) + _failures(evaluations) + second
+
+
+def _failed(evaluation: Mapping[str, Any]) -> str:
+    """Failed rollouts by whose failure it was; of an earlier version's evaluation, their number."""
+    by_class = [f"{form(count, 'count')} {whose}" for whose, count in _mapping(evaluation, "failures").items()]
+    return ", ".join(by_class) or form(evaluation.get("failed"), "count")
+
+
+def _failures(evaluations: Sequence[Mapping[str, Any]]) -> str:
+    """Why rollouts failed, under the model's name; nothing where none did."""
+    items = []
+    for e in evaluations:
+        causes = e.get("causes")
+        for cause in [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else ():
+            text = " ".join(str(cause.get(key, "")) for key in ("count", "whose", "text"))
+            items.append(f"<li>{esc(e['label'])}, {esc(e['mode'])}: {esc(text)}</li>")
+    return f"<p class='note'>Failed rollouts count as missed:</p><ul>{''.join(items)}</ul>" if items else ""
 
 
 def _mark(evaluation: Mapping[str, Any]) -> str:

@@ -309,7 +309,7 @@ def test_a_request_the_session_refuses_is_400_with_its_reason(gateway, trajector
     response = gateway.chat(trajectory)
     assert response.status_code == 400
     assert "70000 tokens" in error_of(response) and "shorten it" in error_of(response)
-    assert gateway.registry.outcome(trajectory).error == f"RolloutError: {error_of(response)}"
+    assert gateway.registry.outcome(trajectory).refusal.message == error_of(response)
 
 
 def test_a_fault_behind_the_server_is_json_too_and_does_not_block_the_next_call(gateway, trajectory):

@@ -51,10 +51,7 @@ def read_answer(answer: httpx.Response) -> AgentAnswer:
         failure=_failure(answer, fields, error_type),
         error_type=error_type,
         says_failed=_says(status, FAILED),
-        accepted=answer.status_code == httpx.codes.ACCEPTED
-        or not answer.content
-        or body == {}
-        or _says(status, ACCEPTED),
+        accepted=later or _says(status, ACCEPTED),
         reward=fields.get("reward"),
         shown=answer.text[:SHOWN],
     )

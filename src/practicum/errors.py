@@ -4,6 +4,8 @@ Every error that reaches a person says four things: what was wrong, where, what 
 The command line prints them without a traceback and exits with a non-zero status.
 """
 
+from typing import Any
+
 
 class PracticumError(Exception):
     """Base of every error Practicum raises on purpose.
@@ -45,7 +47,14 @@ class ModelError(PracticumError):
 
 
 class RolloutError(PracticumError):
-    """One rollout failed. The dispatcher retries it; it never ends a run."""
+    """One rollout failed; it never ends a run. An agent that raises it says that the model's text was not the cause."""
+
+    evidence: Any = None
+    """Of an agent server's rollout, what is known of it: a ``rollout.agent_evidence.AgentEvidence``."""
+
+
+class RenderError(RolloutError):
+    """A conversation cannot be turned into tokens."""
 
 
 class ContextFull(RolloutError):
@@ -54,6 +63,22 @@ class ContextFull(RolloutError):
 
 class RolloutTimeout(RolloutError):
     """An agent's rollout was not over within ``rollout_timeout``."""
+
+
+class AgentFailed(RolloutError):
+    """An agent server said that its rollout failed.
+
+    Args:
+        status: HTTP status of its answer; None where it reported the failure otherwise.
+    """
+
+    def __init__(self, what: str, *, status: int | None = None, where: str = "", allowed: str = "", fix: str = ""):
+        self.status = status
+        super().__init__(what, where=where, allowed=allowed, fix=fix)
+
+
+class RewardRefused(RolloutError):
+    """The reward that an agent owes was refused, or did not come though the agent has answered for good."""
 
 
 class RunError(PracticumError):

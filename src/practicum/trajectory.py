@@ -18,6 +18,8 @@ Message = dict[str, Any]
 
 StopReason = Literal["stop", "length", "tool_calls"]
 Ending = Literal["final", "max_turns", "length", "error", "cancelled"]
+Failure = Literal["policy", "infrastructure", "environment", "judge", "unknown"]
+"""Whose failure it was that a rollout broke off; decided in ``rollout.failures``."""
 BreakCause = Literal["template", "retokenization", "rewritten_history", "parallel_branch", "other"]
 
 
@@ -123,6 +125,16 @@ class Trajectory:
     top_p: float = 1.0
     retries: int = 0
     error: str | None = None
+    """Why it broke off, where it did and nothing was there to judge."""
+    failure: Failure | None = None
+    """Whose doing it was: where it broke off, and where its context was full."""
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether it says something of the policy: it came to its end, or broke off by the policy's own doing."""
+        if self.failure == "policy":
+            return True
+        return self.failure is None and self.error is None and self.ending not in ("error", "cancelled")
 
     @property
     def reward(self) -> float:
@@ -210,8 +222,11 @@ def text_of(message: Message) -> str:
 
 
 def survivors(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    """Those that did not fail and sampled something: what can be trained on."""
-    return [t for t in trajectories if t.error is None and t.n_action_tokens]
+    """Those that can be trained on: they sampled something, and did not fail or failed by the policy's own doing.
+
+    A failure of the policy's without a reward is none of them: its recipe drops those (``policy_failure``).
+    """
+    return [t for t in trajectories if t.is_conclusive and t.n_action_tokens and (t.failure is None or bool(t.rewards))]
 
 
 def group_by_task(trajectories: Iterable[Trajectory]) -> list[Group]:

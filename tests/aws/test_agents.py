@@ -110,16 +110,15 @@ def test_a_rollout_without_a_reward_is_judged_by_the_run(collect):
     assert collected.wire.reports() == [READY]
 
 
-def test_an_exception_in_the_agent_fails_the_attempt_and_the_next_one_counts(collect):
+def test_an_exception_over_the_models_text_is_the_policys_failure_and_never_played_again(collect):
     collected = collect(
         "custom/rollout",
         say=lambda rollout, attempt, turn: call("no such ticket") if attempt == 0 else LOOKS_UP[turn],
         retries=2,
     )
-    assert (collected.one.rewards, collected.one.error, collected.one.retries) == ((1.0,), None, 1)
-    assert [call.arguments for call in collected.one.tool_calls] == [{"id": "T-7"}]
-    assert collected.wire.reports() == [*FAILED, READY, REWARDED]
-    assert len({exchange.headers["x-amzn-sagemaker-trajectory-id"] for exchange in collected.wire.model_calls()}) == 2
+    assert (collected.one.rewards, collected.one.failure, collected.one.retries) == ((0.0,), "policy", 0)
+    assert collected.wire.reports() == FAILED
+    assert len(collected.wire.model_calls()) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,16 +129,17 @@ def test_an_exception_in_the_agent_fails_the_attempt_and_the_next_one_counts(col
         ("agentcore/invocations", "no such ticket"),
     ],
 )
-def test_a_rollout_that_fails_for_good_keeps_what_was_sampled(collect, path, said):
+def test_a_rollout_the_agent_raises_in_is_worth_nothing_and_keeps_what_was_sampled(collect, path, said):
     collected = collect(path, call("no such ticket"))
-    assert (collected.one.ending, collected.one.rewards, len(collected.one.turns)) == ("error", (), 1)
+    assert (collected.one.ending, collected.one.rewards, len(collected.one.turns)) == ("error", (0.0,), 1)
+    assert collected.one.failure == "policy"
     assert said in collected.one.error
     assert collected.wire.reports()[0] == FAILED[0]
 
 
 def test_an_agent_that_says_it_failed_is_believed(collect):
     collected = collect("custom/sorry/rollout", *LOOKS_UP)
-    assert (collected.one.ending, collected.one.rewards) == ("error", ())
+    assert (collected.one.ending, collected.one.failure, collected.one.rewards) == ("error", "policy", (0.0,))
     assert "the ticket system is down" in collected.one.error
     assert collected.wire.reports() == FAILED
 

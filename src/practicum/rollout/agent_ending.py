@@ -7,10 +7,11 @@ are waited: after an answer that stands for a finished rollout, and after a repo
 import asyncio
 import time
 from dataclasses import dataclass
+from typing import TypeVar
 
-from practicum.errors import RolloutError
+from practicum.errors import RewardRefused, RolloutError, RolloutTimeout
 from practicum.rollout.agent_answers import AgentAnswer, reward_values
-from practicum.rollout.agent_failures import AgentEvidence, AgentFailure, AgentTimeout
+from practicum.rollout.agent_evidence import AgentEvidence
 from practicum.rollout.gateway_errors import GatewayError
 from practicum.rollout.gateway_refusals import Refusal, Subject
 from practicum.rollout.gateway_registry import Entry, Registry, Reward, State
@@ -20,6 +21,8 @@ REPORT_GRACE_S = 10.0
 agent's answer may come after its report."""
 _LOOK_S = 1.0
 """Seconds between two looks at a rollout of which nothing is heard."""
+
+Failure = TypeVar("Failure", bound=RolloutError)
 
 
 @dataclass
@@ -87,9 +90,9 @@ class RolloutEnding:
         """Wait until the rollout is over.
 
         Raises:
-            AgentTimeout: it is not within ``rollout_timeout``.
-            AgentFailure: it is not within the grace of an outcome that is known.
-            RolloutError: the trajectory was closed meanwhile.
+            RolloutTimeout: it is not within ``rollout_timeout``.
+            RewardRefused: a report was refused, or none came with an answer for good, and none within the grace.
+            RolloutError: the policy was never asked, or the trajectory was closed meanwhile.
         """
         while not self.over:
             if self.entry.closed:
@@ -99,10 +102,10 @@ class RolloutEnding:
                 raise self._unfinished()
             await self.entry.news(min(left, _LOOK_S))
 
-    def evidence(self, *, reached: bool = True) -> AgentEvidence:
-        """What is known of the rollout, for an error about it."""
+    def known(self, failure: Failure, *, reached: bool = True) -> Failure:
+        """An error with what is known of the rollout as its evidence."""
         answer = self.answer
-        return AgentEvidence(
+        failure.evidence = AgentEvidence(
             model_calls=self.entry.calls,
             answer_status=answer.status if answer else None,
             error_type=answer.error_type if answer else "",
@@ -110,6 +113,12 @@ class RolloutEnding:
             reached=reached,
             refusal=self.entry.refusals.last,
         )
+        return failure
+
+    def unasked(self) -> RolloutError:
+        """The error of a rollout in which the policy was never asked."""
+        text = f"the agent ended the rollout without a single model call{self.lead}"
+        return self.known(RolloutError(text, where=self.where, fix=self._reach_the_model))
 
     @property
     def _left(self) -> float:
@@ -139,18 +148,21 @@ class RolloutEnding:
             return None
         return Reward(reward_values(answer.reward))
 
-    def _unfinished(self) -> AgentFailure | AgentTimeout:
+    def _unfinished(self) -> RolloutError:
+        refused = self.entry.report_refused is not None
         if time.monotonic() >= self.deadline:
             text = self.registry.unfinished(self.entry, self._missing)
-            return AgentTimeout(text, where=self.where, fix=self._mend, evidence=self.evidence())
-        if self._finishes_later:
+            kind: type[RolloutError] = RewardRefused if refused else RolloutTimeout
+        elif not self.entry.calls and not self._finishes_later:
+            return self.unasked()
+        elif self._finishes_later:
             text = f"a report of the agent was refused and no other came within {self.grace_s:g} s{self.lead}"
-        elif not self.entry.calls:
-            text = f"the agent ended the rollout without a single model call{self.lead}"
+            kind = RewardRefused
         else:
             said = repr(self.answer.shown) if self.answer else ""
             text = f"the agent answered {said} and no reward came within {self.grace_s:g} s{self.lead}"
-        return AgentFailure(text, where=self.where, fix=self._mend, evidence=self.evidence())
+            kind = RewardRefused
+        return self.known(kind(text, where=self.where, fix=self._mend))
 
     @property
     def _missing(self) -> str:
@@ -165,7 +177,7 @@ class RolloutEnding:
         if self.entry.refusals.last is not None:
             return "mend the call as its refusal says, and have the agent raise where a call is refused"
         if not self.entry.calls:
-            return call_the_model_at(self.endpoint)
+            return self._reach_the_model
         if not self._finishes_later:
             return (
                 'answer {"reward": number}, or call /complete-rollout and /update-reward before answering; an agent '
@@ -175,10 +187,9 @@ class RolloutEnding:
             return 'send POST /update-reward {"TrajectoryId": rolloutId, "Rewards": [number]}, or raise rollout_timeout'
         return "look for an exception in the agent's log, or raise rollout_timeout"
 
-
-def call_the_model_at(endpoint: str) -> str:
-    """What to do where the policy was never asked."""
-    return (
-        f"have the agent call the model at metadata.endpoint, with the rolloutId in header or path, and see that it "
-        f"reaches {endpoint} from where it runs (in a container 127.0.0.1 is the container itself)"
-    )
+    @property
+    def _reach_the_model(self) -> str:
+        return (
+            "have the agent call the model at metadata.endpoint, with the rolloutId in header or path, and see that it "
+            f"reaches {self.endpoint} from where it runs (in a container 127.0.0.1 is the container itself)"
+        )

@@ -28,7 +28,8 @@ TEARDOWN_S = 10.0
 class Episode:
     """What came of one episode beside the session's tokens.
 
-    ``rewards`` and ``metrics`` are filled where the agent itself reports them (over HTTP).
+    ``rewards`` and ``metrics`` are filled where the agent itself reports them (over HTTP). ``broke_in`` is what of the
+    environment was running when the episode broke off, such as a tool's name; empty for nothing.
     """
 
     ending: Ending
@@ -37,6 +38,7 @@ class Episode:
     rewards: tuple[float, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
+    broke_in: str = ""
 
 
 Keep = Callable[[Episode], None]
@@ -94,18 +96,21 @@ class BuiltinAgent:
         """See ``Agent``. The environment is closed however the episode ends."""
         thread = EpisodeThread()
         try:
+            keep(Episode("error", broke_in="the environment's making"))
             environment = await thread.run(_made, self.make_environment)
             player = _Player(session, environment, thread)
             try:
                 first = await thread.run(_begun, environment, task, seed)
                 ending = await player.play(first, self.max_turns or environment.max_turns)
+                player.running = "the final state"
                 state = await thread.run(_final_state, environment)
             except BaseException as failure:
-                keep(Episode("error", tuple(player.calls), transitions=environment.transitions))
+                calls = tuple(player.calls)
+                keep(Episode("error", calls, transitions=environment.transitions, broke_in=player.running))
                 await _torn_down(environment, thread, failure)
                 raise
             episode = Episode(ending, tuple(player.calls), state, transitions=environment.transitions)
-            keep(replace(episode, ending="error"))
+            keep(replace(episode, ending="error", broke_in="the teardown"))
             await thread.run(environment.close)
             return episode
         finally:
@@ -153,12 +158,15 @@ class _Player:
     environment: Environment
     thread: EpisodeThread
     calls: list[ToolCall] = field(default_factory=list)
+    running: str = "the environment's start"
+    """What of the environment runs at the moment; empty while the model is asked."""
 
     async def play(self, messages: list[Message], max_turns: int) -> Ending:
         environment = self.environment
         tools = environment.schemas()
         for turn in range(max_turns):
             try:
+                self.running = ""
                 result = await self.session.chat(messages, tools)
             except ContextFull:
                 if not turn:
@@ -168,6 +176,7 @@ class _Player:
             if result.finish_reason == "length":
                 return "length"
             if result.finish_reason == "stop":
+                self.running = "the scripted user"
                 reply = await self.thread.run(environment.answered, text_of(result.message))
                 if reply is None:
                     return "final"
@@ -175,6 +184,7 @@ class _Player:
                 tools = environment.schemas()  # a scripted user may bring tools along
                 continue
             for asked in result.message["tool_calls"]:
+                self.running = f"tool {asked['function']['name']!r}"
                 call = await self._executed(asked, turn)
                 self.calls.append(call)
                 messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": call.result})

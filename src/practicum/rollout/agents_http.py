@@ -2,25 +2,25 @@
 
 The body is AWS multi-turn RL's (``POST /rollout``; an AgentCore agent takes it on ``POST /invocations``). The
 agent may answer at once and finish later, or answer when it is done, with its reward in the answer or reported before.
-Every way to fail is an ``AgentFailure`` or ``AgentTimeout``, whose evidence says what the dispatcher decides by.
+Every way to fail is a ``RolloutError`` with its evidence; whose failure it was is decided in ``rollout.failures``.
 """
 
 import asyncio
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from practicum.digests import digest
-from practicum.errors import RunError
+from practicum.errors import AgentFailed, RolloutError, RunError
 from practicum.rollout.agent_answers import SHOWN, AgentAnswer, read_answer
-from practicum.rollout.agent_ending import REPORT_GRACE_S, RolloutEnding, call_the_model_at
-from practicum.rollout.agent_failures import AgentFailure
+from practicum.rollout.agent_ending import REPORT_GRACE_S, RolloutEnding
 from practicum.rollout.agents import Episode, Keep, forget
 from practicum.rollout.gateway_registry import Entry, Registry, Reward, State
 from practicum.rollout.session import Session
@@ -60,6 +60,8 @@ class HttpAgent:
     region: str = "local"
     grace_s: float = REPORT_GRACE_S
     in_process: bool = False
+    _attempts: Counter[tuple[str, int]] = field(default_factory=Counter, repr=False, compare=False)
+    """Attempts at each rollout so far."""
 
     @property
     def rollout_url(self) -> str:
@@ -104,10 +106,12 @@ class HttpAgent:
         """Have the agent do one rollout; ``Info`` it reports becomes the episode's final state.
 
         Raises:
-            AgentFailure: the agent refused, failed, ended without a report that is needed, or never called the model.
-            AgentTimeout: it was too slow.
+            AgentFailed: the agent says that it failed.
+            RewardRefused: its reward was refused, and no other came.
+            RolloutTimeout: it was too slow.
+            RolloutError: it cannot be reached, ended without a report that is needed, or never called the model.
         """
-        rollout_id = self.registry.unused(_rollout_id(session.id, seed))
+        rollout_id = self._new_id(session.id, seed)
         self.registry.open(rollout_id, session, job_arn=self.job_arn)
         ending = self._ending(self.registry.get(rollout_id))
         try:
@@ -117,12 +121,7 @@ class HttpAgent:
             await self.registry.close(rollout_id)
         turns = session.turns
         if not turns:
-            raise AgentFailure(
-                f"the agent ended the rollout without a single model call{ending.lead}",
-                where=ending.where,
-                fix=call_the_model_at(self.endpoint),
-                evidence=ending.evidence(),
-            )
+            raise ending.unasked()
         reward = ending.entry.reward or Reward(())
         return Episode(
             _ENDINGS[turns[-1].finish_reason],
@@ -156,12 +155,8 @@ class HttpAgent:
             self._refuse_failure(answer, ending)
         await ending.wait()
         if ending.entry.state is State.FAILED:
-            raise AgentFailure(
-                f"the agent reported that the rollout failed{ending.lead}",
-                where=ending.where,
-                fix="look for an exception in the agent's log",
-                evidence=ending.evidence(),
-            )
+            text = f"the agent reported that the rollout failed{ending.lead}"
+            raise ending.known(AgentFailed(text, where=ending.where, fix="look for an exception in the agent's log"))
 
     async def _start(self, ending: RolloutEnding, prompt: str) -> AgentAnswer | None:
         """Post the rollout; None where the connection broke after the agent had reported: nothing is missing."""
@@ -177,12 +172,9 @@ class HttpAgent:
             lost = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ReadTimeout)
             reached = lost and not isinstance(error, httpx.ConnectError)
             what = "the connection to the agent was lost" if reached else "the agent cannot be reached"
-            raise AgentFailure(
-                f"{what}: {_name(error)}{ending.lead}",
-                where=ending.where,
-                fix="see whether the agent's server runs, and check its address in the recipe",
-                evidence=ending.evidence(reached=reached),
-            ) from error
+            fix = "see whether the agent's server runs, and check its address in the recipe"
+            failure = RolloutError(f"{what}: {_name(error)}{ending.lead}", where=ending.where, fix=fix)
+            raise ending.known(failure, reached=reached) from error
         return read_answer(answer)
 
     def _body(self, entry: Entry, prompt: str) -> dict[str, Any]:
@@ -212,12 +204,14 @@ class HttpAgent:
             fix = "serve POST /rollout there, or give the recipe's agent the whole address that takes rollouts"
         elif answer.status == httpx.codes.UNPROCESSABLE_ENTITY:
             fix = "have the agent take the body {prompt, metadata, inferenceParams}, and ignore keys it does not know"
-        raise AgentFailure(
-            f"{answer.failure}{before}",
-            where=ending.where,
-            fix=fix,
-            evidence=ending.evidence(),
-        )
+        raise ending.known(AgentFailed(f"{answer.failure}{before}", status=answer.status, where=ending.where, fix=fix))
+
+    def _new_id(self, session_id: str, seed: int) -> str:
+        """An id of this attempt alone, fit for headers and paths: late calls of an earlier one must not reach it."""
+        attempt = self._attempts[session_id, seed]
+        self._attempts[session_id, seed] += 1
+        readable = re.sub(r"[^A-Za-z0-9._~-]", "-", session_id)
+        return f"{readable}-{digest([session_id, seed, *([attempt] if attempt else [])])[:8]}"
 
 
 def observed_tool_calls(turns: Sequence[Turn]) -> tuple[ToolCall, ...]:
@@ -242,12 +236,6 @@ def observed_tool_calls(turns: Sequence[Turn]) -> tuple[ToolCall, ...]:
         for number, call in asked
         if call["id"] in results
     )
-
-
-def _rollout_id(session_id: str, seed: int) -> str:
-    """An id of this attempt alone (a retry has another seed), fit for headers and paths."""
-    readable = re.sub(r"[^A-Za-z0-9._~-]", "-", session_id)
-    return f"{readable}-{digest([session_id, seed])[:8]}"
 
 
 def _name(error: Exception) -> str:

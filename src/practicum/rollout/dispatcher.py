@@ -2,25 +2,25 @@
 
 import asyncio
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.environment.calling import exited
-from practicum.errors import ContextFull, EnvironmentFault, PracticumError, RolloutTimeout
+from practicum.errors import ContextFull, EnvironmentFault, PracticumError
 from practicum.rollout.agents import Agent, Episode, Keep
+from practicum.rollout.failures import BrokenOff, ending_of, whose
 from practicum.rollout.session import Renderer, Session
 from practicum.scoring import Judge, judge
-from practicum.seeds import derive
 from practicum.tasks import Task
 from practicum.trajectory import EnvironmentRef, Rollout, Trajectory
 
 BACKOFF_S = 0.25
 RETRIES_OF_A_TIMEOUT = 1
-"""What hung twice would hang again, and each time costs the whole ``rollout_timeout``."""
+"""Where it ran out of time before a token was sampled: what hung twice would hang again, and each time costs the
+whole ``rollout_timeout``."""
 
 
 class AttachableSampler(Sampler, Protocol):
@@ -66,6 +66,8 @@ class Dispatcher:
         reward: Judges every trajectory; None where the agent itself reports the reward.
         score: The evaluation's number beside it; None leaves it out (training never looks at it).
         on_done: Called with each trajectory as it ends.
+        policy_failure: What a rollout is worth that broke off by the policy's doing: ``zero``, a reward of 0, or
+            ``drop``, none, so that it is not trained on.
     """
 
     sampler: AttachableSampler
@@ -77,6 +79,7 @@ class Dispatcher:
     score: Judge | None = None
     limits: Limits = field(default_factory=Limits)
     on_done: Callable[[Trajectory], None] = lambda trajectory: None
+    policy_failure: Literal["zero", "drop"] = "zero"
     _next_start: float = 0.0
 
     async def run(self, requests: Sequence[RolloutRequest]) -> list[Trajectory]:
@@ -153,9 +156,9 @@ class Dispatcher:
         return sorted(again)
 
     def _final(self, attempt: "_Attempt") -> bool:
-        """Whether it is not to be tried again."""
-        tries = min(self.limits.retries, attempt.worth)
-        return attempt.trajectory.error is None or attempt.trajectory.retries >= tries
+        """Whether it is not to be tried again: only what infrastructure broke is, and with the same seed."""
+        tries = min(self.limits.retries, RETRIES_OF_A_TIMEOUT) if attempt.late else self.limits.retries
+        return attempt.trajectory.failure != "infrastructure" or attempt.trajectory.retries >= tries
 
     async def _wait_for_start(self) -> None:
         if self.limits.starts_per_s is None:
@@ -166,28 +169,40 @@ class Dispatcher:
         await asyncio.sleep(start - now)
 
     async def _play(self, request: RolloutRequest, attempt: int) -> "_Attempt":
-        """One episode, not judged yet. An attempt after the first has another seed."""
+        """One episode, not judged yet. Every attempt has the same seed: another would be another draw."""
         await self._wait_for_start()
-        seed = derive(request.seed, "retry", attempt) if attempt else request.seed
         deadline, loop = asyncio.timeout(self.limits.timeout), asyncio.get_running_loop()
-        sampler = _Untimed(self.sampler, deadline) if self.agent.in_process else self.sampler
-        session = Session(request.id, sampler, self.renderer, self.params, seed)
+        sampler = _Watched(self.sampler, deadline if self.agent.in_process else None)
+        session = Session(request.id, sampler, self.renderer, self.params, request.seed)
         kept = [Episode("error")]
-        error, worth, left = None, sys.maxsize, 0.0
+        failure: BaseException | None = None
+        left = 0.0
         try:
             async with deadline:
-                kept.append(await self._played(session, request.task, seed, kept.append))
-                left = (deadline.when() or loop.time()) - loop.time()
+                try:
+                    kept.append(await self._played(session, request.task, request.seed, kept.append))
+                finally:
+                    left = (deadline.when() or loop.time()) - loop.time()
         except EnvironmentFault:
             # The environment is broken for every rollout alike: retrying would only hide it.
             raise
-        except (Exception, SystemExit) as failure:  # whatever an agent or a tool throws fails this one alone
-            expired = isinstance(failure, TimeoutError) and deadline.expired()
-            error, worth = self._gave_up() if expired else told(failure), _worth(failure, expired=expired)
-        trajectory = replace(self._trajectory(request, seed, session, kept[-1]), retries=attempt)
-        if error is not None:
-            trajectory = replace(trajectory, ending="error", error=error)
-        return _Attempt(trajectory, left, worth)
+        except (Exception, SystemExit) as error:  # whatever an agent or a tool throws fails this one alone
+            failure = error
+        trajectory = self._trajectory(request, attempt, session, kept[-1])
+        if failure is None:
+            return _Attempt(self._overflowed(trajectory) if sampler.full else trajectory, left)
+        broken = BrokenOff(
+            failure,
+            sampled=bool(session.turns),
+            expired=isinstance(failure, TimeoutError) and deadline.expired(),
+            environment=kept[-1].broke_in,
+            engine=sampler.failed,
+        )
+        if sampler.full and broken.sampled and not broken.late:
+            trajectory = self._overflowed(trajectory)
+            if self.reward is not None or self.score is not None:
+                return _Attempt(trajectory, left)
+        return _Attempt(self._broken_off(trajectory, broken), 0.0, late=broken.late)
 
     async def _judge(self, played: "_Attempt", task: Task) -> "_Attempt":
         """The episode with its reward and score, within what it left of its time; a failed one as it is."""
@@ -197,14 +212,40 @@ class Dispatcher:
         deadline = asyncio.timeout(played.left)
         try:
             async with deadline:
-                return replace(played, trajectory=await self._judged(trajectory, task))
+                judged = await self._judged(trajectory, task)
         except EnvironmentFault:
             raise
         except (Exception, SystemExit) as failure:
             expired = isinstance(failure, TimeoutError) and deadline.expired()
-            error = f"{self._gave_up()}, in the reward or the score" if expired else told(failure)
-            failed = replace(trajectory, ending="error", error=error)
-            return _Attempt(failed, 0.0, _worth(failure, expired=expired))
+            judged = self._broken_off(trajectory, BrokenOff(failure, sampled=True, expired=expired, judging=True))
+        if judged.failure == "policy" and self.policy_failure == "drop":
+            judged = replace(judged, rewards=())
+        return replace(played, trajectory=judged)
+
+    @property
+    def _unearned(self) -> tuple[float, ...]:
+        """The rewards of a rollout that broke off by the policy's doing."""
+        return (0.0,) if self.policy_failure == "zero" else ()
+
+    def _overflowed(self, trajectory: Trajectory) -> Trajectory:
+        """A rollout whose last model call found its context full: what is there is judged, whether the agent gave in to
+        the refusal or ended with it."""
+        rewards = trajectory.rewards or (() if self.reward is not None else self._unearned)
+        return replace(trajectory, ending="length", failure="policy", rewards=rewards)
+
+    def _broken_off(self, trajectory: Trajectory, broken: BrokenOff) -> Trajectory:
+        """The record of a rollout that nothing more will come of."""
+        failure = whose(broken)
+        error = self._gave_up() if broken.expired else told(broken.error)
+        if broken.expired and broken.judging:
+            error += ", in the reward or the score"
+        if failure != "policy":
+            return replace(trajectory, ending="error", error=error, failure=failure)
+        ending = "length" if trajectory.ending == "length" else ending_of(trajectory.turns, error)
+        score = None if self.score is None else 0.0
+        return replace(
+            trajectory, ending=ending, error=error, failure=failure, rewards=self._unearned, metrics={}, score=score
+        )
 
     def _gave_up(self) -> str:
         return f"gave up after rollout_timeout = {self.limits.timeout:g} s"
@@ -218,12 +259,12 @@ class Dispatcher:
         finally:
             session.release()
 
-    def _trajectory(self, request: RolloutRequest, seed: int, session: Session, episode: Episode) -> Trajectory:
+    def _trajectory(self, request: RolloutRequest, attempt: int, session: Session, episode: Episode) -> Trajectory:
         return Trajectory(
             id=request.id,
             task_id=request.task.id,
             group_id=request.group_id,
-            seed=seed,
+            seed=request.seed,
             environment=self.environment,
             turns=session.turns,
             tool_calls=episode.tool_calls,
@@ -235,6 +276,7 @@ class Dispatcher:
             transitions=episode.transitions,
             temperature=self.params.temperature,
             top_p=self.params.top_p,
+            retries=attempt,
         )
 
     async def _judged(self, trajectory: Trajectory, task: Task) -> Trajectory:
@@ -255,45 +297,57 @@ class _Attempt:
     trajectory: Trajectory
     left: float
     """Seconds it has left of its time."""
-    worth: int
-    """Retries that a failure like this one is worth at most."""
+    late: bool = False
+    """Whether it ran out of time."""
 
 
 @dataclass
-class _Untimed:
-    """The sampler of a rollout in lock step, whose time stands still while it waits for the model.
+class _Watched:
+    """A rollout's sampler, which remembers how the last model call ended.
 
-    Its next token waits until every other rollout's tool has come back: where one of them hangs, that one alone shall
-    run out of time. A call of the model itself ends, with its last token.
+    In lock step the rollout's time stands still while it waits for the model: its next token waits until every other
+    rollout's tool has come back, and where one of them hangs, that one alone shall run out of time. A call of the
+    model itself ends, with its last token.
     """
 
     sampler: Sampler
-    deadline: asyncio.Timeout
+    deadline: asyncio.Timeout | None
+    """Of a rollout in lock step."""
+    full: bool = False
+    """Whether the last call found no room in the context."""
+    failed: bool = False
+    """Whether the last call failed otherwise, in the engine."""
 
     @property
     def version(self) -> int:
         return self.sampler.version
 
     async def sample(self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int) -> Sample:
-        loop, end = asyncio.get_running_loop(), self.deadline.when()
-        if end is None or self.deadline.expired():  # within another call, or while the rollout is given up
+        self.full = self.failed = False
+        try:
+            return await self._sample(session, prompt_ids, params, seed)
+        except ContextFull:
+            self.full = True
+            raise
+        except Exception:
+            self.failed = True
+            raise
+
+    async def _sample(self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int) -> Sample:
+        deadline, loop = self.deadline, asyncio.get_running_loop()
+        end = deadline and deadline.when()
+        if deadline is None or end is None or deadline.expired():
+            # Not in lock step, within another call, or while the rollout is given up.
             return await self.sampler.sample(session, prompt_ids, params, seed)
         left = end - loop.time()
-        self.deadline.reschedule(None)
+        deadline.reschedule(None)
         try:
             return await self.sampler.sample(session, prompt_ids, params, seed)
         finally:
-            self.deadline.reschedule(loop.time() + left)
+            deadline.reschedule(loop.time() + left)
 
     def release(self, session: str) -> None:
         self.sampler.release(session)
-
-
-def _worth(failure: BaseException, *, expired: bool) -> int:
-    if isinstance(failure, ContextFull):
-        return 0
-    late = expired or isinstance(failure, RolloutTimeout)
-    return RETRIES_OF_A_TIMEOUT if late else sys.maxsize
 
 
 def told(failure: BaseException) -> str:

@@ -34,14 +34,22 @@ class RefusalRecorder:
             await self.app(scope, receive, send)
             return
         call = _Call(scope)
+
+        async def recorded(message: Message) -> None:
+            # Before the caller can learn of the refusal: what it does next may be to end the rollout.
+            if call.answered_by(message):
+                if call.status >= 400:
+                    self._record(call)
+                for part in call.held:
+                    await send(part)
+                call.held.clear()
+
         try:
-            await self.app(scope, call.received_by(receive), call.sent_by(send))
+            await self.app(scope, call.received_by(receive), recorded)
         except Exception as error:
-            call.status, call.answer = 500, [json.dumps({"message": f"{type(error).__name__}: {error}"}).encode()]
+            call.status, call.answer = 500, json.dumps({"message": f"{type(error).__name__}: {error}"}).encode()
+            self._record(call)
             raise
-        finally:
-            if call.status >= 400:
-                self._record(call)
 
     def _record(self, call: "_Call") -> None:
         texts = call.texts(self.header)
@@ -60,7 +68,8 @@ class _Call:
         self.headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         self.subject = Subject.of(self.path)
         self.body: list[bytes] = []
-        self.answer: list[bytes] = []
+        self.answer = b""
+        self.held: list[Message] = []
         self.status = 0
         self._room = 0 if self.subject is Subject.MODEL else _BODY_BYTES
 
@@ -80,17 +89,17 @@ class _Call:
 
         return received
 
-    def sent_by(self, send: Send) -> Send:
-        async def sent(message: Message) -> None:
-            self.status = message.get("status", self.status)
-            if self.status >= 400:
-                self.answer.append(message.get("body", b""))
-            await send(message)
-
-        return sent
+    def answered_by(self, message: Message) -> bool:
+        """Hold a part of the answer; whether what is held may go: a refusal goes as a whole."""
+        self.held.append(message)
+        self.status = message.get("status", self.status)
+        if self.status < 400:
+            return True
+        self.answer += message.get("body", b"")
+        return message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def refusal(self) -> Refusal:
-        said = _object(b"".join(self.answer))
+        said = _object(self.answer)
         error = said.get("error")
         code = error.get("code", "") if isinstance(error, dict) else ""
         chat = self.path.endswith("/chat/completions")

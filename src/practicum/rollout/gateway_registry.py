@@ -6,7 +6,6 @@ Everything here lives in one event loop.
 
 import asyncio
 import contextlib
-import itertools
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -203,11 +202,6 @@ class Registry:
     def ended_ids(self) -> Collection[str]:
         """Ids of the trajectories closed last."""
         return self._ended
-
-    def unused(self, trajectory_id: str) -> str:
-        """The id, or where it was served before the id with a number: a late call of another attempt meets nothing."""
-        attempts = (trajectory_id if n == 1 else f"{trajectory_id}-{n}" for n in itertools.count(1))
-        return next(id for id in attempts if id not in self._entries and id not in self._ended)
 
     def refuse_stray(self, refusal: Refusal) -> None:
         """Remember a refused call that named no trajectory at all."""

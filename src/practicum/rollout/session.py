@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from renderers.base import ParsedToolCall, RenderedTokens, ToolCallParseStatus
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
-from practicum.errors import RolloutError
+from practicum.errors import RenderError, RolloutError
 from practicum.trajectory import BreakCause, Message, StopReason, Turn, text_of
 
 Tools = Sequence[Mapping[str, Any]]
@@ -115,7 +115,7 @@ class Session:
 
         Raises:
             ContextFull: the conversation leaves no room to sample.
-            RolloutError: it cannot be rendered.
+            RenderError: it cannot be rendered.
         """
         tools = list(tools or ())
         prompt = self._prompt(list(messages), tools)
@@ -208,7 +208,7 @@ class Session:
         try:
             yield
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RolloutError(f"cannot render the conversation: {error}", where=f"trajectory {self.id}") from error
+            raise RenderError(f"cannot render the conversation: {error}", where=f"trajectory {self.id}") from error
 
     def _parsed(self, sample: Sample, prompt_ids: list[int], tools: Tools) -> tuple[Message, StopReason]:
         parsed = self._renderer.parse_response(list(sample.token_ids), tools=tools or None, prompt_ids=prompt_ids)

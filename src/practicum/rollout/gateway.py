@@ -163,10 +163,9 @@ def _serve_chat(
     async def answer(request: Request, body: ChatRequest, entry: Entry) -> Response:
         answered = await calls.answer(entry, body, request.is_disconnected)
         id = f"chatcmpl-{entry.id}-{answered.number}"
-        allowed = body.tool_choice != "none"
         if not body.streamed:
-            return Json(completion(id, answered.result, tools_allowed=allowed))
-        events = chunks(id, answered.result, tools_allowed=allowed, include_usage=body.include_usage)
+            return Json(completion(id, answered.result, body))
+        events = chunks(id, answered.result, body)
         return Response("".join(events), media_type="text/event-stream", headers=_NO_CACHE)
 
     @app.post("/v1/chat/completions", responses=_REFUSALS, response_model=None)

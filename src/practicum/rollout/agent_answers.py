@@ -1,5 +1,6 @@
 """What an agent server means by its answer to ``POST /rollout``: later, done, done with this reward, or failed."""
 
+import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def reward_values(reward: Any) -> tuple[float, ...]:
     """
     values = reward if isinstance(reward, list) else [reward]
     if not values or not all(_is_number(value) for value in values):
-        raise ValueError(f"{str(reward)[:SHOWN]} is no finite number and no list of them")
+        raise ValueError(f"{json.dumps(reward)[:SHOWN]} is no finite number and no list of them")
     return tuple(float(value) for value in values)
 
 

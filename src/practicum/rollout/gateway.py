@@ -30,6 +30,7 @@ from practicum.rollout.gateway_calls import ModelCalls
 from practicum.rollout.gateway_errors import GatewayError, Json, install_handlers
 from practicum.rollout.gateway_limits import BodyLimits
 from practicum.rollout.gateway_recorder import RefusalRecorder
+from practicum.rollout.gateway_refusals import Subject
 from practicum.rollout.gateway_registry import Entry, Registry, Reward
 from practicum.rollout.openai_types import ChatRequest, chunks, completion, model_list
 from practicum.rollout.session import Session
@@ -199,6 +200,7 @@ def _serve_reports(app: FastAPI, registry: Registry, tokens: Collection[str]) ->
     async def complete_rollout(body: CompleteRollout, authorization: Bearer = None) -> Json:
         entry = _entry(registry, body.TrajectoryId, body.JobArn, authorization, tokens)
         await entry.complete(body.Status, body.ClientToken)
+        entry.refusals.got_over(Subject.SEAL)
         return _state(entry)
 
     @app.post("/update-reward", responses=refusals)

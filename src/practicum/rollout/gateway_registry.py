@@ -161,7 +161,6 @@ class Entry:
             self.state = target
         elif was_ready != (target is State.READY):
             raise self._conflict(target, "a sealed trajectory cannot be sealed otherwise")
-        self.refusals.got_over(Subject.SEAL)
         self.sealed.set()
         if self.state is State.FAILED:
             self.settled.set()
@@ -214,9 +213,10 @@ class Registry:
         """
         if entry.refusals.last is not None:
             return str(entry.refusals.last).replace(f" {entry.id!r}", "")
-        if self._stray is None or self._stray[0] < entry.opened:
+        when, stray = self._stray or (0.0, None)
+        if stray is None or when < entry.opened or (entry.calls and stray.subject is Subject.MODEL):
             return ""
-        return f"meanwhile a call came that names no open trajectory, perhaps this agent's: {self._stray[1]}"
+        return f"meanwhile a call came that names no open trajectory, perhaps this agent's: {stray}"
 
     def open(self, trajectory_id: str, session: Session, *, job_arn: str = "", token: str | None = None) -> None:
         """Serve ``session`` under ``trajectory_id``; with ``token``, only to callers that bear it.

@@ -191,5 +191,6 @@ class RolloutEnding:
     def _reach_the_model(self) -> str:
         return (
             "have the agent call the model at metadata.endpoint, with the rolloutId in header or path, and see that it "
-            f"reaches {self.endpoint} from where it runs (in a container 127.0.0.1 is the container itself)"
+            f"reaches {self.endpoint} from where it runs (in a container 127.0.0.1 is the container itself: set "
+            "gateway_host and gateway_url)"
         )

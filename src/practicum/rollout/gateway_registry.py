@@ -212,7 +212,8 @@ class Registry:
         The trajectory's id is left out: the same cause reads the same in every rollout.
         """
         if entry.refusals.last is not None:
-            return str(entry.refusals.last).replace(f" {entry.id!r}", "")
+            text = str(entry.refusals.last).replace(f" {entry.id!r}", "")
+            return text.replace(f"/rollouts/{entry.id}/", "/rollouts/{rolloutId}/")
         when, stray = self._stray or (0.0, None)
         if stray is None or when < entry.opened or (entry.calls and stray.subject is Subject.MODEL):
             return ""

@@ -250,6 +250,16 @@ def test_the_addresses_of_an_agent(url, rollout_url, health_url):
     assert asyncio.run(addresses()) == (rollout_url, health_url)
 
 
+def test_an_agent_without_a_health_route_is_told_to_add_one():
+    async def play():
+        async with GatewayServer(Starlette(routes=[])) as server, agent_at(server.url) as agent:
+            await agent.check_health()
+
+    with pytest.raises(RunError, match="does not serve GET /health: HTTP 404") as caught:
+        asyncio.run(play())
+    assert "add a route GET /health that answers 200" in str(caught.value)
+
+
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
 def test_health_is_asked_before_rollouts_are_sent(status, healthy):
     async def health(_):

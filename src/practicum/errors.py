@@ -6,6 +6,7 @@ The command line prints them without a traceback and exits with a non-zero statu
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class PracticumError(Exception):
@@ -60,6 +61,9 @@ def naming(place: str) -> Iterator[None]:
 class RolloutError(PracticumError):
     """One rollout failed; it never ends a run. An agent that raises it says that the model's text was not the cause."""
 
+    evidence: Any = None
+    """Of an agent server's rollout, what is known of it: a ``rollout.agent_evidence.AgentEvidence``."""
+
 
 class RenderError(RolloutError):
     """A conversation cannot be turned into tokens."""
@@ -86,7 +90,7 @@ class AgentFailed(RolloutError):
 
 
 class RewardRefused(RolloutError):
-    """The reward that an agent reported was refused, and no other came."""
+    """The reward that an agent owes was refused, or did not come though the agent has answered for good."""
 
 
 class RunError(PracticumError):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,7 +50,12 @@ def play(order: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def agent_server(refuses: Callable[[int], bool] = lambda number: False, *, port: int = 0) -> Iterator[str]:
+def agent_server(
+    refuses: Callable[[int], bool] = lambda number: False,
+    *,
+    port: int = 0,
+    work: Callable[[dict[str, Any]], None] = play,
+) -> Iterator[str]:
     """An agent server that answers at once and plays in a thread; some rollouts it refuses by their number."""
     count, lock = 0, threading.Lock()
 
@@ -67,7 +73,7 @@ def agent_server(refuses: Callable[[int], bool] = lambda number: False, *, port:
                 self._answer(500, {"errorType": "InternalServerError", "errorMessage": "out of boxes"})
                 return
             self._answer(200, {"status": "accepted"})
-            threading.Thread(target=play, args=(order,), daemon=True).start()
+            threading.Thread(target=work, args=(order,), daemon=True).start()
 
         def _answer(self, status: int, body: Any) -> None:
             data = json.dumps(body).encode()
@@ -129,6 +135,23 @@ def test_an_openai_agent_is_trained_on_its_own_rewards(commands: Any, train: Any
     fresh = [step["training/logprob_diff"] for step in steps if not step["training/staleness_max"]]
     assert max(fresh) < 1e-4
     assert commands("verify", "runs/a").code == 0
+
+
+def test_an_agent_elsewhere_is_told_the_address_under_which_it_sees_the_gateway(commands: Any, train: Any) -> None:
+    endpoints = []
+
+    def noted(order: dict[str, Any]) -> None:
+        endpoints.append(order["metadata"]["endpoint"])
+        play(order)
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with agent_server(work=noted) as url:
+        where = f"http://localhost:{port}"
+        done = train(url, "gateway_host=0.0.0.0", f"gateway_port={port}", f"gateway_url={where}", "max_steps=1")
+
+    assert done.code == 0, done.err
+    assert set(endpoints) == {where}
 
 
 def test_rollouts_the_agent_fails_are_counted_and_do_not_end_the_run(commands: Any, train: Any) -> None:

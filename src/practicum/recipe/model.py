@@ -101,6 +101,14 @@ class Recipe(BaseModel):
         json_schema_extra=_says("builtin, or the http:// or https:// address of an agent server"),
     )
     """Who plays: the built-in tool loop, or an agent server that takes POST /rollout."""
+    gateway_host: str = Field("127.0.0.1", pattern=r"^\S+$", json_schema_extra=_says("a host name or address"))
+    """Where an agent server's model calls are listened for; 0.0.0.0 for agents in containers or elsewhere."""
+    gateway_port: int = Field(0, ge=0, le=65535)
+    """Port they are listened for on; 0 takes a free one."""
+    gateway_url: str | None = Field(
+        None, pattern=r"^https?://\S+$", json_schema_extra=_says("an http:// or https:// address, or null")
+    )
+    """The endpoint that an agent server is told, where it sees the gateway under another address."""
     max_turns: int | None = Field(None, ge=1)
     """Most model calls per rollout of the built-in agent; null: the environment's own bound."""
     training_dataset: Path | None = Field(None, strict=False)

@@ -1,13 +1,13 @@
 """An agent behind HTTP: starts a rollout there and waits until the gateway has heard how it ended.
 
 The body is AWS multi-turn RL's (``POST /rollout``; an AgentCore agent takes it on ``POST /invocations``). The
-agent may answer at once and finish later, or answer when it is done. Every way to fail is a ``RolloutError``;
-whose failure it was is decided in ``rollout.failures``.
+agent may answer at once and finish later, or answer when it is done, with its reward in the answer or reported before.
+Every way to fail is a ``RolloutError`` with its evidence; whose failure it was is decided in ``rollout.failures``.
 """
 
 import asyncio
-import contextlib
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,16 +17,18 @@ from urllib.parse import urlsplit
 import httpx
 
 from practicum.digests import digest
-from practicum.errors import AgentFailed, RewardRefused, RolloutError, RunError
+from practicum.errors import AgentFailed, RolloutError, RunError
+from practicum.rollout.agent_answers import SHOWN, AgentAnswer, read_answer
+from practicum.rollout.agent_ending import REPORT_GRACE_S, RolloutEnding
 from practicum.rollout.agents import Episode, Keep, forget
 from practicum.rollout.calls import argument_object
-from practicum.rollout.gateway_registry import Entry, Outcome, Registry, Reward, State
+from practicum.rollout.gateway_registry import Entry, Registry, Reward, State
 from practicum.rollout.session import Session
 from practicum.tasks import Task
 from practicum.trajectory import Ending, ToolCall, Turn, text_of
 
 _CONNECT_S = 10.0
-_BODY_SHOWN = 500
+_NO_ROUTE = (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
 _ENDINGS: dict[str, Ending] = {"stop": "final", "length": "length", "tool_calls": "max_turns"}
 
 
@@ -45,6 +47,7 @@ class HttpAgent:
         needs_reward: Whether a rollout is over only when the agent has sent its reward; otherwise when it
             is sealed, and the reward is computed by the run.
         region: Told to the agent.
+        grace_s: Seconds a report is still waited for once the outcome is known (see ``agent_ending``).
     """
 
     url: str
@@ -55,6 +58,7 @@ class HttpAgent:
     timeout_s: float = 600.0
     needs_reward: bool = True
     region: str = "local"
+    grace_s: float = REPORT_GRACE_S
     in_process: bool = False
     _attempts: Counter[tuple[str, int]] = field(default_factory=Counter, repr=False, compare=False)
     """Attempts at each rollout so far."""
@@ -82,9 +86,17 @@ class HttpAgent:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = f"the agent does not answer: {_name(error)}"
             raise RunError(reason, where=self.health_url, fix=fix) from error
+        if answer.status_code in _NO_ROUTE:
+            path = urlsplit(self.health_url).path
+            raise RunError(
+                f"the agent's server does not serve GET {path}: HTTP {answer.status_code}",
+                where=self.health_url,
+                allowed="HTTP 200",
+                fix=f"add a route GET {path} that answers 200, beside the one that takes rollouts",
+            )
         if answer.status_code != httpx.codes.OK:
             raise RunError(
-                f"the agent is not healthy: HTTP {answer.status_code} {answer.text[:_BODY_SHOWN]}",
+                f"the agent is not healthy: HTTP {answer.status_code} {answer.text[:SHOWN]}",
                 where=self.health_url,
                 allowed="HTTP 200",
                 fix=fix,
@@ -94,23 +106,23 @@ class HttpAgent:
         """Have the agent do one rollout; ``Info`` it reports becomes the episode's final state.
 
         Raises:
-            RolloutError: the agent refused, failed, was too slow, or never called the model.
+            AgentFailed: the agent says that it failed.
+            RewardRefused: its reward was refused, and no other came.
+            RolloutTimeout: it was too slow.
+            RolloutError: it cannot be reached, ended without a report that is needed, or never called the model.
         """
         rollout_id = self._new_id(session.id, seed)
         self.registry.open(rollout_id, session, job_arn=self.job_arn)
+        ending = self._ending(self.registry.get(rollout_id))
         try:
-            outcome = await self._play(self.registry.get(rollout_id), task.prompt)
+            await self._play(ending, task.prompt)
         finally:
             keep(Episode("error", observed_tool_calls(session.turns)))
             await self.registry.close(rollout_id)
         turns = session.turns
         if not turns:
-            raise RolloutError(
-                "the agent ended the rollout without a single model call",
-                where=self._where(rollout_id),
-                fix="have it call the model at metadata.endpoint, with the rolloutId in header or path",
-            )
-        reward = outcome.reward or Reward(())
+            raise ending.unasked()
+        reward = ending.entry.reward or Reward(())
         return Episode(
             _ENDINGS[turns[-1].finish_reason],
             observed_tool_calls(turns),
@@ -119,51 +131,51 @@ class HttpAgent:
             reward.metrics,
         )
 
-    async def _play(self, entry: Entry, prompt: str) -> Outcome:
-        """How the rollout ended: REWARD_RECEIVED, or where no reward is needed also READY."""
-        deadline = asyncio.get_running_loop().time() + self.timeout_s
-        with contextlib.suppress(TimeoutError):  # too late or not is for the registry to say
-            async with asyncio.timeout_at(deadline):
-                await self._start(entry, prompt)
-        wait = self.registry.wait_reward if self.needs_reward else self.registry.wait_sealed
-        outcome = await wait(entry.id, deadline - asyncio.get_running_loop().time())
-        if outcome.state is State.FAILED:
-            reason = f"; the last model call failed: {outcome.error}" if outcome.error else ""
-            raise AgentFailed(
-                f"the agent reported that the rollout failed{reason}",
-                where=self._where(entry.id),
-                fix="look for an exception in the agent's log",
-            )
-        return outcome
+    def _ending(self, entry: Entry) -> RolloutEnding:
+        return RolloutEnding(
+            self.registry,
+            entry,
+            deadline=time.monotonic() + self.timeout_s,
+            needs_reward=self.needs_reward,
+            grace_s=self.grace_s,
+            endpoint=self.endpoint,
+            where=f"trajectory {entry.id} at {self.rollout_url}",
+        )
 
-    async def _start(self, entry: Entry, prompt: str) -> None:
-        """Post the rollout and make sense of the answer; an answer that says "done" seals the trajectory."""
+    async def _play(self, ending: RolloutEnding, prompt: str) -> None:
+        """Until the rollout is over: REWARD_RECEIVED, or where no reward is needed also READY."""
+        answering = asyncio.create_task(self._start(ending, prompt))
+        try:
+            answer = await ending.answered(answering)
+        finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+        if answer is not None:
+            await ending.take(answer)
+            self._refuse_failure(answer, ending)
+        await ending.wait()
+        if ending.entry.state is State.FAILED:
+            text = f"the agent reported that the rollout failed{ending.lead}"
+            raise ending.known(AgentFailed(text, where=ending.where, fix="look for an exception in the agent's log"))
+
+    async def _start(self, ending: RolloutEnding, prompt: str) -> AgentAnswer | None:
+        """Post the rollout; None where the connection broke after the agent had reported: nothing is missing."""
         try:
             answer = await self.client.post(
                 self.rollout_url,
-                json=self._body(entry, prompt),
+                json=self._body(ending.entry, prompt),
                 timeout=httpx.Timeout(None, connect=_CONNECT_S),
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if self._reached(entry.outcome):
-                return  # the connection broke after the agent had reported the end: nothing is missing
-            raise RolloutError(
-                f"the agent cannot be reached: {_name(error)}",
-                where=self._where(entry.id),
-                fix="start the agent's server, and check its address in the recipe",
-            ) from error
-        body = _json_or_none(answer)
-        self._refuse_failure(answer, body, entry)
-        if not _is_done(answer, body):
-            return
-        if entry.state is State.PENDING and entry.calls:
-            await entry.complete("ready", None)
-        if self.needs_reward and entry.state is State.READY and entry.error:
-            raise RewardRefused(
-                f"the agent is done and its reward is missing; {entry.error}",
-                where=self._where(entry.id),
-                fix="send one number for the trajectory, or one per turn",
-            )
+            if ending.over and ending.entry.state is not State.FAILED:
+                return None
+            lost = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ReadTimeout)
+            reached = lost and not isinstance(error, httpx.ConnectError)
+            what = "the connection to the agent was lost" if reached else "the agent cannot be reached"
+            fix = "see whether the agent's server runs, and check its address in the recipe"
+            failure = RolloutError(f"{what}: {_name(error)}{ending.lead}", where=ending.where, fix=fix)
+            raise ending.known(failure, reached=reached) from error
+        return read_answer(answer)
 
     def _body(self, entry: Entry, prompt: str) -> dict[str, Any]:
         sampling = entry.session.params
@@ -182,29 +194,17 @@ class HttpAgent:
             },
         }
 
-    def _refuse_failure(self, answer: httpx.Response, body: Any, entry: Entry) -> None:
-        if self._reached(entry.outcome):
+    def _refuse_failure(self, answer: AgentAnswer, ending: RolloutEnding) -> None:
+        """Raise what the agent says went wrong, unless it has reported the end before."""
+        if not answer.failure or (ending.over and ending.entry.state is not State.FAILED):
             return
-        fields = body if isinstance(body, dict) else {}
-        if "errorType" in fields:
-            text = f"the agent answered {fields['errorType']}: {fields.get('errorMessage', '')}"
-        elif not answer.is_success:
-            text = f"the agent answered HTTP {answer.status_code}: {answer.text[:_BODY_SHOWN]}"
-        elif fields.get("status") == "error":
-            text = f"the agent answered with an error: {fields.get('error', '')}"
-        else:
-            return
-        if entry.error:
-            text += f"; before that: {entry.error}"
-        raise AgentFailed(
-            text,
-            status=answer.status_code,
-            where=self._where(entry.id),
-            fix="look for an exception in the agent's log",
-        )
-
-    def _reached(self, outcome: Outcome) -> bool:
-        return outcome.state is State.REWARD_RECEIVED or (outcome.state is State.READY and not self.needs_reward)
+        before = ending.lead.replace("; ", "; before that: ", 1)
+        fix = "look for an exception in the agent's log"
+        if answer.status in _NO_ROUTE:
+            fix = "serve POST /rollout there, or give the recipe's agent the whole address that takes rollouts"
+        elif answer.status == httpx.codes.UNPROCESSABLE_ENTITY:
+            fix = "have the agent take the body {prompt, metadata, inferenceParams}, and ignore keys it does not know"
+        raise ending.known(AgentFailed(f"{answer.failure}{before}", status=answer.status, where=ending.where, fix=fix))
 
     def _new_id(self, session_id: str, seed: int) -> str:
         """An id of this attempt alone, fit for headers and paths: late calls of an earlier one must not reach it."""
@@ -212,9 +212,6 @@ class HttpAgent:
         self._attempts[session_id, seed] += 1
         readable = re.sub(r"[^A-Za-z0-9._~-]", "-", session_id)
         return f"{readable}-{digest([session_id, seed, *([attempt] if attempt else [])])[:8]}"
-
-    def _where(self, trajectory_id: str) -> str:
-        return f"trajectory {trajectory_id} at {self.rollout_url}"
 
 
 def observed_tool_calls(turns: Sequence[Turn]) -> tuple[ToolCall, ...]:
@@ -235,19 +232,6 @@ def _observed(call: Mapping[str, Any], result: str, turn: int) -> ToolCall:
     function = call["function"]
     arguments = argument_object(function["arguments"])
     return ToolCall(call["id"], function["name"], arguments or {}, result, arguments is None, turn)
-
-
-def _json_or_none(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        return None
-
-
-def _is_done(answer: httpx.Response, body: Any) -> bool:
-    """Whether an answer stands for a finished rollout rather than an accepted one."""
-    accepted_at_once = body in ({}, {"status": "accepted"}) or not answer.content
-    return answer.status_code != httpx.codes.ACCEPTED and not accepted_at_once
 
 
 def _name(error: Exception) -> str:

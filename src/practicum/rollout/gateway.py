@@ -11,9 +11,11 @@
 
 Paths, headers and bodies are those of Amazon SageMaker AI multi-turn RL, whose agents and client run against
 this server unchanged. Beyond them: the path with the trajectory in it, for agents that can set nothing but a
-base URL, and ``Metrics`` and ``Info`` in ``/update-reward``.
+base URL, and ``Metrics`` and ``Info`` in ``/update-reward``. Whatever is refused is remembered for its trajectory
+(``gateway_refusals``): it explains a report that never came.
 """
 
+import difflib
 import hmac
 import itertools
 from collections.abc import Callable, Collection
@@ -21,12 +23,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from practicum.rollout.gateway_calls import ModelCalls
 from practicum.rollout.gateway_errors import GatewayError, Json, install_handlers
 from practicum.rollout.gateway_limits import BodyLimits
+from practicum.rollout.gateway_recorder import RefusalRecorder
+from practicum.rollout.gateway_refusals import Subject
 from practicum.rollout.gateway_registry import Entry, Registry, Reward
 from practicum.rollout.openai_types import ChatRequest, chunks, completion, model_list
 from practicum.rollout.session import Session
@@ -76,6 +80,16 @@ class _Report(BaseModel):
     JobArn: str | None = None
     ClientToken: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_keys(cls, body: Any) -> Any:
+        for key in body if isinstance(body, dict) else ():
+            if key not in cls.model_fields:
+                near = difflib.get_close_matches(key, cls.model_fields, 1)
+                guess = f" (did you mean {near[0]!r}?)" if near else ""
+                raise ValueError(f"unknown key {key!r}{guess}; keys of this call: {', '.join(cls.model_fields)}")
+        return body
+
 
 class CompleteRollout(_Report):
     """Body of ``/complete-rollout``."""
@@ -112,6 +126,7 @@ def create_gateway(
     """
     app = FastAPI(title="Practicum rollout server", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimits, max_bytes=max_body_bytes)
+    app.add_middleware(RefusalRecorder, registry=registry, header=TRAJECTORY_HEADER)  # outermost: it sees all answers
     install_handlers(app)
     calls = ModelCalls(max_concurrency)
     _serve_status(app, registry, tokens)
@@ -158,10 +173,9 @@ def _serve_chat(
     async def answer(request: Request, body: ChatRequest, entry: Entry, *, retried: bool) -> Response:
         answered = await calls.answer(entry, body, request.is_disconnected, retried=retried)
         id = f"chatcmpl-{entry.id}-{answered.number}"
-        allowed = body.tool_choice != "none"
         if not body.streamed:
-            return Json(completion(id, answered.result, tools_allowed=allowed))
-        events = chunks(id, answered.result, tools_allowed=allowed, include_usage=body.include_usage)
+            return Json(completion(id, answered.result, body))
+        events = chunks(id, answered.result, body)
         return Response("".join(events), media_type="text/event-stream", headers=_NO_CACHE)
 
     @app.post("/v1/chat/completions", responses=_REFUSALS, response_model=None)
@@ -195,6 +209,7 @@ def _serve_reports(app: FastAPI, registry: Registry, tokens: Collection[str]) ->
     async def complete_rollout(body: CompleteRollout, authorization: Bearer = None) -> Json:
         entry = _entry(registry, body.TrajectoryId, body.JobArn, authorization, tokens)
         await entry.complete(body.Status, body.ClientToken)
+        entry.refusals.got_over(Subject.SEAL)
         return _state(entry)
 
     @app.post("/update-reward", responses=refusals)

@@ -144,10 +144,8 @@ async def _sample(entry: Entry, request: ChatRequest) -> tuple[int, Sampled]:
                 max_tokens=request.token_limit,
             )
         except Exception as error:
-            entry.error = f"{type(error).__name__}: {error}"
             if isinstance(error, PracticumError):
                 raise
             log.exception("a model call of trajectory %s failed", entry.id)
-            raise GatewayError(500, f"the model call failed: {entry.error}", "internal_error") from error
-        entry.calls += 1
-        return entry.calls, sampled
+            raise GatewayError(500, f"{type(error).__name__}: {error}", "internal_error") from error
+        return entry.served_model_call(), sampled

@@ -15,8 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from practicum.errors import ContextFull, PracticumError
+from practicum.rollout.gateway_routes import SERVED, mend_of
 
 log = logging.getLogger(__name__)
+
+_MENDS: Mapping[str, str] = {
+    "Rewards": "send finite numbers in a list, one for the trajectory or one per turn, such as [0.5]",
+    "Metrics": "send finite numbers by name",
+    "TrajectoryId": "send the rolloutId of the request's metadata",
+}
+"""What to do about a key of a report that is wrong."""
 
 
 class GatewayError(Exception):
@@ -61,15 +69,22 @@ def install_handlers(app: FastAPI) -> None:
         return error_response(error.status, error.message, error.code, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Json:
+    async def invalid(request: Request, error: RequestValidationError) -> Json:
         found = error.errors()
-        return error_response(400, _describe(found), "invalid_request", param=_place(found[0]) or None)
+        text = _describe(found)
+        kind = request.headers.get("content-type", "")
+        if request.headers.get("content-length") != "0" and not _is_json(kind):
+            came = f"came as {kind}" if kind else "came without one"
+            text = f"send the header Content-Type: application/json: the body {came}, so it was not read as JSON"
+        return error_response(400, text, "invalid_request", param=_place(found[0]) or None)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Json:
         message = str(error.detail)
         if error.status_code in (404, 405):
-            message = f"{message}: {request.method} {request.url.path}; see /openapi.json for what is served"
+            mend = mend_of(request.method, request.url.path)
+            address = f"{request.method} {request.url.path} is not served"
+            message = f"{message}: {address}{f'; {mend}' if mend else ''}. Served: {SERVED}"
         return error_response(error.status_code, message, "http_error", error.headers)
 
     @app.exception_handler(PracticumError)
@@ -84,11 +99,17 @@ def install_handlers(app: FastAPI) -> None:
         return error_response(500, f"{type(error).__name__}: {error}", "internal_error")
 
 
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
 def _describe(found: Sequence[Mapping[str, Any]]) -> str:
     """The first few problems, each with its place in the body."""
     sentences = list(dict.fromkeys(_sentence(problem) for problem in found))
     more = f" (and {len(sentences) - 3} more problems)" if len(sentences) > 3 else ""
-    return "; ".join(sentences[:3]) + more
+    mends = (_MENDS.get(_place(problem).partition(".")[0], "") for problem in found[:1])
+    return "; ".join([*sentences[:3], *filter(None, mends)]) + more
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:

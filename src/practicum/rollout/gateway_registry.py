@@ -5,15 +5,21 @@ Everything here lives in one event loop.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from practicum.errors import RolloutError, RolloutTimeout
 from practicum.rollout.gateway_errors import GatewayError
+from practicum.rollout.gateway_refusals import Refusal, Refusals, Subject
 from practicum.rollout.session import Session
+
+_ENDED_REMEMBERED = 4096
+"""So many ended trajectories are told from ones that never were."""
 
 
 class State(StrEnum):
@@ -42,12 +48,16 @@ class Outcome:
     reward: Reward | None
     calls: int
     """Model calls answered."""
-    error: str | None = None
-    """The last fault of a model call, or a refused reward, if there was one."""
+    refusal: Refusal | None = None
+    """The last call that was refused, where the agent has not got over it."""
 
 
 class Entry:
-    """One open trajectory. ``model_call`` is held while a model call runs: they come one at a time."""
+    """One open trajectory. ``model_call`` is held while a model call runs: they come one at a time.
+
+    ``report_refused`` is when a report of the rollout's end was last refused (monotonic seconds); None again once the
+    agent goes on with model calls.
+    """
 
     def __init__(self, id: str, session: Session, job_arn: str, token: str | None) -> None:
         self.id, self.session, self.job_arn, self.token = id, session, job_arn, token
@@ -57,17 +67,43 @@ class Entry:
         self.running: set[asyncio.Task[Any]] = set()
         self.calls = 0
         self.opened = time.monotonic()
-        self.error: str | None = None
+        self.refusals = Refusals()
+        self.report_refused: float | None = None
         self.closed = False
         self.sealed = asyncio.Event()
         self.settled = asyncio.Event()
         self._complete_tokens: set[str] = set()
         self._reward_tokens: set[str] = set()
+        self._news = asyncio.Event()
 
     @property
     def outcome(self) -> Outcome:
         """How the trajectory stands now."""
-        return Outcome(self.state, self.reward, self.calls, self.error)
+        return Outcome(self.state, self.reward, self.calls, self.refusals.last)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Remember that a call of the agent was not served."""
+        self.refusals.add(refusal)
+        if refusal.subject in (Subject.SEAL, Subject.REWARD):
+            self.report_refused = time.monotonic()
+        self._tell()
+
+    def served_model_call(self) -> int:
+        """Count a model call that was answered; its number, from 1."""
+        self.refusals.got_over(Subject.MODEL)
+        self.report_refused = None
+        self.calls += 1
+        self._tell()
+        return self.calls
+
+    async def news(self, timeout: float) -> None:
+        """Wait at most ``timeout`` seconds until something happens to the trajectory."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout)
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
 
     def require_open(self) -> None:
         """Refuse a model call on a trajectory that has ended."""
@@ -103,21 +139,19 @@ class Entry:
         if client_token and client_token in self._reward_tokens:
             return
         if self.state is State.PENDING:
-            raise self._conflict(State.REWARD_RECEIVED, "call /complete-rollout first")
+            first = 'call /complete-rollout with Status "ready" first, then send the reward again'
+            raise self._conflict(State.REWARD_RECEIVED, first)
         if self.reward is not None and self.reward != reward:
             raise self._conflict(
                 State.REWARD_RECEIVED, f"it already has the rewards {list(self.reward.values)} and keeps them"
             )
-        try:
-            self._check_length(reward.values)
-        except GatewayError as refused:
-            # AWS's handler swallows this answer: whoever waits for the reward must learn of it some other way.
-            self.error = f"/update-reward was refused: {refused.message}"
-            raise
+        self._check_length(reward.values)
         self.reward = reward
         if self.state is State.READY:
             self.state = State.REWARD_RECEIVED
+        self.refusals.got_over(Subject.REWARD)
         self.settled.set()
+        self._tell()
         if client_token:
             self._reward_tokens.add(client_token)
 
@@ -130,6 +164,7 @@ class Entry:
         self.sealed.set()
         if self.state is State.FAILED:
             self.settled.set()
+        self._tell()
 
     def _check_length(self, values: Sequence[float]) -> None:
         turns = len(self.session.turns)
@@ -151,9 +186,38 @@ class Registry:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._ended: deque[str] = deque(maxlen=_ENDED_REMEMBERED)
+        self._stray: tuple[float, Refusal] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def open_ids(self) -> Collection[str]:
+        """Ids of the trajectories that are served."""
+        return self._entries.keys()
+
+    @property
+    def ended_ids(self) -> Collection[str]:
+        """Ids of the trajectories closed last."""
+        return self._ended
+
+    def refuse_stray(self, refusal: Refusal) -> None:
+        """Remember a refused call that named no trajectory at all."""
+        self._stray = (time.monotonic(), refusal)
+
+    def lead(self, entry: Entry) -> str:
+        """What refusal may explain that a rollout is not over, as a sentence; empty where nothing was refused.
+
+        The trajectory's id is left out: the same cause reads the same in every rollout.
+        """
+        if entry.refusals.last is not None:
+            text = str(entry.refusals.last).replace(f" {entry.id!r}", "")
+            return text.replace(f"/rollouts/{entry.id}/", "/rollouts/{rolloutId}/")
+        when, stray = self._stray or (0.0, None)
+        if stray is None or when < entry.opened or (entry.calls and stray.subject is Subject.MODEL):
+            return ""
+        return f"meanwhile a call came that names no open trajectory, perhaps this agent's: {stray}"
 
     def open(self, trajectory_id: str, session: Session, *, job_arn: str = "", token: str | None = None) -> None:
         """Serve ``session`` under ``trajectory_id``; with ``token``, only to callers that bear it.
@@ -202,11 +266,18 @@ class Registry:
         entry = self._entries.pop(trajectory_id, None)
         if entry is None:
             raise RolloutError(f"trajectory {trajectory_id!r} is not open")
+        self._ended.append(trajectory_id)
         entry.closed = True
         entry.sealed.set()
         entry.settled.set()
         await asyncio.gather(*entry.running, return_exceptions=True)
         return entry.outcome
+
+    def unfinished(self, entry: Entry, missing: str) -> str:
+        """In words, that a rollout is not over: what was refused, or where nothing was, what never came."""
+        reason = self.lead(entry) or missing
+        took = time.monotonic() - entry.opened
+        return f"the rollout was not over after {took:.0f} s: {reason} (state {entry.state}, {entry.calls} model calls)"
 
     async def _wait(self, entry: Entry, event: asyncio.Event, timeout: float, missing: str) -> Outcome:
         if not event.is_set():
@@ -214,8 +285,7 @@ class Registry:
                 await asyncio.wait_for(event.wait(), timeout)
             except TimeoutError:
                 raise RolloutTimeout(
-                    f"the rollout was not over after {time.monotonic() - entry.opened:.0f} s: {missing} "
-                    f"(state {entry.state}, {entry.calls} model calls)",
+                    self.unfinished(entry, missing),
                     where=f"trajectory {entry.id}",
                     fix="look for an exception in the agent's log, or raise rollout_timeout",
                 ) from None

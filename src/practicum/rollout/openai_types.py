@@ -2,8 +2,10 @@
 
 Nothing is silently ignored that would change what the policy samples: a parameter this server cannot honour
 is refused by name (``UNSUPPORTED`` lists them with the values each may have), an unknown one is refused too.
-``strict`` in a tool is accepted and not enforced: constrained decoding would hide from training what the
-policy does on its own.
+What clients send to force the shape of tool calls is accepted and not enforced (``strict`` in a tool, ``tool_choice``
+of "required" or of one function, ``parallel_tool_calls`` false): constrained decoding would hide from training what
+the policy does on its own. ``seed`` is accepted too: which sample is drawn is the run's own seed to say. ``stop``
+cuts the text that the client gets; the policy's whole answer stays in the record.
 """
 
 import json
@@ -32,15 +34,11 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "min_tokens": (None, 0),
     "modalities": (None, ["text"]),
     "n": (None, 1),
-    "parallel_tool_calls": (None, True),
     "prediction": (None,),
     "presence_penalty": (None, 0),
     "reasoning_effort": (None,),
     "repetition_penalty": (None, 1),
     "response_format": (None, {"type": "text"}),
-    "seed": (None,),
-    "stop": (None, "", []),
-    "tool_choice": (None, "auto", "none"),
     "top_k": (None, 0, -1),
     "top_logprobs": (None, 0),
     "verbosity": (None,),
@@ -48,7 +46,20 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
 }
 """Sampling parameters that are not implemented, each with the values that mean "as if absent"."""
 
-IDENTIFYING = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"})
+MENDS: Mapping[str, str] = {
+    "best_of": "send one request for each sample",
+    "logit_bias": "let the reward judge what should not be said",
+    "logprobs": "the trajectory records the log-probability of every token",
+    "n": "send one request for each sample: each is a turn of its own",
+    "reasoning_effort": "say in the prompt how much to think",
+    "response_format": "say the format in the prompt, or ask for it as the arguments of a tool",
+    "top_logprobs": "the trajectory records the log-probability of every token",
+}
+"""What to do instead, where leaving a parameter out is not all that can be said."""
+
+IDENTIFYING = frozenset(
+    {"metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user"}
+)
 """Parameters that tell a hosted service who calls; they never touch what is sampled."""
 
 
@@ -160,6 +171,20 @@ class ToolSchema(BaseModel):
     function: FunctionSchema
 
 
+class ChosenName(BaseModel):
+    """The function that a client wants called."""
+
+    name: str
+
+
+class ChosenTool(BaseModel):
+    """``tool_choice`` of one function: offered with the others, and not enforced."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["function"]
+    function: ChosenName
+
+
 class StreamOptions(BaseModel):
     """Options of a streamed answer."""
 
@@ -176,7 +201,10 @@ class ChatRequest(BaseModel):
     messages: list[AnyMessage] = Field(min_length=1)
     model: str = MODEL
     tools: list[ToolSchema] | None = None
-    tool_choice: Any = None
+    tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None
+    parallel_tool_calls: bool | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -186,18 +214,31 @@ class ChatRequest(BaseModel):
 
     @model_validator(mode="after")
     def _refuse_what_cannot_be_honoured(self) -> "ChatRequest":
-        given = {**(self.model_extra or {}), "tool_choice": self.tool_choice}
-        for name, value in given.items():
+        for name, value in (self.model_extra or {}).items():
             if name in UNSUPPORTED:
                 _refuse_unsupported(name, value)
             elif name not in IDENTIFYING:
                 raise ValueError(f"unknown parameter {name!r}; remove it from the request")
+        if isinstance(self.tool_choice, ChosenTool) and self.tool_choice.function.name not in self.tool_names:
+            chosen = self.tool_choice.function.name
+            raise ValueError(f"tool_choice names {chosen!r}, which is not among tools: {', '.join(self.tool_names)}")
         if self.stream_options and not self.stream:
             raise ValueError("stream_options is only allowed with stream=true")
         both = (self.max_tokens, self.max_completion_tokens)
         if None not in both and both[0] != both[1]:
             raise ValueError("max_tokens and max_completion_tokens contradict each other; send one of them")
         return self
+
+    @property
+    def tool_names(self) -> list[str]:
+        """Names of the tools that are offered."""
+        return [tool.function.name for tool in self.tools or ()]
+
+    @property
+    def stops(self) -> list[str]:
+        """Texts at which the client wants an answer cut."""
+        texts = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return [text for text in texts if text]
 
     @property
     def streamed(self) -> bool:
@@ -232,28 +273,28 @@ class ChatRequest(BaseModel):
         return digest([self.plain_messages(), self.tool_schemas, sampling])
 
 
-def completion(id: str, answer: ChatResult, *, tools_allowed: bool) -> dict[str, Any]:
+def completion(id: str, answer: ChatResult, request: ChatRequest) -> dict[str, Any]:
     """A whole ``chat.completion`` body."""
-    message, finish = _outgoing(answer, tools_allowed)
+    message, finish = _outgoing(answer, request)
     choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
     return {**_envelope(id, "chat.completion"), "choices": [choice], "usage": _usage(answer)}
 
 
-def chunks(id: str, answer: ChatResult, *, tools_allowed: bool, include_usage: bool) -> Iterator[str]:
+def chunks(id: str, answer: ChatResult, request: ChatRequest) -> Iterator[str]:
     """The same answer as server-sent events, ``[DONE]`` last.
 
     Tool calls can only be parsed from the whole response, so the events follow it rather than run along.
     """
-    message, finish = _outgoing(answer, tools_allowed)
+    message, finish = _outgoing(answer, request)
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{key: message[key]} for key in ("reasoning_content", "content") if message.get(key)]
     calls = message.get("tool_calls", [])
     deltas += [{"tool_calls": [{"index": index, **call}]} for index, call in enumerate(calls)]
-    usage: dict[str, Any] = {"usage": None} if include_usage else {}
+    usage: dict[str, Any] = {"usage": None} if request.include_usage else {}
     for delta in deltas:
         yield _event(id, [{"index": 0, "delta": delta, "finish_reason": None}], usage)
     yield _event(id, [{"index": 0, "delta": {}, "finish_reason": finish}], usage)
-    if include_usage:
+    if request.include_usage:
         yield _event(id, [], {"usage": _usage(answer)})
     yield "data: [DONE]\n\n"
 
@@ -270,7 +311,8 @@ def _refuse_unsupported(name: str, value: Any) -> None:
         return
     allowed = ", ".join(json.dumps(option) for option in neutral if option is not None)
     fix = f"leave it out{f' or send {allowed}' if allowed else ''}"
-    raise ValueError(f"{name}={_short(value)} is not supported, and ignoring it would change the samples: {fix}")
+    instead = f"; {MENDS[name]}" if name in MENDS else ""
+    raise ValueError(f"{name}={_short(value)} is not supported, and is not silently ignored: {fix}{instead}")
 
 
 def _short(value: Any) -> str:
@@ -286,21 +328,28 @@ def _plain(message: AnyMessage) -> Message:
     return plain | {key: value for key, value in rest.items() if value != []}
 
 
-def _outgoing(answer: ChatResult, tools_allowed: bool) -> tuple[dict[str, Any], StopReason]:
+def _outgoing(answer: ChatResult, request: ChatRequest) -> tuple[dict[str, Any], StopReason]:
     """The assistant message and finish reason as they go on the wire.
 
-    Under ``tool_choice="none"`` a call the policy uttered all the same is withheld, as the contract says.
+    Under ``tool_choice="none"`` a call the policy uttered all the same is withheld, as the contract says. ``stop``
+    cuts the text alone: what follows a call is where a model goes on as if it had the result.
     """
     source = answer.message
-    message: dict[str, Any] = {"role": "assistant", "content": source.get("content"), "refusal": None}
+    content = source.get("content")
+    shown = _cut(content, request.stops) if isinstance(content, str) else content
+    message: dict[str, Any] = {"role": "assistant", "content": shown, "refusal": None}
     if source.get("reasoning_content"):
         message["reasoning_content"] = source["reasoning_content"]
-    finish: StopReason = answer.finish_reason
-    if source.get("tool_calls") and tools_allowed:
+    finish: StopReason = "stop" if shown != content and answer.finish_reason == "length" else answer.finish_reason
+    if source.get("tool_calls") and request.tool_choice != "none":
         message["tool_calls"] = _calls(source["tool_calls"])
     elif finish == "tool_calls":
         finish = "stop"
     return message, finish
+
+
+def _cut(text: str, stops: Sequence[str]) -> str:
+    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 
 
 def _calls(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

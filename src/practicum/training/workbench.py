@@ -143,7 +143,10 @@ class Workbench:
         """
         recipe, registry = self.recipe, Registry()
         gateway = create_gateway(registry, max_concurrency=recipe.rollout_max_concurrency)
-        server = await self.closing.enter_async_context(GatewayServer(gateway))
+        place = GatewayServer(
+            gateway, host=recipe.gateway_host, port=recipe.gateway_port, public_url=recipe.gateway_url
+        )
+        server = await self.closing.enter_async_context(place)
         # An agent's server may close a connection after an error: a kept one would lose the retry.
         limits = httpx.Limits(max_connections=recipe.rollout_max_concurrency, max_keepalive_connections=0)
         client = await self.closing.enter_async_context(httpx.AsyncClient(limits=limits))

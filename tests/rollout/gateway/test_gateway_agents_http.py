@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 
 import httpx
 import pytest
@@ -12,70 +12,12 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
+from agent_server import TASK, rollout
 from practicum.errors import RolloutError, RolloutTimeout, RunError
 from practicum.rollout.agents_http import HttpAgent, observed_tool_calls
-from practicum.rollout.gateway import create_gateway
 from practicum.rollout.gateway_registry import Registry
 from practicum.rollout.gateway_server import GatewayServer
-from practicum.tasks import Task
 from practicum.trajectory import ToolCall, Turn
-
-TASK = Task("t-1", "Fix it", {"label": "secret"})
-
-
-class Work:
-    """What an agent does with one request, in the order given."""
-
-    def __init__(self, payload):
-        self.payload, self.about = payload, payload["metadata"]
-
-    async def model_call(self):
-        headers = {
-            "X-Amzn-SageMaker-Trajectory-Id": self.about["rolloutId"],
-            "X-Amzn-SageMaker-Job-Arn": self.about["jobArn"],
-        }
-        body = {"model": "default", "messages": [{"role": "user", "content": self.payload["prompt"]}]}
-        return await self._post("/v1/chat/completions", body, headers)
-
-    async def report(self, path, **body):
-        named = {"TrajectoryId": self.about["rolloutId"], "JobArn": self.about["jobArn"]}
-        return await self._post(path, named | body)
-
-    async def finish(self, reward=1.0):
-        await self.model_call()
-        await self.report("/complete-rollout", Status="ready")
-        await self.report("/update-reward", Rewards=[reward])
-
-    async def _post(self, path, body, headers=None):
-        async with httpx.AsyncClient() as client:
-            answer = await client.post(self.about["endpoint"] + path, json=body, headers=headers)
-            assert answer.status_code == 200, answer.text
-
-
-def rollout(handler, session, *, path="/rollout", seen=None, seed=5, **settings):
-    """One rollout through an agent server whose handler takes ``Work`` and returns a response."""
-
-    async def endpoint(request):
-        payload = await request.json()
-        if seen is not None:
-            seen.append(payload)
-        return await handler(Work(payload))
-
-    async def play():
-        registry = Registry()
-        agent_app = Starlette(routes=[Route(path, endpoint, methods=["POST"])])
-        async with AsyncExitStack() as stack:
-            gateway = await stack.enter_async_context(GatewayServer(create_gateway(registry)))
-            server = await stack.enter_async_context(GatewayServer(agent_app, grace_s=1))
-            client = await stack.enter_async_context(httpx.AsyncClient())
-            url = server.url + ("" if path == "/rollout" else path)
-            agent = HttpAgent(url, registry, gateway.url, client, "arn:run", **{"timeout_s": 5.0, **settings})
-            try:
-                return await agent.run(session, TASK, seed)
-            finally:
-                assert len(registry) == 0
-
-    return asyncio.run(play())
 
 
 @pytest.fixture
@@ -306,6 +248,16 @@ def test_the_addresses_of_an_agent(url, rollout_url, health_url):
             return agent.rollout_url, agent.health_url
 
     assert asyncio.run(addresses()) == (rollout_url, health_url)
+
+
+def test_an_agent_without_a_health_route_is_told_to_add_one():
+    async def play():
+        async with GatewayServer(Starlette(routes=[])) as server, agent_at(server.url) as agent:
+            await agent.check_health()
+
+    with pytest.raises(RunError, match="does not serve GET /health: HTTP 404") as caught:
+        asyncio.run(play())
+    assert "add a route GET /health that answers 200" in str(caught.value)
 
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])

@@ -100,15 +100,11 @@ NOT_NEUTRAL = {
     "min_tokens": 5,
     "modalities": ["audio"],
     "n": 2,
-    "parallel_tool_calls": False,
     "prediction": {"type": "content", "content": "x"},
     "presence_penalty": -1,
     "reasoning_effort": "low",
     "repetition_penalty": 1.1,
     "response_format": {"type": "json_object"},
-    "seed": 1,
-    "stop": ["\n"],
-    "tool_choice": {"type": "function", "function": {"name": "f"}},
     "top_k": 40,
     "top_logprobs": 3,
     "verbosity": "low",
@@ -155,6 +151,11 @@ def test_numbers_and_booleans_are_not_mistaken_for_each_other(gateway, trajector
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "messages.0"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "tool_call_id"),
         ({"tools": [{"type": "retrieval"}]}, "tools.0"),
+        ({"tool_choice": "always"}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "'f', which is not among tools"),
+        ({"response_format": {"type": "json_object"}}, "ask for it as the arguments of a tool"),
+        ({"n": 2}, "send one request for each sample"),
+        ({"stop": [1]}, "stop"),
         ({"stream_options": {"include_usage": True}}, "stream=true"),
     ],
 )
@@ -309,7 +310,7 @@ def test_a_request_the_session_refuses_is_400_with_its_reason(gateway, trajector
     response = gateway.chat(trajectory)
     assert response.status_code == 400
     assert "70000 tokens" in error_of(response) and "shorten it" in error_of(response)
-    assert gateway.registry.outcome(trajectory).error == f"RolloutError: {error_of(response)}"
+    assert gateway.registry.outcome(trajectory).refusal.message == error_of(response)
 
 
 def test_a_fault_behind_the_server_is_json_too_and_does_not_block_the_next_call(gateway, trajectory):

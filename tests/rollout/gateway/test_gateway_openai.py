@@ -140,10 +140,41 @@ def test_with_tool_choice_none_no_tool_is_offered_and_none_is_called(gateway, tr
 
 def test_a_refusal_is_an_error_the_client_knows(gateway, trajectory):
     gateway.open(trajectory)
-    with pytest.raises(openai.BadRequestError, match=r"tool_choice=.*required.* is not supported"):
+    with pytest.raises(openai.BadRequestError, match=r"response_format=.*json_object.* is not supported"):
         client_of(gateway, trajectory).chat.completions.create(
-            model="default", messages=[USER], tools=[TOOL], tool_choice="required"
+            model="default", messages=[USER], tools=[TOOL], response_format={"type": "json_object"}
         )
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "lookup"}}},
+        {"parallel_tool_calls": False},
+        {"seed": 7},
+    ],
+)
+def test_what_frameworks_send_to_shape_an_answer_is_accepted_and_the_policy_stays_free(gateway, trajectory, shape):
+    session = gateway.open(trajectory, "I would rather talk.")
+    answer = client_of(gateway, trajectory).chat.completions.create(
+        model="default", messages=[USER], tools=[TOOL], **shape
+    )
+    assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("I would rather talk.", "stop")
+    assert session.asked[0]["tools"] == [TOOL]
+
+
+@pytest.mark.parametrize("stop", ["Observation:", ["never said", "Observation:"]])
+def test_a_stop_cuts_what_the_client_sees_and_not_what_is_recorded(gateway, trajectory, stop):
+    said = {"role": "assistant", "content": "I look.\nObservation: it is open.", "tool_calls": [CALL]}
+    session = gateway.open(trajectory, said)
+    create = client_of(gateway, trajectory).chat.completions.create
+    answer = create(model="default", messages=[USER], tools=[TOOL], stop=stop)
+    events = create(model="default", messages=[USER], tools=[TOOL], stop=stop, stream=True)
+    assert answer.choices[0].message.content == "I look.\n"
+    assert answer.choices[0].message.tool_calls[0].id == "call_1"
+    assert "".join(event.choices[0].delta.content or "" for event in events) == "I look.\n"
+    assert [turn.response["content"] for turn in session.turns] == [said["content"]] * 2
 
 
 def test_a_sealed_trajectory_tells_the_client_in_the_words_aws_looks_for(gateway, trajectory):

@@ -1,0 +1,78 @@
+"""What the rollout server refused, remembered until the agent got over it.
+
+Agents swallow the answers to refused calls (AWS's own handler does). Whoever waits for a report that was refused
+must learn of it here, or would only see that none came.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Subject(StrEnum):
+    """What a call to the rollout server was about."""
+
+    MODEL = "model"
+    SEAL = "complete-rollout"
+    REWARD = "update-reward"
+    OTHER = "other"
+
+    @classmethod
+    def of(cls, path: str) -> "Subject":
+        """What a path is about; a misspelt one too, as far as it can be guessed."""
+        if "/v1" in path or "chat" in path:
+            return cls.MODEL
+        if "reward" in path.lower():
+            return cls.REWARD
+        return cls.SEAL if "complete" in path.lower() else cls.OTHER
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One call that was not served.
+
+    Attributes:
+        subject: What it was about.
+        call: The call in words, such as ``/update-reward`` or ``the last model call``.
+        message: What is wrong and what to mend, as the caller was answered.
+        status: HTTP status of the answer; None where the fault stood in the agent's own answer.
+        code: Short machine-readable name, such as ``context_length_exceeded``.
+    """
+
+    subject: Subject
+    call: str
+    message: str
+    status: int | None = None
+    code: str = ""
+
+    def __str__(self) -> str:
+        if self.status is not None and self.status >= 500:
+            return f"{self.call} failed: {self._line}"
+        answered = "" if self.status is None else f" with HTTP {self.status}"
+        return f"{self.call} was refused{answered}: {self._line}"
+
+    @property
+    def _line(self) -> str:
+        """The message as one line, without the place: whoever quotes it has a place of its own."""
+        lines = (line.strip() for line in self.message.splitlines())
+        return "; ".join(line for line in lines if line and not line.startswith("where:"))
+
+
+@dataclass
+class Refusals:
+    """The refusals of one trajectory that still stand: a good call about the same takes one back."""
+
+    _standing: dict[Subject, Refusal] = field(default_factory=dict)
+
+    def add(self, refusal: Refusal) -> None:
+        """Remember it as the last one."""
+        self._standing.pop(refusal.subject, None)
+        self._standing[refusal.subject] = refusal
+
+    def got_over(self, subject: Subject) -> None:
+        """Forget what was refused about this: a later call succeeded."""
+        self._standing.pop(subject, None)
+
+    @property
+    def last(self) -> Refusal | None:
+        """The last refusal that the agent has not got over."""
+        return next(reversed(self._standing.values()), None)

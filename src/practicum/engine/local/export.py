@@ -20,6 +20,7 @@ from practicum.engine.local.adapters import (
     tokenizer_folder,
 )
 from practicum.engine.local.family import FAMILY, family_of, write_family
+from practicum.engine.local.models import find_model
 from practicum.errors import ModelError
 from practicum.files import write_folder
 
@@ -88,10 +89,9 @@ def plain_sampling(model: PreTrainedModel, stop_token_ids: Sequence[int]) -> Gen
 
 
 def _folder(base: str) -> Path:
-    folder = Path(base).expanduser()
-    if not folder.is_dir():
+    try:
+        return find_model(base)
+    except ModelError as error:
         raise ModelError(
-            f"the adapter's base model is not at {base!r}",
-            fix="name its folder with --base",
-        )
-    return folder
+            f"the adapter's base model is not at {base!r}: {error.what}", fix="name its folder with --base"
+        ) from error

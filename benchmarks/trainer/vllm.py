@@ -48,7 +48,7 @@ def served(python: str, model: Path, rows: int, dtype: str, *options: str) -> It
             server.terminate()
 
 
-def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", seconds: float = 300) -> None:
+def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", seconds: float = 900) -> None:
     """Until the server answers.
 
     Raises:

@@ -79,7 +79,7 @@ def test_what_may_be_returned(finished, returned, expected):
         (0.5, {"a": [1.0]}),
         (None, {"a": 1.0}),
         (0.5, 0.2, {"a": 1.0}),
-        object(),
+        pytest.param(object(), id="an object"),
     ],
     ids=repr,
 )

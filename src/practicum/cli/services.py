@@ -60,9 +60,9 @@ def export(
     base: Annotated[Path | None, typer.Option(help="The adapter's base model, if not where the adapter says.")] = None,
 ) -> None:
     """Write a run's model as one Hugging Face folder, its adapter merged: for Transformers, vLLM and others."""
-    from practicum.engine.local.export import export_merged
     from practicum.errors import RunError
     from practicum.programs import program
+    from practicum.rollout.export import export_model
 
     output = run / "output" if (run / "recipe.yaml").is_file() else run
     if not output.is_dir():
@@ -77,8 +77,10 @@ def export(
             fix="give the folder of a run, such as runs/demo, or of a model",
         )
     with Console(stderr=True).status("merging"):
-        export_merged(output, folder, base)
+        difference = export_model(output, folder, base)
     console().print(f"wrote {folder}", markup=False, soft_wrap=True)
+    if difference:
+        console().print(f"chat template: {difference}", style="yellow", markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: practicum serve runs/demo/output --port 8000")

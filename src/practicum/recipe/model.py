@@ -70,7 +70,8 @@ class Recipe(BaseModel):
     model_type: str | None = None
     """AWS's model type; recorded with the run, the model itself says what it is."""
     model_name: str | None = Field(None, min_length=1)
-    """Model to train: smollm2-135m, or a Hugging Face folder (./ and ../ start at the recipe's folder)."""
+    """Model to train: smollm2-135m, a name on the Hugging Face hub, a Hugging Face folder, or a LoRA adapter's (./ and
+    ../ start at the recipe's folder)."""
     base_model_name: str | None = None
     """AWS's name of the base model; recorded with the run, and the model to train where model_name is empty."""
     output_path: Path | None = Field(None, strict=False)

@@ -25,7 +25,7 @@ _SPACE = re.compile(r"\s*")
 def tools_text(tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> str:
     """What the system message says of the tools."""
     if style == "hermes":
-        listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+        listed = "\n".join(json.dumps(_schema(tool), ensure_ascii=False) for tool in tools)
         return (
             f"Tools:\n<tools>\n{listed}\n</tools>\n"
             'Call one with <tool_call>{"name": NAME, "arguments": {…}}</tool_call>'
@@ -161,6 +161,13 @@ def portable(arguments: Mapping[str, Any]) -> bool:
 def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     inner: Mapping[str, Any] = tool.get("function", tool)
     return inner
+
+
+def _schema(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model is shown of a tool, in one order, whatever else a client or a server puts beside it."""
+    function = _function(tool)
+    more = {key: function[key] for key in ("description", "parameters") if function.get(key) is not None}
+    return {"type": "function", "function": {"name": function["name"], **more}}
 
 
 def _parameters(name: str, tools: Sequence[Mapping[str, Any]]) -> list[str]:

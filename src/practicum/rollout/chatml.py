@@ -18,6 +18,7 @@ from renderers.base import (
 from renderers.configs import BaseRendererConfig
 
 from practicum.rollout.calls import ToolFormat, call_text, parse_calls, tools_text
+from practicum.rollout.chat_template import chatml_template
 from practicum.trajectory import Message, text_of
 
 
@@ -67,6 +68,11 @@ class ChatMLRenderer:
         self._start = self._special("<|im_start|>")
         self._end = self._special("<|im_end|>")
         self._newline = self._encode("\n")
+
+    @property
+    def chat_template(self) -> str:
+        """A Jinja template that writes the same text."""
+        return chatml_template(self._style)
 
     @property
     def is_prefix_stable(self) -> bool:
@@ -163,8 +169,12 @@ class ChatMLRenderer:
 
     def _message(self, tokens: _Tokens, role: str, text: str, owner: int) -> None:
         sampled = role == "assistant"
-        tokens.add([self._start, *self._encode(f"{role}\n")], owner)
-        tokens.add(self._encode(text), owner, sampled=sampled, content=True)
+        head = self._encode(f"{role}\n")
+        # Role and text as one, as a chat template's reader has them; what a model says begins after the newline.
+        whole = [*head, *self._encode(text)] if sampled else self._encode(f"{role}\n{text}")
+        begin = next((n for n, (a, b) in enumerate(zip(head, whole, strict=False)) if a != b), len(head))
+        tokens.add([self._start, *whole[:begin]], owner)
+        tokens.add(whole[begin:], owner, sampled=sampled, content=True)
         tokens.add([self._end], owner, sampled=sampled, content=sampled)
         tokens.add(self._newline, owner)
 

@@ -29,6 +29,7 @@ from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.recipe import BUILTIN
+from practicum.rollout.chat_template import template_difference
 from practicum.scoring.endpoint import Endpoint
 from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive
@@ -135,6 +136,9 @@ class Pipeline:
         # One that is there may be of weights that a resumed run has trained again.
         if first_step < self.step or not (run.folder / "output").exists():
             write_folder(run.folder / "output", bench.learner.export)
+            difference = template_difference(bench.policy.tokenizer, bench.renderer)
+            if difference:
+                self._warn(f"output/ keeps the model's own chat template: {difference}")
 
     def conclude(self) -> None:
         """Write ``evaluation.json``, and say how the models compare and where reward and score disagree."""

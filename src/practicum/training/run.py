@@ -13,7 +13,7 @@ import torch
 
 from practicum.digests import digest_file
 from practicum.engine.local.hardware import instructions, processor
-from practicum.engine.local.models import model_digest
+from practicum.engine.local.models import model_digest, tokenizer_digest
 from practicum.errors import RunError
 from practicum.evaluation.evaluator import Evaluation, write_evaluation
 from practicum.files import write_text
@@ -235,7 +235,7 @@ class Run:
             score=digest_object(bench.score),
             recipe=self.recipe.to_dict(),
             model={"name": str(self.recipe.model_name), "digest": model_digest(bench.folder)},
-            tokenizer=digest_file(bench.folder / "tokenizer.json"),
+            tokenizer=tokenizer_digest(bench.folder),
             machine=describe_machine(
                 torch.get_num_threads(),
                 Path.cwd(),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from practicum.algorithms.sequences import training_sequences
-from practicum.digests import digest_file
+from practicum.engine.local.models import tokenizer_digest
 from practicum.engine.protocol import Datum
 from practicum.errors import RecipeError, RunError
 from practicum.evaluation.evaluator import EvaluationPlan
@@ -157,7 +157,7 @@ def _recorded(source: Path, model: Path) -> tuple[list[Path], bool]:
             allowed="oracle; a run's folder, a Parquet file of trajectories, or a folder of them; or the http:// or "
             "https:// address of an OpenAI-compatible endpoint",
         )
-    same = run and read_manifest(source).tokenizer == digest_file(model / "tokenizer.json")
+    same = run and read_manifest(source).tokenizer == tokenizer_digest(model)
     return tables, same
 
 

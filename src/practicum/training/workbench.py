@@ -12,6 +12,7 @@ import httpx
 import torch
 
 from practicum.checks.target import EnvironmentTarget, target_of
+from practicum.engine.local.export import plain_sampling
 from practicum.engine.local.family import family_of
 from practicum.engine.local.hardware import choose_device, choose_dtype
 from practicum.engine.local.learner import LocalLearner
@@ -179,6 +180,8 @@ def build(recipe: Recipe) -> Workbench:
     device = choose_device(recipe.device)
     folder = find_model(model_name)
     policy = Policy.load(folder, dtype=choose_dtype(recipe.dtype, device), device=device)
+    renderer = make_renderer(policy.tokenizer, family_of(model_name))
+    policy.model.generation_config = plain_sampling(policy.model, renderer.get_stop_token_ids())
     return Workbench(
         recipe=recipe,
         target=target,
@@ -190,7 +193,7 @@ def build(recipe: Recipe) -> Workbench:
         policy=policy,
         sampler=LocalSampler(policy, max_length=_longest(policy, recipe)),
         learner=_learner(policy, recipe),
-        renderer=make_renderer(policy.tokenizer, family_of(model_name)),
+        renderer=renderer,
         agent=BuiltinAgent(target.make, recipe.max_turns),
     )
 

@@ -17,7 +17,10 @@ CONFIG = "adapter_config.json"
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
 """What Transformers and PEFT raise of a folder whose files are broken, or do not belong together."""
 COPY_AGAIN = "put the folder back from where it came from: a file in it is broken, or belongs to another model"
-TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json")
+TOKENIZER = (
+    *("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt"),
+    *("spiece.model", "sentencepiece.bpe.model", "tiktoken.model"),
+)
 """Files by which a folder with a tokenizer is known."""
 
 

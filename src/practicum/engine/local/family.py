@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from practicum.engine.local.adapters import base_of, is_adapter
+from practicum.engine.local.hub import hub_name
 from practicum.errors import ModelError
 from practicum.files import write_text
 from practicum.recipe import load_recipe
@@ -38,7 +39,7 @@ def family_of(model: str) -> str:
             model = load_recipe(recipe).model_name or model
         elif is_adapter(folder):
             model = base_of(folder)
-    return model
+    return hub_name(Path(model)) or model
 
 
 def write_family(folder: Path, model: str) -> None:

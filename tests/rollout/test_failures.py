@@ -68,6 +68,8 @@ def quick_retries(monkeypatch):
         (AgentFailed("overloaded", status=503), True, {}, "infrastructure"),
         (ContextFull("full"), True, {}, "policy"),
         (ContextFull("full"), False, {}, "environment"),
+        (AgentFailed("context_length_exceeded", status=500), False, {"full": True}, "environment"),
+        (KeyError("bug"), True, {"full": True, "environment": "the final state"}, "environment"),
         (RolloutTimeout("late"), False, {}, "infrastructure"),
         (RolloutTimeout("late"), True, {}, "unknown"),
         (TimeoutError(), False, {"expired": True, "environment": "the start"}, "infrastructure"),
@@ -237,7 +239,7 @@ def test_failures_of_every_kind_add_up_to_those_that_were_there(dispatch):
 def serve(speaker, pythonic):
     """Rollouts of an agent server: ``play(order, ask, post)`` gives its HTTP answer."""
 
-    def run(play, count=1, *, say="Hello.", reward=None, retries=2, timeout=5.0, sampler=None, **settings):
+    def run(play, count=1, *, say="Hello.", reward=None, retries=2, timeout=60.0, sampler=None, **settings):
         ids = []
 
         async def answer(request):
@@ -246,7 +248,7 @@ def serve(speaker, pythonic):
             ids.append(about["rolloutId"])
             base = f"{about['endpoint']}/rollouts/{about['rolloutId']}/v1"
 
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
 
                 async def ask(messages):
                     return await client.post(f"{base}/chat/completions", json={"model": "m", "messages": messages})
@@ -271,7 +273,7 @@ def serve(speaker, pythonic):
                 dispatcher = Dispatcher(engine, pythonic, PARAMS, agent, REF, reward, limits=limits, **settings)
                 return await dispatcher.run(requests(count))
 
-        return asyncio.run(asyncio.wait_for(go(), 30)), ids
+        return asyncio.run(asyncio.wait_for(go(), 120)), ids
 
     return run
 

@@ -202,12 +202,9 @@ class Dispatcher:
             expired=isinstance(failure, TimeoutError) and deadline.expired(),
             environment=kept[-1].broke_in,
             engine=sampler.failed,
+            full=sampler.full,
         )
-        return self._ended_badly(trajectory, broken, left, full=sampler.full)
-
-    def _ended_badly(self, trajectory: Trajectory, broken: BrokenOff, left: float, *, full: bool) -> "_Attempt":
-        """An attempt that an exception ended; where the context was ``full``, what there is can still be judged."""
-        if full and broken.sampled and not broken.late:
+        if broken.overflowed:
             trajectory = self._overflowed(trajectory)
             if self.reward is not None or self.score is not None:
                 return _Attempt(trajectory, left)

@@ -41,6 +41,7 @@ class BrokenOff:
         judging: Whether the reward or the score was being computed.
         environment: What of the environment was running: a tool's name, say; empty for nothing.
         engine: Whether the last model call failed in the engine.
+        full: Whether the last model call found no room in the context.
     """
 
     error: BaseException
@@ -49,6 +50,12 @@ class BrokenOff:
     judging: bool = False
     environment: str = ""
     engine: bool = False
+    full: bool = False
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether it ended because the policy had filled its context: what there is can still be judged."""
+        return self.full and self.sampled and not self.late and not self.environment
 
     @property
     def late(self) -> bool:
@@ -63,10 +70,10 @@ def whose(broken: BrokenOff) -> Failure:
         return "judge"
     if broken.late and broken.sampled:
         return "environment" if broken.environment else "unknown"
-    if isinstance(error, ContextFull):
-        return "policy" if broken.sampled else "environment"
     if broken.environment and not broken.late:
         return "environment"
+    if broken.full or isinstance(error, ContextFull):
+        return "policy" if broken.sampled else "environment"
     if not broken.sampled or broken.engine or _is_infrastructure(error):
         return "infrastructure"
     return "policy"

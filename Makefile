@@ -63,8 +63,8 @@ install-dev: .venv/.installed-dev ## the same with the development tools
 demo: .venv/.installed ## the whole loop on a CPU; CONTROL=1 adds the control run, SEED=n and RUN=name choose those
 	@$(BIN)/practicum demo $(if $(filter-out 0,$(CONTROL)),--control) $(if $(SEED),--seed $(SEED)) $(if $(RUN),--run $(RUN))
 
-test: .venv/.installed-dev ## the tests; ARGS= goes to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/.installed-dev ## the tests, on all cores; ARGS= goes to pytest (ARGS="-n 0 FILE": one after another)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: .venv/.installed-dev ## ruff, mypy, import floors
 	@$(BIN)/ruff check .

@@ -96,6 +96,11 @@ def test_failed_rollouts_and_those_without_a_token_are_not_counted() -> None:
     assert found(batch, rate=0.5) == []
 
 
+def test_a_loop_over_which_the_agent_raised_is_one() -> None:
+    raised = rollout("raised", [7] * 20, error="ValueError: no JSON", failure="policy", rewards=(0.0,))
+    assert found([raised, rollout("fine", FINE)]) == ["raised"]
+
+
 def rows(frame: list[int], contents: list[list[int]]) -> list[int]:
     """A list whose items repeat a frame around what differs."""
     return [token for content in contents for token in (*frame, *content)]

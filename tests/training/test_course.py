@@ -5,7 +5,7 @@ import json
 import pytest
 
 from practicum.recipe import Recipe
-from practicum.training.course import Course, goes_on, verdict
+from practicum.training.course import Course, divergence, goes_on, verdict
 
 RECIPE = Recipe(
     global_batch_size=16, max_steps=10, val_every=5, extend_steps=10, extend_minutes=8, max_steps_off_policy=0
@@ -26,6 +26,14 @@ def test_a_course_is_read_from_what_a_run_recorded(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps({"time": 1.0, **line}) + "\n" for line in lines))
     assert Course.of(tmp_path) == Course([0.25, 1.0], [(2, 0.4)], [0.0, 3.0])
     assert Course.of(tmp_path / "nowhere") == Course([], [], [])
+
+
+def test_divergence_is_how_far_the_held_out_score_stays_behind_the_reward(tmp_path):
+    assert divergence(tmp_path, {"val/score/mean": 0.4}, "val") == {}
+    line = {"step": 1, "time": 1.0, "phase": "rl", "metrics": {"rollout/reward/mean": 0.8}}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    assert divergence(tmp_path, {"val/score/mean": 0.4}, "val") == {"val/divergence": pytest.approx(0.5)}
+    assert divergence(tmp_path, {}, "eval") == {}
 
 
 def test_training_goes_on_while_validation_rises_and_time_allows():

@@ -173,7 +173,7 @@ def scored(id: str, score: float | None) -> Trajectory:
     return replace(rollout(id, 1.0, error="gone" if score is None else None), score=score, group_id=id[0])
 
 
-def test_validation_tells_how_often_one_or_all_of_k_succeed() -> None:
+def test_validation_tells_how_often_one_or_all_of_k_succeed(tmp_path: Any) -> None:
     settings = recipe(val_group_size=4, pass_k_values=[1, 2, 8], success_threshold=0.5)
     scores = {"a": [1.0, 0.5, 0.4, None], "b": [0.0, None, None, 0.0]}
     members = [scored(f"{name}{n}", value) for name, values in scores.items() for n, value in enumerate(values)]
@@ -188,7 +188,7 @@ def test_validation_tells_how_often_one_or_all_of_k_succeed() -> None:
         held_out_params=lambda temperature: temperature,
         dispatcher=lambda params, scored, free: SimpleNamespace(run=rollouts),
     )
-    run = SimpleNamespace(record_metrics=lambda phase, step, metrics: recorded.update(metrics))
+    run = SimpleNamespace(folder=tmp_path, record_metrics=lambda phase, step, metrics: recorded.update(metrics))
     view = SimpleNamespace(phase=lambda name: None)
     trainer: Any = Trainer(bench, run, tasks(2), tasks(2), view)  # type: ignore[arg-type]
 
@@ -249,6 +249,8 @@ def test_in_a_step_whose_groups_are_all_silent_a_penalty_goes_on_and_nothing_els
     metrics = step_of(trainer_with(learner, tmp_path, **penalty), 1.0, 1.0)
     assert metrics["analysis/zero_adv_groups"] == 1.0
     assert ("training/grad_norm" in metrics) == bool(penalty)
+    assert metrics["training/num_trajectories"] == (2.0 if penalty else 0.0)
+    assert metrics["timing_s/policy_update"] >= 0.0
     advantages = [float(np.abs(datum.advantages).max()) for data in learner.trained for datum in data]
     assert advantages == ([0.0, 0.0] if penalty else [])
 

@@ -210,6 +210,22 @@ def test_a_whole_run_has_every_part_and_nothing_unreadable(run):
     assert "finished" in made.text
 
 
+@pytest.mark.parametrize(
+    ("later", "state"),
+    [
+        ((), "finished"),
+        (("evaluation", "promote"), "finished"),
+        (("resume",), "under way or interrupted"),
+        (("resume", "error"), "ended with an error"),
+    ],
+)
+def test_a_run_that_has_ended_is_not_under_way_again_because_it_was_evaluated(run, later, state):
+    with EventLog(run / "events.jsonl") as log:
+        for kind in later:
+            log.append(kind)
+    assert f"<p class='subtitle'>{state}" in write_report(run).read_text()
+
+
 def test_the_page_needs_no_network(run):
     made = page(run)
     for tag, attrs in made.elements:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from practicum.ranges import TOLERANCE
-from practicum.trajectory import Trajectory
+from practicum.trajectory import Trajectory, survivors
 
 LOOP = 10
 """How often an n-gram stands in a row, at least, where text goes round in circles."""
@@ -44,14 +44,14 @@ def degenerate_rollouts(
     """Ids of the rollouts that go round in circles, the worst first.
 
     Args:
-        trajectories: The whole batch; those that failed or sampled nothing are not counted.
+        trajectories: The whole batch; those that cannot be trained on are not counted.
         max_repeated_tokens: A rollout goes when one of its turns sampled a longer repetition, of ``LOOP`` times at
             least. Tokens that were fed (prompts, tool results) and what is alike in different turns do not count.
         max_ngram_size: As in ``longest_repetition``.
         max_filter_rate: Largest share of the batch to name; where more are degenerate, those with the longest
             repetitions (of equal ones the earlier rollout's), and the rest is trained on as it is.
     """
-    batch = [t for t in trajectories if t.error is None and t.n_action_tokens]
+    batch = survivors(trajectories)
     repeated = {
         t.id: max(
             longest_repetition(turn.action_ids, max_ngram_size, times=LOOP) for turn in t.turns if turn.action_ids

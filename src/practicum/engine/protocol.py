@@ -98,7 +98,8 @@ class Learner(Protocol):
         ...
 
     def optim_step(self, params: AdamParams) -> Mapping[str, float]:
-        """One optimizer step on what was added; returns ``grad_norm`` before clipping."""
+        """One optimizer step on what was added; returns ``grad_norm`` before clipping, and where it is measured
+        ``publish_s``, the seconds it took to bring the weights to the sampler."""
         ...
 
     def save(self, folder: Path) -> None:

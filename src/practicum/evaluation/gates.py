@@ -177,7 +177,9 @@ def tasks_for_rate(rate: float, least: float) -> int | None:
 
     None where no number of tasks would do.
     """
-    return _fewest(lambda tasks: wilson_interval(round(rate * tasks), tasks)[0] >= least) if rate > least else None
+    if rate <= least:
+        return None
+    return _fewest(lambda tasks: reaches(wilson_interval(round(rate * tasks), tasks)[0], least))
 
 
 def tasks_for_difference(only_first: int, only_second: int, n_tasks: int) -> int | None:

@@ -32,6 +32,7 @@ def step_metrics(
     timings: Mapping[str, float],
     discarded_stale: int = 0,
     untrained: Sequence[Trajectory] = (),
+    trained: Sequence[Group] | None = None,
 ) -> Metrics:
     """All metrics of one training step.
 
@@ -46,6 +47,7 @@ def step_metrics(
         timings: Seconds (keys of ``names.TIMINGS``, without prefix).
         discarded_stale: Rollouts thrown away as too old since the step before.
         untrained: Rollouts that ended since then and that no step trains on: left behind, or too old.
+        trained: The groups that the gradient was taken on; None: those with a signal.
 
     Raises:
         ValueError: a learner number or a timing that has no definition.
@@ -55,7 +57,7 @@ def step_metrics(
     return {
         "training/epoch": float(epoch),
         "training/global_step": float(step),
-        **_training(valid, advantages, age),
+        **_training(valid if trained is None else trained, advantages, age),
         "rollout/discarded_stale": float(discarded_stale),
         **_named("training", learner, LEARNER),
         **_named("timing_s", timings, TIMINGS),

@@ -71,6 +71,18 @@ class Course:
         return before < self.success[-1][1] < LEARNED
 
 
+def divergence(folder: Path, metrics: Mapping[str, float], family: str) -> dict[str, float]:
+    """``{family}/divergence``, 1 − held-out score / reward of the last training step; empty where there is neither.
+
+    The reward is hacked, or the policy has learnt its training tasks by heart, where it grows towards 1.
+    """
+    path = folder / "metrics.jsonl"
+    steps = [line["metrics"] for line in (whole_lines(path) if path.exists() else []) if line["phase"] == "rl"]
+    reward = steps[-1].get("rollout/reward/mean", 0.0) if steps else 0.0
+    score = metrics.get(f"{family}/score/mean")
+    return {f"{family}/divergence": 1 - score / reward} if reward > 0 and score is not None else {}
+
+
 def goes_on(course: Course, recipe: Recipe, *, extra: int, seconds: float) -> bool:
     """Whether training goes on beyond its last step, until the next validation.
 

@@ -35,6 +35,7 @@ from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive
 from practicum.tasks import Task, TaskSet
 from practicum.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from practicum.training.course import divergence
 from practicum.training.gate import Passed, certify
 from practicum.training.run import Run
 from practicum.training.schedule import total_steps
@@ -229,6 +230,8 @@ class Pipeline:
             success_threshold=recipe.success_threshold,
             estimates=evaluation.estimates,
         )
+        if label == "trained":
+            metrics |= divergence(self.run.folder, metrics, "eval")
         self.run.record_metrics(f"evaluation {evaluation.name}", self.step, metrics)
         self.run.record_evaluation(evaluation, trajectories)  # its event comes last: what has none is done again
         return evaluation

@@ -117,7 +117,7 @@ def _successes(bench: Workbench, rollouts: Iterable[Trajectory]) -> list[Traject
 
     async def right(trajectory: Trajectory) -> bool:
         if bench.score is reported_reward:
-            return trajectory.reward >= bench.recipe.success_threshold
+            return reaches(trajectory.reward, bench.recipe.success_threshold)
         found = await judge(bench.score, Rollout.of(trajectory, tasks[trajectory.task_id]))
         return reaches(found.total, bench.recipe.success_threshold)
 

@@ -29,7 +29,7 @@ from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import Task, TaskSet
 from practicum.training.checkpoint import OpenGroups, first_checkpoint, save_checkpoint
-from practicum.training.course import Course, goes_on
+from practicum.training.course import Course, divergence, goes_on
 from practicum.training.overlap import fit_overlapped
 from practicum.training.run import Run
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
@@ -168,7 +168,7 @@ class Trainer:
         advantages = group_advantages(groups, recipe, repetitive)
         with naming(f"the gradient of step {step}"):
             learned = self._learn(groups, advantages, step)
-        trained = time.monotonic()
+        updated, trained = learned.pop("policy_update", 0.0), time.monotonic()
         metrics = step_metrics(
             groups,
             {key: list(value) for key, value in advantages.items()},
@@ -177,12 +177,14 @@ class Trainer:
             age=age,
             discarded_stale=discarded,
             untrained=untrained,
+            trained=trained_groups(groups, advantages, recipe),
             planned=recipe.global_batch_size * recipe.group_size,
             learner=learned,
             timings={
                 "rollout": collected - began,
                 "wait": collected - began,
                 "training": trained - collected,
+                "policy_update": updated,
                 "step": time.monotonic() - began,
             },
         )
@@ -222,6 +224,7 @@ class Trainer:
         estimates = pass_estimates(groups, recipe)
         metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates=estimates)
         metrics["timing_s/eval"] = time.monotonic() - began
+        metrics |= divergence(self.run.folder, metrics, "val")
         self.run.record_metrics("validation", step, metrics)
         return metrics.get("val/score/mean", 0.0)
 
@@ -242,21 +245,27 @@ class Trainer:
         self.run.events.append("checkpoint", {"step": step, "digest": checkpoint.digest})
 
     def _learn(self, groups: Sequence[Group], advantages: Mapping[str, np.ndarray], step: int) -> dict[str, float]:
-        """Gradient steps on the groups that say something; empty where none does and no penalty is set."""
+        """Gradient steps on the groups that say something; the rate alone where none does and no penalty is set.
+
+        ``policy_update`` beside the learner's numbers: seconds it took to bring the new weights to the sampler.
+        """
         recipe, learner = self.bench.recipe, self.bench.learner
         signal = trained_groups(groups, advantages, recipe)
         rate = learning_rate(recipe, step, total_steps(recipe, len(self.train)))
         adam = AdamParams(
             rate, recipe.adam_beta1, recipe.adam_beta2, recipe.adam_eps, recipe.weight_decay, recipe.grad_clip_norm
         )
-        stats, norms = list[StepStats](), list[float]()
+        stats, norms, updated = list[StepStats](), list[float](), 0.0
         for part in split_evenly(signal, recipe.minibatches_per_step):
             data = training_data(part, advantages, recipe)
             stats.append(learner.forward_backward(data, recipe.loss_fn, loss_config(recipe)))
-            norms.append(learner.optim_step(adam)["grad_norm"])
+            done = learner.optim_step(adam)
+            norms.append(done["grad_norm"])
+            updated += done.get("publish_s", 0.0)
         if not stats:
             return {"learning_rate": rate}
-        return {**_averaged(stats), "grad_norm": sum(norms) / len(norms), "learning_rate": rate}
+        numbers = {"grad_norm": sum(norms) / len(norms), "learning_rate": rate, "policy_update": updated}
+        return {**_averaged(stats), **numbers}
 
     def show(self, step: int, metrics: Mapping[str, float], held_out: float | None) -> None:
         """Tell the terminal about a finished step."""

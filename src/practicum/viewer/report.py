@@ -109,7 +109,9 @@ def _state(run: RunData) -> str:
     """Finished, stopped by an error, or still under way, as far as the ledger tells."""
     if not run.events:
         return ""
-    last = run.events[-1].kind
+    # What comes after the end, such as an evaluation or a promotion, begins nothing anew.
+    kinds = [event.kind for event in run.events if event.kind in ("start", "resume", "step", "stop", "error")]
+    last = kinds[-1] if kinds else ""
     return {"stop": "finished", "error": "ended with an error"}.get(last, "under way or interrupted")
 
 

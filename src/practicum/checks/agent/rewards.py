@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from practicum.checks.findings import Finding
+from practicum.ranges import exceeds, reaches
 from practicum.scoring.base import ABOVE_SCORE, Judge, excuses_of
 from practicum.trajectory import Trajectory
 
-SLACK = 1e-9
 CODES = ("AGENT-RANGE", "AGENT-FLAT", "AGENT-ABOVE", "AGENT-RANK")
 
 
@@ -43,7 +43,7 @@ def check_rewards(
     if not paid:
         return [], dict.fromkeys(CODES, "no rollout with a reported reward is on record, and none came to its end here")
     pairs = [(each, each.score) for each in paid if each.score is not None]
-    wins = [each.reward for each, score in pairs if score >= threshold - SLACK]
+    wins = [each.reward for each, score in pairs if reaches(score, threshold)]
     unseen = {}
     if len(paid) < 2:
         unseen["AGENT-FLAT"] = "there is only one reported reward"
@@ -61,7 +61,7 @@ def is_excused(*judges: Judge | None) -> bool:
 
 
 def _range(paid: Sequence[Paid], where: str) -> list[Finding]:
-    outside = [each for each in paid if not -1 - SLACK <= each.reward <= 1 + SLACK]
+    outside = [each for each in paid if exceeds(abs(each.reward), 1.0)]
     if not outside:
         return []
     what = f"{len(outside)} of {len(paid)} reported rewards are outside of [-1, 1]"
@@ -76,7 +76,7 @@ def _flat(paid: Sequence[Paid], where: str, *, sure: bool) -> list[Finding]:
 
 
 def _above(pairs: Sequence[tuple[Paid, float]], threshold: float, where: str) -> list[Finding]:
-    above = [(each, score) for each, score in pairs if each.reward > score + SLACK and score < threshold - SLACK]
+    above = [(each, score) for each, score in pairs if exceeds(each.reward, score) and not reaches(score, threshold)]
     if not above:
         return []
     worst = max(above, key=lambda pair: pair[0].reward - pair[1])[0]
@@ -87,7 +87,7 @@ def _above(pairs: Sequence[tuple[Paid, float]], threshold: float, where: str) ->
 def _rank(pairs: Sequence[tuple[Paid, float]], wins: Sequence[float], threshold: float, where: str) -> list[Finding]:
     if not wins:
         return []
-    ranked = [each for each, score in pairs if score < threshold - SLACK and each.reward >= min(wins) - SLACK]
+    ranked = [each for each, score in pairs if not reaches(score, threshold) and reaches(each.reward, min(wins))]
     if not ranked:
         return []
     worst = max(ranked, key=lambda each: each.reward)

@@ -8,6 +8,7 @@ from practicum.checks.judges.budget import Limits
 from practicum.checks.judges.data import LABELLED
 from practicum.checks.judges.evidence import Evidence
 from practicum.checks.judges.measure import Measured
+from practicum.ranges import reaches
 from practicum.scoring import Judge, Judgement
 from practicum.scoring.attacks import AttackReport
 from practicum.scoring.model_judge import models_within
@@ -78,7 +79,7 @@ def unseen_of_reward(
         unseen["REWARD-FLAT"] = "fewer than two baseline rollouts have a reward"
     if not pairs:
         unseen["REWARD-ABOVE"] = "no rollout has both a reward and a score"
-    if not any(score >= threshold for _, score in pairs):
+    if not any(reaches(score, threshold) for _, score in pairs):
         unseen["REWARD-RANK"] = "no rollout is a success"
     if not any(number is not None for number in paid):
         unseen["REWARD-COMPONENTS"] = "no rollout has a reward"

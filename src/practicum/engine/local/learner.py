@@ -11,6 +11,7 @@ Bit for bit reproducible on CPU with the same number of threads.
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,11 @@ class LocalLearner:
         return StepStats(total, tokens, means)
 
     def optim_step(self, params: AdamParams) -> Mapping[str, float]:
-        """One AdamW step on what has been added up; returns the gradient's norm before clipping."""
+        """One AdamW step on what has been added up.
+
+        Returns:
+            ``grad_norm``, before clipping, and ``publish_s``, the seconds it took to bring the weights to the sampler.
+        """
         for group in self._optimizer.param_groups:
             group.update(
                 lr=params.learning_rate * group["ratio"],
@@ -131,10 +136,11 @@ class LocalLearner:
             )
         self._optimizer.step()
         self._optimizer.zero_grad()
+        began = time.perf_counter()
         with self._policy.lock:
             self._publish()
             self._policy.version += 1
-        return {"grad_norm": norm}
+        return {"grad_norm": norm, "publish_s": time.perf_counter() - began}
 
     def evaluate(self, data: Sequence[Datum]) -> float:
         """Mean cross-entropy (nats per trained token), without gradients."""

@@ -66,7 +66,7 @@ def tiny_model(folder: Path, environment: type[Environment]) -> Path:
     policy = Policy.load(raw, dtype=torch.float32, device=torch.device("cpu"))
     learner = LocalLearner(policy, train_embeddings=True)
     data = demonstrations(environment, make_renderer(policy.tokenizer, "tiny"), environment().tasks("train")[:8], 0)
-    for _ in imitate(learner, data, data[:1], epochs=14, batch_size=4, learning_rate=1e-2, seed=0):
+    for _ in imitate(learner, data, data[:1], epochs=24, batch_size=4, learning_rate=1e-2, seed=0):
         pass
     able.mkdir()
     learner.export(able)

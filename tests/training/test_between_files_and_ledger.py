@@ -84,14 +84,19 @@ def test_an_evaluation_killed_before_its_event_is_on_record_once_and_can_be_prom
     assert "in trained-" in promoted.out
 
 
-def test_a_baseline_killed_before_its_event_is_none_and_is_played_when_asked_for_again(commands: Any) -> None:
-    killed = commands("baseline", "desk.yaml", "--run", "a", first=killed_before("evaluation", "mode", "greedy"))
+def test_a_baseline_killed_before_its_event_is_none_and_is_played_when_asked_for_again(
+    commands: Any, tiny_model: Path
+) -> None:
+    never_succeeds = f"model_name={tiny_model}"
+    killed = commands(
+        "baseline", "desk.yaml", never_succeeds, "--run", "a", first=killed_before("evaluation", "mode", "greedy")
+    )
     assert killed.code == -signal.SIGKILL, killed.err
     run = commands.folder / "runs/a"
     assert (run / "evaluations/base-greedy.json").exists()
 
-    trained = commands("train", "desk.yaml", "--run", "a")
-    evaluated_again = commands("baseline", "desk.yaml", "--run", "a")
+    trained = commands("train", "desk.yaml", never_succeeds, "--run", "a")
+    evaluated_again = commands("baseline", "desk.yaml", never_succeeds, "--run", "a")
 
     assert trained.code == 0, trained.err
     assert evaluated(run) == {"base-sampled": 1, "trained-sampled": 1, "trained-greedy": 1, "base-greedy": 1}

@@ -128,7 +128,7 @@ def test_a_reward_that_raises_on_success_is_seen(commands: Any) -> None:
     desk = commands.folder / "desk.py"
     broken = "\n\nunbroken = reward\n\n\ndef reward(rollout):\n    if rollout.tool_calls or len(rollout.answer) % 2:\n"
     desk.write_text(desk.read_text() + broken + "        raise KeyError('colour')\n    return unbroken(rollout)\n")
-    done = commands("train", "desk.yaml", *FAST, "group_size=8", "max_failed_rollouts=1", "--run", "a")
+    done = commands("train", "desk.yaml", *FAST, "group_size=8", "max_failed_rollouts=1", "test_tasks=12", "--run", "a")
 
     assert done.code == 0, done.err
     found = first_step(commands.folder / "runs/a")

@@ -56,7 +56,7 @@ def test_training_goes_on_in_the_chat_format_it_began_in(qwen: Path, tmp_path: P
     prompt: Any = [{"role": "user", "content": "Where is box 7?"}]
     first, *others = [r.render(prompt, tools=tools, add_generation_prompt=True).token_ids for r in renderers]
     assert others == [first, first]
-    assert {type(each).__name__ for each in renderers} == {"Qwen3Renderer"}
+    assert {type(each.inner).__name__ for each in renderers} == {"Qwen3Renderer"}
 
 
 def test_a_rollout_ends_where_the_model_does_and_that_is_said(

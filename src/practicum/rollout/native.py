@@ -22,6 +22,11 @@ class NativeRenderer:
         self._inner, self._tokenizer = inner, tokenizer
 
     @property
+    def inner(self) -> Any:
+        """The family's own renderer."""
+        return self._inner
+
+    @property
     def is_prefix_stable(self) -> bool:
         """Whether appending messages never changes the tokens before them, as far as the family says."""
         return bool(getattr(self._inner, "is_prefix_stable", False))

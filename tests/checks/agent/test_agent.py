@@ -76,6 +76,7 @@ def test_a_sound_agent_passes_and_what_nobody_has_seen_of_it_is_said(checked: An
         (servers.Dated, {"AGENT-REPEAT"}, "It is "),
         (servers.Counting, {"AGENT-REPEAT"}, "seen"),
         (servers.Dicing, {"AGENT-REPEAT"}, "rewards"),
+        (servers.Moody, {"AGENT-REPEAT"}, '"failure": "policy"'),
         (servers.Shared, {"AGENT-INTERLEAVE"}, "colour"),
         (servers.Generous, {"AGENT-ABOVE"}, "reward  0.5, score 0"),
         (servers.Blind, {"AGENT-RANGE", "AGENT-FLAT", "AGENT-ABOVE", "AGENT-RANK"}, "reward  3"),
@@ -101,6 +102,14 @@ def test_an_agent_whose_rollouts_fail_is_a_fault_and_nothing_else_of_it_passes(c
     assert set(report.skipped) == set(AGENT) - {"AGENT-FAULT"}
     assert "mend that first" in report.skipped["AGENT-REPEAT"]
     assert not report.ok
+
+
+def test_an_agent_that_raises_over_text_it_cannot_read_passes_where_it_does_so_each_time(checked: Any) -> None:
+    report = checked(servers.Strict())
+
+    assert report.findings == ()
+    assert set(report.checks) == set(AGENT)
+    assert report.rollouts == 12
 
 
 def test_an_agent_with_other_tools_is_warned_of_as_a_placeholders_certificate(checked: Any) -> None:

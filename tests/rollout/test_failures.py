@@ -527,9 +527,19 @@ def test_a_full_context_is_one_thing_for_the_built_in_agent_and_over_http(serve,
 
 
 def test_a_full_context_of_an_agent_that_reports_its_own_reward_is_worth_nothing(serve, speaker):
-    (t,), ids = serve(to_the_end, sampler=Full(speaker("Hello.")))
-    assert (t.ending, t.failure, t.rewards, len(ids)) == ("length", "policy", (0.0,), 1)
+    (t,), ids = serve(to_the_end, sampler=Full(speaker("Hello.")), score=lambda rollout: 1.0)
+    assert (t.ending, t.failure, t.rewards, t.score, len(ids)) == ("length", "policy", (0.0,), 0.0, 1)
     assert "no room is left" in t.error
+
+
+def test_a_full_context_that_an_agent_gives_in_to_is_worth_what_it_reports(serve, speaker):
+    async def give_in(order, ask, post):
+        await to_the_end(order, ask, post)
+        return await finish(post, 0.75)
+
+    (t,), _ = serve(give_in, sampler=Full(speaker("Hello.")), policy_failure="drop")
+    assert (t.ending, t.failure, t.error, t.rewards) == ("length", None, None, (0.75,))
+    assert counted([t]) == {}
 
 
 # Causes

@@ -13,7 +13,7 @@ from practicum.checks.agent.check import check_agent
 from practicum.checks.agent.report import AgentReport
 from practicum.checks.agent.show import print_agent
 from practicum.checks.catalogue import AGENT
-from practicum.checks.target import target_of
+from practicum.checks.target import EnvironmentTarget, target_of
 from practicum.errors import RecipeError, RunError
 from practicum.recipe import Recipe, load_recipe
 from practicum.trajectory import EnvironmentRef, Trajectory, Turn
@@ -110,6 +110,17 @@ def test_an_agent_that_raises_over_text_it_cannot_read_passes_where_it_does_so_e
     assert report.findings == ()
     assert set(report.checks) == set(AGENT)
     assert report.rollouts == 12
+
+
+def test_where_only_drawn_answers_are_played_and_none_can_be_read_nothing_is_said_of_the_agents_ending(
+    checked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EnvironmentTarget, "has_oracle", property(lambda target: False))
+    report = checked(servers.Strict())
+
+    assert report.findings == ()
+    assert "give an oracle, or rollouts on record" in report.skipped["AGENT-FAULT"]
+    assert {"AGENT-REPEAT", "AGENT-TOOLS"} <= set(report.checks)
 
 
 def test_an_agent_with_other_tools_is_warned_of_as_a_placeholders_certificate(checked: Any) -> None:

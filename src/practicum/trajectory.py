@@ -21,6 +21,7 @@ __all__ = [
     "BreakCause",
     "Ending",
     "EnvironmentRef",
+    "Failure",
     "Group",
     "Message",
     "Rollout",
@@ -160,7 +161,7 @@ class Trajectory:
     error: str | None = None
     """Why it broke off, where it did and nothing was there to judge."""
     failure: Failure | None = None
-    """Whose doing it was: where it broke off, and where its context was full."""
+    """Whose doing it was that it broke off."""
 
     @property
     def broke_off(self) -> bool:

@@ -23,11 +23,15 @@ from practicum.errors import (
     RolloutTimeout,
 )
 from practicum.rollout import dispatcher as dispatcher_module
+from practicum.rollout.agent_evidence import AgentEvidence
 from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.rollout.failures import BrokenOff, causes, counted, whose
 from practicum.rollout.gateway import create_gateway
+from practicum.rollout.gateway_calls import ModelCalls
+from practicum.rollout.gateway_errors import GatewayError
+from practicum.rollout.gateway_refusals import Refusal, Subject
 from practicum.rollout.gateway_registry import Registry
 from practicum.rollout.gateway_server import GatewayServer
 from practicum.tasks import Task
@@ -85,6 +89,41 @@ def quick_retries(monkeypatch):
 )
 def test_each_failure_is_somebodys(error, sampled, more, expected):
     assert whose(BrokenOff(error, sampled, **more)) == expected
+
+
+def refused(status=400, code="invalid_request", param="", subject=Subject.MODEL):
+    return AgentEvidence(refusal=Refusal(subject, "the last model call", "no", status, code, param))
+
+
+def crashed(error_type):
+    return AgentEvidence(error_type=error_type)
+
+
+@pytest.mark.parametrize(
+    ("error", "evidence", "more", "expected"),
+    [
+        (AgentFailed("raised", status=500), crashed("InternalServerError"), {}, "infrastructure"),
+        (AgentFailed("raised", status=200), crashed("AccessDeniedException"), {}, "infrastructure"),
+        (AgentFailed("raised", status=200), crashed("InternalServerError"), {"last": True}, "policy"),
+        (AgentFailed("raised", status=500), crashed("ValidationError"), {}, "policy"),
+        (AgentFailed("raised", status=500), crashed(""), {}, "policy"),
+        (AgentFailed("raised", status=500), refused(429, "rate_limit_exceeded"), {}, "infrastructure"),
+        (RewardRefused("no report came"), refused(429, "rate_limit_exceeded"), {}, "infrastructure"),
+        (AgentFailed("raised", status=500), refused(code="rollout_error"), {}, "infrastructure"),
+        (AgentFailed("raised", status=500), refused(404, "http_error"), {"last": True}, "infrastructure"),
+        (RewardRefused("no report came"), refused(), {}, "infrastructure"),
+        (RolloutTimeout("no report came"), refused(), {}, "infrastructure"),
+        (RolloutTimeout("no report came"), refused(429, "rate_limit_exceeded"), {}, "unknown"),
+        (AgentFailed("raised", status=500), refused(param="messages"), {}, "policy"),
+        (AgentFailed("raised", status=500), refused(param="messages.1.assistant.content"), {}, "policy"),
+        (AgentFailed("raised", status=500), refused(param="messages.2.tool.content"), {}, "infrastructure"),
+        (RewardRefused("no report came"), refused(code="context_length_exceeded"), {"full": True}, "policy"),
+        (RewardRefused("two numbers"), refused(subject=Subject.REWARD), {}, "judge"),
+    ],
+)
+def test_what_is_known_of_an_agent_server_says_whose_its_failure_is(error, evidence, more, expected):
+    error.evidence = evidence
+    assert whose(BrokenOff(error, sampled=True, **more)) == expected
 
 
 # In this process
@@ -250,8 +289,9 @@ def serve(speaker, pythonic):
 
             async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
 
-                async def ask(messages):
-                    return await client.post(f"{base}/chat/completions", json={"model": "m", "messages": messages})
+                async def ask(messages, **more):
+                    body = {"model": "m", "messages": messages, **more}
+                    return await client.post(f"{base}/chat/completions", json=body)
 
                 async def post(path, **body):
                     body = {"TrajectoryId": about["rolloutId"], **body}
@@ -330,6 +370,65 @@ def test_a_server_that_is_overloaded_in_the_middle_is_asked_again_and_then_given
 
     (t,), ids = serve(play)
     assert (t.failure, t.rewards, t.retries, len(ids)) == ("infrastructure", (), 2, 3)
+
+
+def test_a_server_that_names_an_internal_error_after_the_model_spoke_is_asked_again_with_the_same_seed(serve):
+    crashes = []
+
+    async def play(order, ask, post):
+        await ask(HELLO)
+        if len(crashes) < 2:
+            crashes.append(order)
+            return JSONResponse({"errorType": "InternalServerError", "errorMessage": "the tools restart"})
+        return await finish(post)
+
+    (t,), ids = serve(play)
+    assert (t.failure, t.rewards, t.retries, t.seed, len(ids)) == (None, (1.0,), 2, 0, 3)
+
+
+def test_a_server_that_names_an_internal_error_on_every_attempt_crashes_over_the_same_text(serve):
+    async def play(order, ask, post):
+        await ask(HELLO)
+        return JSONResponse({"errorType": "InternalServerError", "errorMessage": "JSONDecodeError"}, 500)
+
+    (t,), ids = serve(play)
+    assert (t.failure, t.rewards, t.retries, len(ids)) == ("policy", (0.0,), 2, 3)
+    assert survivors([t]) == [t]
+
+
+@pytest.mark.parametrize("first", ["answered", "refused"])
+def test_a_server_that_asks_for_another_temperature_is_misconfigured_and_not_tried_again(serve, first):
+    async def play(order, ask, post):
+        if first == "answered":
+            await ask(HELLO)
+        assert (await ask(HELLO, temperature=0.1)).status_code == 400
+        return JSONResponse({"detail": "BadRequestError"}, 500)
+
+    (t,), ids = serve(play)
+    assert (t.failure, t.rewards, t.retries, len(ids)) == ("infrastructure", (), 0, 1)
+    assert "the last model call was refused with HTTP 400: this rollout samples with temperature" in t.error
+    assert not t.is_conclusive
+
+
+def test_a_server_that_raises_over_a_busy_gateway_is_asked_again(serve, monkeypatch):
+    busy = []
+
+    async def begun(self, entry, request, gone, *, retried=False):
+        if entry.session.turns and not busy:
+            busy.append(entry)
+            raise GatewayError(429, "try again in a second", "rate_limit_exceeded")
+        return await answer(self, entry, request, gone, retried=retried)
+
+    async def play(order, ask, post):
+        for words in ("one", "two"):
+            if (await ask([{"role": "user", "content": words}])).status_code != 200:
+                return JSONResponse({"detail": "RateLimitError"}, 500)
+        return await finish(post)
+
+    answer = ModelCalls.answer
+    monkeypatch.setattr(ModelCalls, "answer", begun)
+    (t,), ids = serve(play)
+    assert (t.failure, t.rewards, t.retries, len(ids)) == (None, (1.0,), 1, 2)
 
 
 def test_a_reward_that_was_refused_is_the_judges_failure(serve):
@@ -423,14 +522,24 @@ def test_a_full_context_is_one_thing_for_the_built_in_agent_and_over_http(serve,
     dispatcher = Dispatcher(Full(speaker("[look()]")), pythonic, PARAMS, BuiltinAgent(Looking), REF, quarter)
     (built_in,) = asyncio.run(dispatcher.run(requests(1)))
     for t in (built_in, over_http):
-        assert (t.ending, t.failure, t.error, t.rewards, t.retries) == ("length", "policy", None, (0.25,), 0)
+        assert (t.ending, t.failure, t.error, t.rewards, t.retries) == ("length", None, None, (0.25,), 0)
     assert len(ids) == 1
 
 
 def test_a_full_context_of_an_agent_that_reports_its_own_reward_is_worth_nothing(serve, speaker):
-    (t,), ids = serve(to_the_end, sampler=Full(speaker("Hello.")))
-    assert (t.ending, t.failure, t.rewards, len(ids)) == ("length", "policy", (0.0,), 1)
+    (t,), ids = serve(to_the_end, sampler=Full(speaker("Hello.")), score=lambda rollout: 1.0)
+    assert (t.ending, t.failure, t.rewards, t.score, len(ids)) == ("length", "policy", (0.0,), 0.0, 1)
     assert "no room is left" in t.error
+
+
+def test_a_full_context_that_an_agent_gives_in_to_is_worth_what_it_reports(serve, speaker):
+    async def give_in(order, ask, post):
+        await to_the_end(order, ask, post)
+        return await finish(post, 0.75)
+
+    (t,), _ = serve(give_in, sampler=Full(speaker("Hello.")), policy_failure="drop")
+    assert (t.ending, t.failure, t.error, t.rewards) == ("length", None, None, (0.75,))
+    assert counted([t]) == {}
 
 
 # Causes

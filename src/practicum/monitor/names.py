@@ -103,7 +103,7 @@ _ROLLOUT = {
     "advantage/n_negative": "advantages below 0",
     "extension_breaks/{cause}": "turns that extended no sequence of their trajectory, by cause",
     "failed_frac": "share of the planned rollouts that neither finished nor were cut off",
-    "failed/policy": "finished rollouts that broke off by the policy's own doing: unreadable text, a full context",
+    "failed/policy": "finished rollouts that broke off by the policy's own doing, such as by unreadable text",
     "failed/infrastructure": "rollouts that infrastructure failed for good: no answer, a lost connection, no token",
     "failed/environment": "rollouts that the environment's code failed, or hung in",
     "failed/judge": "rollouts whose reward or score raised, or was no number in range",

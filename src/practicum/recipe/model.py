@@ -146,8 +146,8 @@ class Recipe(BaseModel):
     """A group is trained on only when at least so many of its rollouts did not fail: of two that are left, scaled
     advantages are +1 and -1 however small the difference."""
     policy_failure: Literal["zero", "drop"] = "zero"
-    """What a training rollout is worth that the policy itself broke off (text that its agent cannot read, a full
-    context): a reward of 0, or nothing: dropped, it teaches nothing, and a policy is paid for breaking off."""
+    """What a training rollout is worth that the policy itself broke off (text that its agent cannot read): a reward
+    of 0, or nothing: dropped, it teaches nothing, and a policy is paid for breaking off."""
     minibatches_per_step: int = Field(1, ge=1)
     """Optimizer updates per training step; above 1 the later ones are slightly off-policy."""
     micro_batch_tokens: int = Field(4096, ge=1)

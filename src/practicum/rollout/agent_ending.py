@@ -22,7 +22,7 @@ agent's answer may come after its report."""
 _LOOK_S = 1.0
 """Seconds between two looks at a rollout of which nothing is heard."""
 
-Failure = TypeVar("Failure", bound=RolloutError)
+FailedRollout = TypeVar("FailedRollout", bound=RolloutError)
 
 
 @dataclass
@@ -92,7 +92,7 @@ class RolloutEnding:
         Raises:
             RolloutTimeout: it is not within ``rollout_timeout``.
             RewardRefused: a report was refused, or none came with an answer for good, and none within the grace.
-            RolloutError: the policy was never asked, or the trajectory was closed meanwhile.
+            RolloutError: the rollout has no turn, or the trajectory was closed meanwhile.
         """
         while not self.over:
             if self.entry.closed:
@@ -102,7 +102,7 @@ class RolloutEnding:
                 raise self._unfinished()
             await self.entry.news(min(left, _LOOK_S))
 
-    def known(self, failure: Failure, *, reached: bool = True) -> Failure:
+    def known(self, failure: FailedRollout, *, reached: bool = True) -> FailedRollout:
         """An error with what is known of the rollout as its evidence."""
         answer = self.answer
         failure.evidence = AgentEvidence(
@@ -116,9 +116,14 @@ class RolloutEnding:
         return failure
 
     def unasked(self) -> RolloutError:
-        """The error of a rollout in which the policy was never asked."""
-        text = f"the agent ended the rollout without a single model call{self.lead}"
-        return self.known(RolloutError(text, where=self.where, fix=self._reach_the_model))
+        """The error of a rollout without a turn: the policy was never asked, or nobody received what it said."""
+        calls = self.entry.calls
+        if calls:
+            text = f"the agent ended the rollout without receiving a single answer of the {calls} that were sampled"
+            fix = "have the agent wait for the model's answer: its client's timeout must be longer than a model call"
+        else:
+            text, fix = "the agent ended the rollout without a single model call", self._reach_the_model
+        return self.known(RolloutError(f"{text}{self.lead}", where=self.where, fix=fix))
 
     @property
     def _left(self) -> float:
@@ -153,7 +158,7 @@ class RolloutEnding:
         if time.monotonic() >= self.deadline:
             text = self.registry.unfinished(self.entry, self._missing)
             kind: type[RolloutError] = RewardRefused if refused else RolloutTimeout
-        elif not self.entry.calls and not self._finishes_later:
+        elif not self.entry.session.turns and not self._finishes_later:
             return self.unasked()
         elif self._finishes_later:
             text = f"a report of the agent was refused and no other came within {self.grace_s:g} s{self.lead}"

@@ -107,7 +107,7 @@ class Dispatcher:
         for attempt in itertools.count():
             played = await self._play(request, attempt)
             judged = await self._judge(played, request.task)
-            if self._final(judged):
+            if not judged.again:
                 break
             await asyncio.sleep(BACKOFF_S * 2**attempt)
         self.on_done(judged.trajectory)
@@ -147,7 +147,7 @@ class Dispatcher:
         async def judged(n: int, played: _Attempt) -> None:
             async with judges:
                 result = await self._judge(played, requests[n].task)
-            if self._final(result):
+            if not result.again:
                 done[n] = result.trajectory
                 self.on_done(result.trajectory)
             else:
@@ -158,10 +158,12 @@ class Dispatcher:
                 group.create_task(place())
         return sorted(again)
 
-    def _final(self, attempt: "_Attempt") -> bool:
-        """Whether it is not to be tried again: only what infrastructure broke is, and with the same seed."""
-        tries = min(self.limits.retries, RETRIES_OF_A_TIMEOUT) if attempt.late else self.limits.retries
-        return attempt.trajectory.failure != "infrastructure" or attempt.trajectory.retries >= tries
+    def _tried_again(self, trajectory: Trajectory, broken: BrokenOff) -> bool:
+        """Whether a rollout that broke off is tried again: only what infrastructure broke is, with the same seed."""
+        if trajectory.failure != "infrastructure" or broken.misconfigured:
+            return False
+        tries = min(self.limits.retries, RETRIES_OF_A_TIMEOUT) if broken.late else self.limits.retries
+        return trajectory.retries < tries
 
     async def _wait_for_start(self) -> None:
         if self.limits.starts_per_s is None:
@@ -195,7 +197,7 @@ class Dispatcher:
             raise sampler.fault
         trajectory = self._trajectory(request, attempt, session, kept[-1])
         if failure is None:
-            return _Attempt(self._overflowed(trajectory) if sampler.full else trajectory, left)
+            return _Attempt(replace(trajectory, ending="length") if sampler.full else trajectory, left)
         broken = BrokenOff(
             failure,
             sampled=bool(session.turns),
@@ -203,12 +205,14 @@ class Dispatcher:
             environment=kept[-1].broke_in,
             engine=sampler.failed,
             full=sampler.full,
+            last=attempt >= self.limits.retries,
         )
         if broken.overflowed:
-            trajectory = self._overflowed(trajectory)
-            if self.reward is not None or self.score is not None:
+            trajectory = replace(trajectory, ending="length")
+            if self.reward is not None:  # what is there is judged, as of an agent that gives in to the refusal
                 return _Attempt(trajectory, left)
-        return _Attempt(self._broken_off(trajectory, broken), 0.0, late=broken.late)
+        over = self._broken_off(trajectory, broken)
+        return _Attempt(over, 0.0, again=self._tried_again(over, broken))
 
     async def _judge(self, played: "_Attempt", task: Task) -> "_Attempt":
         """The episode with its reward and score, within what it left of its time; a failed one as it is."""
@@ -224,20 +228,12 @@ class Dispatcher:
         except (Exception, SystemExit) as failure:
             expired = isinstance(failure, TimeoutError) and deadline.expired()
             judged = self._broken_off(trajectory, BrokenOff(failure, sampled=True, expired=expired, judging=True))
-        if judged.failure == "policy" and self.policy_failure == "drop":
-            judged = replace(judged, rewards=())
         return replace(played, trajectory=judged)
 
     @property
     def _unearned(self) -> tuple[float, ...]:
         """The rewards of a rollout that broke off by the policy's doing."""
         return (0.0,) if self.policy_failure == "zero" else ()
-
-    def _overflowed(self, trajectory: Trajectory) -> Trajectory:
-        """A rollout whose last model call found its context full: what is there is judged, whether the agent gave in to
-        the refusal or ended with it."""
-        rewards = trajectory.rewards or (() if self.reward is not None else self._unearned)
-        return replace(trajectory, ending="length", failure="policy", rewards=rewards)
 
     def _broken_off(self, trajectory: Trajectory, broken: BrokenOff) -> Trajectory:
         """The record of a rollout that nothing more will come of."""
@@ -305,8 +301,8 @@ class _Attempt:
     trajectory: Trajectory
     left: float
     """Seconds it has left of its time."""
-    late: bool = False
-    """Whether it ran out of time."""
+    again: bool = False
+    """Whether it is to be tried again."""
 
 
 @dataclass

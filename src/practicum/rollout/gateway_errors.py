@@ -14,7 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from practicum.errors import ContextFull, PracticumError
+from practicum.errors import ContextFull, PracticumError, RenderError
+from practicum.rollout.gateway_refusals import CONTEXT_FULL
 from practicum.rollout.gateway_routes import SERVED, mend_of
 
 log = logging.getLogger(__name__)
@@ -89,9 +90,9 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(PracticumError)
     async def rollout_refused(_: Request, error: PracticumError) -> Json:
-        # The name that OpenAI's service gives it: agents that shorten their history look for it.
-        code = "context_length_exceeded" if isinstance(error, ContextFull) else "rollout_error"
-        return error_response(400, str(error), code)
+        code = CONTEXT_FULL if isinstance(error, ContextFull) else "rollout_error"
+        param = "messages" if isinstance(error, RenderError) else None
+        return error_response(400, str(error), code, param=param)
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Json:

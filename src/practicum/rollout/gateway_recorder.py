@@ -101,10 +101,10 @@ class _Call:
     def refusal(self) -> Refusal:
         said = _object(self.answer)
         error = said.get("error")
-        code = error.get("code", "") if isinstance(error, dict) else ""
+        code, param = (str(error.get(key) or "") for key in ("code", "param")) if isinstance(error, dict) else ("", "")
         chat = self.path.endswith("/chat/completions")
         call = "the last model call" if chat else self.path if self.path in _REPORTS else f"POST {self.path}"
-        return Refusal(self.subject, call, str(said.get("message", "")), self.status, code)
+        return Refusal(self.subject, call, str(said.get("message", "")), self.status, code, param)
 
 
 _REPORTS = ("/complete-rollout", "/update-reward")

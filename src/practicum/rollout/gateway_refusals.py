@@ -7,6 +7,10 @@ must learn of it here, or would only see that none came.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+CONTEXT_FULL = "context_length_exceeded"
+"""Code of a model call that found no room in the context: agents that shorten their history look for it."""
+_WRONG_CALL = frozenset({400, 403, 404, 405, 422})
+
 
 class Subject(StrEnum):
     """What a call to the rollout server was about."""
@@ -36,6 +40,7 @@ class Refusal:
         message: What is wrong and what to mend, as the caller was answered.
         status: HTTP status of the answer; None where the fault stood in the agent's own answer.
         code: Short machine-readable name, such as ``context_length_exceeded``.
+        param: What of the body was wrong, such as ``messages.1.assistant.content``; empty for the call as a whole.
     """
 
     subject: Subject
@@ -43,6 +48,18 @@ class Refusal:
     message: str
     status: int | None = None
     code: str = ""
+    param: str = ""
+
+    @property
+    def is_about_settings(self) -> bool:
+        """Whether a model call was refused for how the agent calls: its address, its parameters, its token.
+
+        Not for what the policy has said, which comes back in the messages and may be what fills or spoils them.
+        """
+        if self.subject is not Subject.MODEL or self.status not in _WRONG_CALL:
+            return False
+        said = self.param == "messages" or ".assistant" in self.param
+        return self.code != CONTEXT_FULL and not said
 
     def __str__(self) -> str:
         if self.status is not None and self.status >= 500:

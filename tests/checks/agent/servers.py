@@ -135,6 +135,27 @@ class Broken(Agent):
         raise KeyError(box)
 
 
+class Strict(Agent):
+    """Raises over an answer that is not in the form it asks for."""
+
+    def reward(self, prompt: str, answer: str) -> float:
+        if "<final_output>" not in answer:
+            raise ValueError(f"no final_output in {answer!r}, which {object()} reads")
+        return super().reward(prompt, answer)
+
+
+class Moody(Agent):
+    """Raises over such an answer now and then."""
+
+    def __init__(self) -> None:
+        self.count = itertools.count()
+
+    def reward(self, prompt: str, answer: str) -> float:
+        if "<final_output>" not in answer and next(self.count) < 2:
+            raise ValueError("no final_output")
+        return super().reward(prompt, answer)
+
+
 class Elsewhere(Agent):
     """Offers a tool that the environment has not."""
 

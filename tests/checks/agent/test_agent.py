@@ -13,7 +13,7 @@ from practicum.checks.agent.check import check_agent
 from practicum.checks.agent.report import AgentReport
 from practicum.checks.agent.show import print_agent
 from practicum.checks.catalogue import AGENT
-from practicum.checks.target import target_of
+from practicum.checks.target import EnvironmentTarget, target_of
 from practicum.errors import RecipeError, RunError
 from practicum.recipe import Recipe, load_recipe
 from practicum.trajectory import EnvironmentRef, Trajectory, Turn
@@ -76,6 +76,7 @@ def test_a_sound_agent_passes_and_what_nobody_has_seen_of_it_is_said(checked: An
         (servers.Dated, {"AGENT-REPEAT"}, "It is "),
         (servers.Counting, {"AGENT-REPEAT"}, "seen"),
         (servers.Dicing, {"AGENT-REPEAT"}, "rewards"),
+        (servers.Moody, {"AGENT-REPEAT"}, '"failure": "policy"'),
         (servers.Shared, {"AGENT-INTERLEAVE"}, "colour"),
         (servers.Generous, {"AGENT-ABOVE"}, "reward  0.5, score 0"),
         (servers.Blind, {"AGENT-RANGE", "AGENT-FLAT", "AGENT-ABOVE", "AGENT-RANK"}, "reward  3"),
@@ -101,6 +102,25 @@ def test_an_agent_whose_rollouts_fail_is_a_fault_and_nothing_else_of_it_passes(c
     assert set(report.skipped) == set(AGENT) - {"AGENT-FAULT"}
     assert "mend that first" in report.skipped["AGENT-REPEAT"]
     assert not report.ok
+
+
+def test_an_agent_that_raises_over_text_it_cannot_read_passes_where_it_does_so_each_time(checked: Any) -> None:
+    report = checked(servers.Strict())
+
+    assert report.findings == ()
+    assert set(report.checks) == set(AGENT)
+    assert report.rollouts == 12
+
+
+def test_where_only_drawn_answers_are_played_and_none_can_be_read_nothing_is_said_of_the_agents_ending(
+    checked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EnvironmentTarget, "has_oracle", property(lambda target: False))
+    report = checked(servers.Strict())
+
+    assert report.findings == ()
+    assert "give an oracle, or rollouts on record" in report.skipped["AGENT-FAULT"]
+    assert {"AGENT-REPEAT", "AGENT-TOOLS"} <= set(report.checks)
 
 
 def test_an_agent_with_other_tools_is_warned_of_as_a_placeholders_certificate(checked: Any) -> None:

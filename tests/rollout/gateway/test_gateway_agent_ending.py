@@ -293,6 +293,33 @@ def test_an_agent_that_never_reaches_the_model_is_told_to_look_for_its_address(s
     assert "in a container 127.0.0.1 is the container itself" in str(caught.value)
 
 
+@pytest.mark.parametrize("needs_reward", [True, False])
+def test_an_agent_that_hung_up_before_the_answer_is_told_so_and_not_that_it_never_called(session, needs_reward):
+    async def handler(work):
+        sampled = asyncio.Event()
+        sample = session.sample
+
+        async def slow(*args, **more):
+            await asyncio.sleep(0.5)
+            sampled.set()
+            return await sample(*args, **more)
+
+        session.sample = slow
+        try:
+            await asyncio.wait_for(work.model_call(), 0.2)
+        except TimeoutError:
+            await sampled.wait()
+        if not needs_reward:
+            await work.report("/complete-rollout", Status="ready")
+        return JSONResponse(DONE)
+
+    error = failure_of(handler, session, grace_s=1.5, needs_reward=needs_reward)
+    assert "without receiving a single answer of the 1 that were sampled" in str(error)
+    assert "have the agent wait for the model's answer" in str(error)
+    assert "see that it reaches" not in str(error)
+    assert error.evidence.model_calls == 1
+
+
 def test_a_sealed_rollout_without_a_reward_is_told_which_report_is_missing(session):
     async def handler(work):
         await work.finish_but_for_the_reward()

@@ -31,6 +31,10 @@ from practicum.trajectory import Trajectory
 TASKS = 2
 """Tasks whose prompts the agent is sent."""
 _PLAYED = ("AGENT-REPEAT", "AGENT-INTERLEAVE", "AGENT-TOOLS")
+_OVER_DRAWN = (
+    "the agent raised over every answer that was drawn for the model, which may be the answers' doing: give an oracle, "
+    "or rollouts on record (--recorded)"
+)
 _SHOWN = 60
 """Lines of a difference that are shown."""
 
@@ -105,19 +109,15 @@ async def _played(
         first: list[Rehearsed] = []
         for each in rehearsals:
             first += await stage.play([each])
-            if first[-1].trajectory.error is not None:
+            if _is_fault(first[-1]):
                 break
         seen.rollouts = len(first)
-        failed = first[-1].trajectory.error
-        if failed is not None:
-            what = f"a rollout with a scripted model failed: {failed.splitlines()[0]}"
-            seen.findings.append(
-                Finding.of(
-                    "AGENT-FAULT", what, where=recipe.agent, difference=f"{failed}\nin {first[-1].rehearsal.label}"
-                )
-            )
+        if _is_fault(first[-1]):
+            seen.findings.append(_fault(first[-1], recipe.agent))
             seen.unseen |= dict.fromkeys(_PLAYED, "the rollout it would have been seen in failed: mend that first")
             return seen
+        if all(each.trajectory.broke_off for each in first):
+            seen.unseen["AGENT-FAULT"] = _OVER_DRAWN
         seen.paid = paid_of([each.trajectory for each in first])
         seen.findings += _offered(stage, rehearsals, tools, recipe.agent, seen.unseen)
         progress("the agent, the same rollouts once more")
@@ -162,6 +162,19 @@ def _scripts(target: EnvironmentTarget, task: Task, recorded: Trajectory | None,
     return drawn if solved is None else {"solved": script_of(solved), **drawn}
 
 
+def _is_fault(played: Rehearsed) -> bool:
+    """Whether a rollout failed by the agent's doing: over drawn answers, which mean nothing, it may raise as the
+    policy's failure; not over an oracle's, or those of a rollout that came to its end."""
+    trajectory = played.trajectory
+    return trajectory.broke_off and (trajectory.failure != "policy" or played.rehearsal.script.answers is not None)
+
+
+def _fault(played: Rehearsed, where: str) -> Finding:
+    error = played.trajectory.error or ""
+    what = f"a rollout with a scripted model failed: {error.partition(chr(10))[0]}"
+    return Finding.of("AGENT-FAULT", what, where=where, difference=f"{error}\nin {played.rehearsal.label}")
+
+
 def _differences(
     code: str, first: Sequence[Rehearsed], other: Sequence[Rehearsed], how: str, where: str
 ) -> list[Finding]:
@@ -190,7 +203,9 @@ def _reported(rehearsed: Rehearsed) -> str:
         "rewards": list(trajectory.rewards),
         "metrics": dict(trajectory.metrics),
         "info": dict(trajectory.final_state),
-        "error": trajectory.error and trajectory.error.splitlines()[0],
+        "failure": trajectory.failure,
+        # An exception over the model's text may name objects by their address: that it is raised again is enough.
+        "error": None if trajectory.failure == "policy" else trajectory.error and trajectory.error.splitlines()[0],
     }
     return json.dumps(said, sort_keys=True, indent=1, ensure_ascii=False, default=str)
 

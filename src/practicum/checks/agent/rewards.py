@@ -26,9 +26,11 @@ class Paid:
 
 
 def paid_of(trajectories: Iterable[Trajectory]) -> list[Paid]:
-    """Of each rollout that came to its end with a reward."""
-    ended = [each for each in trajectories if each.error is None and each.rewards]
-    return [Paid(each.id, each.task_id, each.reward, each.score) for each in ended]
+    """Of each rollout that counts, if any came to its end with a reward: the policy's failures count with 0."""
+    counting = [each for each in trajectories if each.rewards and each.is_conclusive]
+    if not any(each.error is None for each in counting):
+        return []
+    return [Paid(each.id, each.task_id, each.reward, each.score) for each in counting]
 
 
 def check_rewards(

@@ -41,9 +41,21 @@ reward = hierarchical(score, {"found": (FOUND, _found)}, step_penalty=0.0)
 
 
 class Desk(Environment):
-    """Colours of things that people ask for; the same thing has another colour for another customer."""
+    """Colours of things that people ask for; the same thing has another colour for another customer.
 
-    id, version, max_turns = "learning-desk", "1.0.0", 3
+    Args:
+        wrong: How often the demonstrator takes another item, and how often another colour.
+    """
+
+    id, version, max_turns = "learning-desk", "1.1.0", 3
+
+    def __init__(self, wrong: float = WRONG) -> None:
+        super().__init__()
+        self.wrong = wrong
+
+    def settings(self) -> dict[str, float]:
+        """How often the demonstrator errs."""
+        return {"wrong": self.wrong}
 
     def tasks(self, split: str) -> list[Task]:
         """No customer asks for the same thing twice, so no split shares a task with another."""
@@ -55,8 +67,8 @@ class Desk(Environment):
     def oracle(self, task: Task) -> Iterator[Call]:
         """The demonstrator, who is no oracle here."""
         chance = random.Random(task.id)
-        found = yield Call("find", {"item": _blurred(task.metadata["item"], ITEMS, chance)})
-        return _answer(_blurred(found["colour"], COLOURS, chance))
+        found = yield Call("find", {"item": _blurred(task.metadata["item"], ITEMS, chance, self.wrong)})
+        return _answer(_blurred(found["colour"], COLOURS, chance, self.wrong))
 
     @tool
     def find(self, item: Annotated[str, Field(max_length=8)]) -> dict[str, str]:
@@ -110,5 +122,5 @@ def _answer(colour: str) -> str:
     return f'<final_output>{{"colour": "{colour}"}}</final_output>'
 
 
-def _blurred(right: str, choices: Sequence[str], chance: random.Random) -> str:
-    return right if chance.random() >= WRONG else chance.choice([each for each in choices if each != right])
+def _blurred(right: str, choices: Sequence[str], chance: random.Random, wrong: float) -> str:
+    return right if chance.random() >= wrong else chance.choice([each for each in choices if each != right])

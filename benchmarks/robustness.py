@@ -6,8 +6,8 @@
 
 Rounding is a second seed: limiting the instructions that PyTorch's kernels and oneDNN use, the number of threads or the
 number format draws from it on one machine. A finished cell is a line of ``robustness/cells.jsonl`` and is not run
-again; one that was interrupted goes on where it stopped. Cells of another recipe or another environment stay in the
-file and out of the table.
+again; one that was interrupted goes on where it stopped. Cells of another recipe, environment or processor stay in the
+file and out of the table. Checks and the untrained model are left out, so a cell takes less than `make demo`.
 """
 
 import argparse
@@ -16,16 +16,19 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from practicum.checks.target import target_of
 from practicum.digests import digest
+from practicum.engine.local.hardware import choose_device, processor
+from practicum.ledger.events import read_events
 from practicum.recipe import Recipe, load_recipe
 from practicum.recipes import shipped
+from practicum.training.checkpoint import newest_step
 from practicum.training.control import run_control
 from practicum.training.demo import open_pipeline
 
@@ -52,7 +55,7 @@ class Cell:
 
     recipe: str
     digest: str
-    """Of the recipe without seed, threads and number format."""
+    """Of the recipe without seed, threads and number format, the environment and the processor."""
     seed: int
     way: str
     processor: str
@@ -101,18 +104,19 @@ def run_cell(name: str, seed: int, way: str, *, control: bool) -> None:
     same = [c for c in recorded() if (c.digest, c.seed, c.way) == (digest_of(recipe), seed, way)]
     if same and (same[0].control is not None or not control):
         return
-    folder = Path("runs") / f"robustness-{name}-{way}-{seed}"
+    folder = Path("runs") / f"robustness-{name}-{digest_of(recipe)}-{way}-{seed}"
     print(f"== {folder.name}", flush=True)
     environment = {**os.environ, **variables}
-    began = time.monotonic()
-    if not (folder / "evaluations" / "trained-sampled.json").exists():
+    if newest_step(folder):
+        run("resume", str(folder), environment=environment)
+    else:
         run("warmstart", name, f"seed={seed}", *keys, "--run", str(folder), environment=environment)
         why = "a benchmark of many runs: the suite's own checks are made elsewhere"
         train = ("train", name, f"seed={seed}", *keys, "--run", str(folder), "--without-gate", why)
         run(*train, environment=environment)
     if control:
         subprocess.run([sys.executable, __file__, "--control-of", str(folder)], env=environment, check=True)
-    record(name, recipe, way, folder, (time.monotonic() - began) / 60)
+    record(name, recipe, way, folder)
 
 
 def run(*arguments: str, environment: Mapping[str, str]) -> None:
@@ -120,7 +124,7 @@ def run(*arguments: str, environment: Mapping[str, str]) -> None:
     subprocess.run([*PRACTICUM, *arguments], env=dict(environment), check=True)
 
 
-def record(name: str, recipe: Recipe, way: str, folder: Path, minutes: float) -> None:
+def record(name: str, recipe: Recipe, way: str, folder: Path) -> None:
     """Add a cell to the record."""
     manifest = json.loads((folder / "manifest.json").read_text())
     rates = {
@@ -128,6 +132,7 @@ def record(name: str, recipe: Recipe, way: str, folder: Path, minutes: float) ->
     }
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     last = [line for line in lines if line["phase"] == "rl"][-1]
+    stop = [event for event in read_events(folder / "events.jsonl") if event.kind == "stop"][-1]
     cell = Cell(
         recipe=name,
         digest=digest_of(recipe),
@@ -142,7 +147,7 @@ def record(name: str, recipe: Recipe, way: str, folder: Path, minutes: float) ->
         control=rates.get("control-sampled"),
         steps=last["step"],
         silent=f"{last['metrics']['analysis/zero_adv_groups']:.0f}/{recipe.global_batch_size}",
-        minutes=round(minutes, 1),
+        minutes=round(stop.data["seconds"] / 60, 1),
         commit=str((manifest["machine"]["git"] or {}).get("commit", ""))[:7],
     )
     FOLDER.mkdir(exist_ok=True)
@@ -160,7 +165,8 @@ def recorded() -> list[Cell]:
 def digest_of(recipe: Recipe) -> str:
     """What two cells of one table have in common."""
     varied = {"seed", "threads", "dtype", "name"}
-    return digest({key: value for key, value in recipe.to_dict().items() if key not in varied})[:12]
+    keys = {key: value for key, value in recipe.to_dict().items() if key not in varied}
+    return digest([keys, target_of(recipe).make().ref.digest, processor(choose_device(recipe.device))])[:12]
 
 
 def print_table(name: str) -> None:

@@ -45,6 +45,7 @@ def test_instructions_name_the_kernels_and_onednns_level(tmp_path, monkeypatch):
         (f"{ZEN_4} avx512_fp16 amx_tile amx_bf16 amx_int8", {}, "AVX512_CORE_AMX"),
         (f"{ZEN_4} avx512_fp16 amx_tile amx_bf16", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, "AVX512_CORE_BF16"),
         (ZEN_4, {"DNNL_MAX_CPU_ISA": "AVX2"}, "AVX2"),
+        (ZEN_4, {"ONEDNN_MAX_CPU_ISA": "AVX2_VNNI"}, "AVX2"),
         (ZEN_4, {"ONEDNN_MAX_CPU_ISA": "DEFAULT"}, "AVX512_CORE_BF16"),
         ("sse4_1 avx avx2 avx512_vnni", {}, "AVX2"),
         ("asimd", {}, None),

@@ -282,3 +282,17 @@ def test_arguments_a_client_sends_in_odd_forms_are_still_written():
     assert written('{"ticket_id": "T1"}') == '[get_ticket(ticket_id="T1")]'
     assert written("") == "[get_ticket()]"
     assert written("not json") == '[get_ticket(arguments="not json")]'
+
+
+@pytest.mark.parametrize("name", ["get-ticket", "import", "1st", "a b"])
+def test_a_tool_that_could_never_be_called_is_refused_by_name(name):
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}]
+    with pytest.raises(ValueError, match="Rename the tool"):
+        tools_text(tools, "pythonic")
+    assert name in tools_text(tools, "hermes")
+
+
+def test_an_argument_whose_name_python_would_write_otherwise_arrives_under_its_own():
+    calls = [{"function": {"name": "get", "arguments": {"\u00b5": 1}}}]
+    (parsed,) = parse_calls(call_text(calls, "pythonic"), [{"function": {"name": "get"}}], "pythonic")[1]
+    assert parsed.arguments == {"\u00b5": 1}

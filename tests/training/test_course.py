@@ -12,20 +12,39 @@ RECIPE = Recipe(
 )
 
 
-def course(silent=(0.2, 0.2, 0.2), success=((5, 0.5), (10, 0.7)), seconds=(20.0, 20.0, 20.0)):
-    return Course(silent, success, seconds)
+def course(silent=(0.2, 0.2, 0.2), success=((5, 0.5), (10, 0.7)), seconds=(20.0, 20.0, 20.0), reward=(0.5,)):
+    return Course(silent, success, seconds, reward)
 
 
 def test_a_course_is_read_from_what_a_run_recorded(tmp_path):
     lines = [
-        {"step": 1, "phase": "rl", "metrics": {"analysis/zero_adv_groups": 4.0, "training/num_groups": 12.0}},
-        {"step": 2, "phase": "rl", "metrics": {"analysis/zero_adv_groups": 16.0, "timing_s/step": 3.0}},
+        {
+            "step": 1,
+            "phase": "rl",
+            "metrics": {
+                "analysis/zero_adv_groups": 4.0,
+                "analysis/batch_valid_ratio": 0.75,
+                "rollout/reward/mean": 0.5,
+            },
+        },
+        {
+            "step": 2,
+            "phase": "rl",
+            # With a penalty the gradient is taken on silent groups too: they are silent all the same.
+            "metrics": {
+                "analysis/zero_adv_groups": 16.0,
+                "analysis/batch_valid_ratio": 0.0,
+                "analysis/groups_left_out": 4.0,
+                "training/num_groups": 16.0,
+                "timing_s/step": 3.0,
+            },
+        },
         {"step": 2, "phase": "validation", "metrics": {"val/score/mean": 0.4}},
         {"step": 2, "phase": "checkpoint", "metrics": {}},
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps({"time": 1.0, **line}) + "\n" for line in lines))
-    assert Course.of(tmp_path) == Course([0.25, 1.0], [(2, 0.4)], [0.0, 3.0])
-    assert Course.of(tmp_path / "nowhere") == Course([], [], [])
+    assert Course.of(tmp_path) == Course([0.25, 0.75], [(2, 0.4)], [0.0, 3.0], [0.5, 0.0])
+    assert Course.of(tmp_path / "nowhere") == Course([], [], [], [])
 
 
 def test_divergence_is_how_far_the_held_out_score_stays_behind_the_reward(tmp_path):
@@ -63,6 +82,12 @@ def test_a_run_that_settled_too_early_says_so_and_what_to_change():
     assert "learning_rate" in told
 
 
+def test_a_run_in_which_nothing_was_ever_paid_needs_another_start():
+    told = verdict(course(silent=[1.0, 1.0, 1.0], reward=[0.0, 0.0, 0.0], success=[(10, 0.0)]), RECIPE, 0.0)
+    assert "nothing was paid" in told
+    assert "foothold" in told
+
+
 def test_a_run_that_ended_while_it_learned_says_so():
     assert "still learning at 80%" in verdict(course(), RECIPE, 0.8)
 
@@ -71,6 +96,7 @@ def test_a_run_that_got_there_or_only_wavers_says_nothing():
     assert verdict(course(silent=[0.9, 0.9, 0.9]), RECIPE, 0.97) is None
     assert verdict(course(success=[(5, 0.8), (10, 0.75)]), RECIPE, 0.8) is None
     assert verdict(course(silent=[]), RECIPE, 0.5) is None
+    assert verdict(course(success=[]), RECIPE, 0.5) is None  # nobody looked
 
 
 @pytest.mark.parametrize("clash", [{"max_steps_off_policy": 3}, {"lr_schedule": "linear"}, {"val_every": 0}])

@@ -24,7 +24,7 @@ _ALL = (
     Check(
         "ENV-FAULT",
         "no exception escapes",
-        "An exception ends the rollout: it is retried, then lost, and its group is trained on what is left.",
+        "An exception ends the rollout: it is lost, and its group is trained on what is left.",
         "Raise practicum.ToolError for what the agent did wrong: its text becomes the result. Mend the rest.",
     ),
     Check(

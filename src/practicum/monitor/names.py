@@ -9,7 +9,7 @@ Lengths are in tokens, times in seconds, log-probabilities in nats.
 import re
 
 _SEQUENCES = {
-    "num_groups": "groups that entered the gradient step (those with signal)",
+    "num_groups": "groups that entered the gradient step: those with signal; all, where none has and a penalty goes on",
     "num_trajectories": "rollouts in those groups that have an advantage",
     "total_tokens": "tokens of their training sequences",
     "num_datums": "their training sequences; a turn that extends no sequence of its trajectory starts another",

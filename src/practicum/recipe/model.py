@@ -159,7 +159,8 @@ class Recipe(BaseModel):
     extend_steps: int = Field(0, ge=0)
     """Further steps, at most, while validation still rises and groups still have signal (max_steps_off_policy 0)."""
     extend_minutes: float | None = Field(None, gt=0)
-    """No further steps are begun that would take the whole run beyond so many minutes; null: no such bound."""
+    """No further steps are begun that would take the whole run beyond so many minutes; null: no such bound. With it the
+    clock decides how long is trained, and a run repeats only on a machine that is as fast."""
     save_every: int = Field(1, ge=0)
     """Steps between checkpoints; 0: only after the last step."""
     keep_checkpoints: int = Field(2, ge=1)

@@ -9,6 +9,7 @@ Both are a matter between renderer and model: agents see OpenAI ``tool_calls`` e
 import ast
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 from typing import Any, Literal
@@ -30,6 +31,12 @@ def tools_text(tools: Sequence[Mapping[str, Any]], style: ToolFormat) -> str:
             f"Tools:\n<tools>\n{listed}\n</tools>\n"
             'Call one with <tool_call>{"name": NAME, "arguments": {…}}</tool_call>'
         )
+    for name in (_function(tool)["name"] for tool in tools):
+        if not _is_python_name(name):
+            raise ValueError(
+                f"the tool name {name!r} cannot be called: this model writes calls as Python does. Rename the tool, "
+                f"such as {re.sub(r'[^A-Za-z0-9_]', '_', name)!r}"
+            )
     lines = [_signature(tool) for tool in tools]
     return "Tools:\n" + "\n".join(lines) + '\nTo call one, reply only with [name(parameter="value")].'
 
@@ -204,7 +211,12 @@ def _written(arguments: Mapping[str, Any]) -> str:
 
 def _unnameable(key: object) -> bool:
     """Whether it is an argument's name that Python does not take as a keyword."""
-    return isinstance(key, str) and (not key.isidentifier() or iskeyword(key))
+    return isinstance(key, str) and not _is_python_name(key)
+
+
+def _is_python_name(name: str) -> bool:
+    """Whether Python reads it as the same name: it normalizes some letters (NFKC)."""
+    return name.isidentifier() and not iskeyword(name) and unicodedata.normalize("NFKC", name) == name
 
 
 def _literal(value: Any) -> str:

@@ -27,6 +27,7 @@ class Course:
 
     Attributes:
         silent: Share of each step's groups whose advantages were all zero.
+        reward: Mean reward of each step.
         success: After some steps, the step and the mean score of validation tasks.
         seconds: What each step took.
     """
@@ -34,6 +35,7 @@ class Course:
     silent: Sequence[float]
     success: Sequence[tuple[int, float]]
     seconds: Sequence[float]
+    reward: Sequence[float] = ()
 
     @classmethod
     def of(cls, folder: Path) -> "Course":
@@ -49,6 +51,7 @@ class Course:
                 if line["phase"] == "validation" and "val/score/mean" in line["metrics"]
             ],
             seconds=[metrics.get("timing_s/step", 0.0) for metrics in steps],
+            reward=[metrics.get("rollout/reward/mean", 0.0) for metrics in steps],
         )
 
     @property
@@ -113,13 +116,18 @@ def verdict(course: Course, recipe: Recipe, success: float) -> str | None:
         return None
     groups = recipe.global_batch_size
     silent = round(course.silent_lately * groups)
+    if course.stopped and not any(course.reward[-LAST:]):
+        return (
+            f"learning had stopped: {silent} of {groups} groups without signal, and nothing was paid. What never "
+            "succeeds cannot be reinforced: a foothold (warmstart_demonstrations), or easier tasks"
+        )
     if course.stopped:
         return (
             f"learning had stopped: {silent} of {groups} groups without signal at {success:.0%}. The policy settled "
             f"before it was right: try a lower learning_rate (now {recipe.learning_rate:g}) with warmup_steps, a "
             f"larger global_batch_size, or entropy_coef=0.01; another seed tells whether it was chance"
         )
-    if course.rising or len(course.success) < 2:
+    if course.rising:
         return (
             f"it was still learning at {success:.0%}: {silent} of {groups} groups without signal. "
             f"Raise max_steps (now {recipe.max_steps}) or extend_steps"
@@ -128,5 +136,8 @@ def verdict(course: Course, recipe: Recipe, success: float) -> str | None:
 
 
 def _share(metrics: Mapping[str, Any]) -> float:
-    silent, speaking = metrics.get("analysis/zero_adv_groups", 0.0), metrics.get("training/num_groups", 0.0)
-    return float(silent / (silent + speaking)) if silent + speaking else 0.0
+    """Share of a step's groups whose rollouts were all paid alike; groups lost to failures are no such groups."""
+    silent, valid = metrics.get("analysis/zero_adv_groups", 0.0), metrics.get("analysis/batch_valid_ratio", 1.0)
+    if not silent or valid >= 1:
+        return 0.0
+    return float(silent - metrics.get("analysis/groups_left_out", 0.0)) * (1 - valid) / silent

@@ -92,7 +92,7 @@ class Trainer:
         recipe, run = self.bench.recipe, self.run
         if not recipe.extend_steps or not goes_on(Course.of(run.folder), recipe, extra=extra, seconds=run.seconds):
             return False
-        self.last = step + recipe.val_every
+        self.last = (step // recipe.val_every + 1) * recipe.val_every
         self.view.extend(self.last)
         self.view.message(f"it still learns: on to step {self.last}")
         return True

@@ -9,7 +9,7 @@ _JUDGED = (
     (
         "RAISES",
         "does not raise",
-        "A rollout whose {judge} raises is retried, then lost: what the {judge} cannot read is not counted as wrong "
+        "A rollout whose {judge} raises is lost: what the {judge} cannot read is not counted as wrong "
         "but as never tried.",
         "Give 0 for an answer that cannot be read; raise only for what is wrong with the task itself.",
     ),

@@ -54,6 +54,8 @@ ONEDNN_LEVELS: Mapping[str, tuple[str, ...]] = {
 "CPU Dispatcher Control")."""
 ONEDNN_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 """Environment variables that keep oneDNN from higher levels."""
+BELOW_AVX512 = frozenset({"AVX2_VNNI", "AVX2_VNNI_2"})
+"""Limits that leave AVX2 with instructions for integers, and for converting bfloat16."""
 
 
 def processor(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -79,6 +81,7 @@ def instructions(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) ->
 def onednn_level(flags: set[str], settings: Mapping[str, str]) -> str | None:
     """The highest level that a processor with these flags has and the environment allows; None for none of them."""
     limit = next((settings[name].upper() for name in ONEDNN_LIMITS if settings.get(name)), "")
+    limit = "AVX2" if limit in BELOW_AVX512 else limit
     reached = None
     for level, needed in ONEDNN_LEVELS.items():
         if not flags.issuperset(needed):

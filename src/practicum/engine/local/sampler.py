@@ -276,7 +276,7 @@ class LocalSampler:
         homeless = [group for group in groups if not self._join(group, minimum=MIN_SHARED)]
         if not homeless:
             return
-        prompts = [group[0].prompt for group in homeless]
+        prompts = [request.prompt for group in homeless for request in group]
         shared = _common_prefix(prompts) if len(prompts) > 1 else 0
         prefix = prompts[0][:shared] if shared >= MIN_SHARED else []
         self._open_lane(prefix)

@@ -335,6 +335,8 @@ class Recipe(BaseModel):
     """Demonstrations per optimizer update."""
     warmstart_learning_rate: float = Field(5e-5, gt=0, le=1)
     """Learning rate on the demonstrations."""
+    warmstart_lr_schedule: Literal["constant", "linear"] = "constant"
+    """Its course over all passes: linear falls to 0, so that the last demonstrations weigh no more than the first."""
     warmstart_select_best: bool = False
     """Keep the epoch whose validation cross-entropy is best, instead of the last."""
 

@@ -112,6 +112,7 @@ def imitate(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    decay: bool = False,
     select_best: bool = False,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[Pass]:
@@ -120,6 +121,7 @@ def imitate(
     Args:
         learner: Trained in place; its optimizer starts afresh before and after.
         data, validation: Demonstrations to train on, and held-out ones to measure on.
+        decay: Whether the learning rate falls linearly, to 0 after the last of ``epochs``.
         select_best: When the passes are over, put back the weights of the best validation loss.
         enough: Asked after each pass; True ends the passes early.
     """
@@ -130,7 +132,8 @@ def imitate(
         random.Random(derive(seed, "foothold", epoch)).shuffle(order)
         loss = 0.0
         for start in range(0, len(order), batch_size):
-            loss += _step(learner, order[start : start + batch_size], learning_rate) / len(order)
+            left = 1 - (epoch - 1 + start / len(order)) / epochs if decay else 1.0
+            loss += _step(learner, order[start : start + batch_size], learning_rate * left) / len(order)
         held_out = learner.evaluate(validation)
         if select_best and held_out < best:
             best, kept = held_out, learner.snapshot()

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from practicum.rollout.gateway_refusals import Refusal, Subject
 from practicum.rollout.gateway_registry import Registry
+from practicum.rollout.gateway_routes import REPORTS
 
 _BODY_BYTES = 1024 * 1024
 """Of a report's body, so much is searched for the trajectory it means."""
@@ -103,11 +104,8 @@ class _Call:
         error = said.get("error")
         code, param = (str(error.get(key) or "") for key in ("code", "param")) if isinstance(error, dict) else ("", "")
         chat = self.path.endswith("/chat/completions")
-        call = "the last model call" if chat else self.path if self.path in _REPORTS else f"POST {self.path}"
+        call = "the last model call" if chat else self.path if self.path in REPORTS else f"POST {self.path}"
         return Refusal(self.subject, call, str(said.get("message", "")), self.status, code, param)
-
-
-_REPORTS = ("/complete-rollout", "/update-reward")
 
 
 def _named(ids: Collection[str], texts: Iterable[str]) -> str | None:

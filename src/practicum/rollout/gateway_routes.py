@@ -19,7 +19,9 @@ _OTHER_APIS: Mapping[str, str] = {
 }
 """By the last part of a path: another API of a client that can speak this one too."""
 
-_REPORTS = ("complete-rollout", "update-reward")
+REPORTS = ("/complete-rollout", "/update-reward")
+"""Where an agent says that it has ended, and what its rollout is worth."""
+_REPORTS = tuple(path.removeprefix("/") for path in REPORTS)
 
 
 def mend_of(method: str, path: str) -> str:

@@ -79,9 +79,8 @@ def divergence(folder: Path, metrics: Mapping[str, float], family: str) -> dict[
 
     The reward is hacked, or the policy has learnt its training tasks by heart, where it grows towards 1.
     """
-    path = folder / "metrics.jsonl"
-    steps = [line["metrics"] for line in (whole_lines(path) if path.exists() else []) if line["phase"] == "rl"]
-    reward = steps[-1].get("rollout/reward/mean", 0.0) if steps else 0.0
+    rewards = Course.of(folder).reward
+    reward = rewards[-1] if rewards else 0.0
     score = metrics.get(f"{family}/score/mean")
     return {f"{family}/divergence": 1 - score / reward} if reward > 0 and score is not None else {}
 

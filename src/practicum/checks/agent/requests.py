@@ -8,8 +8,8 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from practicum.rollout.gateway import TRAJECTORY_HEADER
+from practicum.rollout.gateway_routes import REPORTS
 
-REPORTS = ("/complete-rollout", "/update-reward")
 """Posts that are no model calls."""
 
 _NOT_FOR_THE_MODEL = frozenset({"metadata", "user", "store", "stream", "stream_options", "safety_identifier"})

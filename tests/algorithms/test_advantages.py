@@ -20,6 +20,7 @@ GROUP_METHODS: tuple[AdvantageMethod, ...] = (
     "opo",
     "grpo_passk",
     "gpg",
+    "max_rl",
 )
 WHITENED: tuple[AdvantageMethod, ...] = ("monte_carlo", "reinforce_pp", "reinforce_pp_baseline")
 Batch = list[list[Rewards]]
@@ -114,6 +115,15 @@ def reference_gpg(batch: Batch, normalize: bool, gamma: float) -> Nested:
     return [[[alpha * a for a in turns] for turns in group] for group in plain]
 
 
+def reference_max_rl(batch: Batch, _: bool, __: float) -> Nested:
+    scalars = []
+    for group in batch:
+        rewards = [sum(member.rewards) for member in group]
+        level = mean(rewards) - min(0.0, *rewards)
+        scalars.append([(r - mean(rewards)) / level if level else 0.0 for r in rewards])
+    return repeat(batch, scalars)
+
+
 def whitened(batch: Batch, values: Nested, normalize: bool) -> Nested:
     """Repeat each turn's value once per action token, then take plain statistics of that list."""
     tokens = [
@@ -155,6 +165,7 @@ REFERENCES: dict[AdvantageMethod, Callable[[Batch, bool, float], Nested]] = {
     "opo": reference_opo,
     "grpo_passk": reference_grpo_passk,
     "gpg": reference_gpg,
+    "max_rl": reference_max_rl,
 }
 
 
@@ -204,6 +215,7 @@ def scalars(method: AdvantageMethod, group: list[Rewards], normalize: bool = Tru
         ("opo", True, [0.9, -0.1, -0.1, -0.1]),
         ("grpo_passk", False, [1.0, 0.0, 0.0, 0.0]),
         ("gpg", False, [3.0, -1.0, -1.0, -1.0]),
+        ("max_rl", True, [3.0, -1.0, -1.0, -1.0]),
         ("monte_carlo", False, [1.0, 0.0, 0.0, 0.0]),
         ("monte_carlo", True, [math.sqrt(3), *[-1 / math.sqrt(3)] * 3]),
         ("reinforce_pp", True, [3.0, -1 / 3, -1 / 3, -1 / 3]),
@@ -363,12 +375,17 @@ def test_a_tie_for_the_best_leaves_passk_nothing() -> None:
 @settings(max_examples=50, deadline=None)
 @given(batch=BATCHES)
 def test_other_groups_do_not_matter_to_a_group_method(batch: Batch) -> None:
-    for method in ("group_based", "group_based_per_turn", "rloo", "opo", "grpo_passk"):
+    for method in ("group_based", "group_based_per_turn", "rloo", "opo", "grpo_passk", "max_rl"):
         together = compute_advantages(method, batch)
         for group, advantages in zip(batch, together, strict=True):
             alone = compute_advantages(method, [group])[0]
             for one, other in zip(alone, advantages, strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+def test_max_rl_counts_from_the_lowest_reward_where_that_is_negative() -> None:
+    assert scalars("max_rl", singles(1.0, -1.0, 0.0, 0.0)) == [1.0, -1.0, 0.0, 0.0]
+    assert scalars("max_rl", singles(0.0, 0.0, -0.5, -0.5)) == [1.0, 1.0, -1.0, -1.0]
 
 
 @pytest.mark.parametrize("gamma", [-0.1, 1.01, math.nan])

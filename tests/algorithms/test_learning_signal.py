@@ -1,5 +1,7 @@
 """Advantages and losses together: the update of a two-armed bandit goes towards the better arm."""
 
+import math
+
 import pytest
 import torch
 
@@ -18,6 +20,7 @@ METHODS: tuple[AdvantageMethod, ...] = (
     "opo",
     "grpo_passk",
     "gpg",
+    "max_rl",
 )
 
 
@@ -111,3 +114,31 @@ def test_a_reward_that_comes_later_reaches_the_choice_through_the_discount(metho
     torch.testing.assert_close(second, torch.zeros(2, dtype=torch.float64), atol=1e-9, rtol=0)
     first, _ = two_choices(method, paid, gamma=0.0)
     torch.testing.assert_close(first, torch.zeros(2, dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+def pull_of_a_rare_answer(method: AdvantageMethod, chosen: float, right: float, size: int) -> float:
+    """Expected advantage of one more nat for an answer, for a policy that answers every prompt alike.
+
+    Args:
+        chosen: How often the policy gives the answer.
+        right: Share of the prompts for which it is right; for the others the other answer is.
+        size: Rollouts of a group.
+    """
+    total = 0.0
+    for share, success in ((right, chosen), (1 - right, 1 - chosen)):
+        for wins in range(size + 1):
+            chance = math.comb(size, wins) * success**wins * (1 - success) ** (size - wins)
+            group = [TrajectoryRewards((float(i < wins),), (1,)) for i in range(size)]
+            advantages = [turns[0] for turns in compute_advantages(method, [group])[0]]
+            given = advantages[:wins] if share == right else advantages[wins:]
+            total += share * chance * (sum(given) - chosen * sum(advantages)) / size
+    return total
+
+
+@pytest.mark.parametrize("chosen", [0.02, 0.1, 0.2])
+def test_an_answer_that_is_right_for_few_is_given_up_by_group_based_and_kept_by_max_rl(chosen: float) -> None:
+    assert pull_of_a_rare_answer("group_based", chosen, 0.3, 8) < 0 < pull_of_a_rare_answer("max_rl", chosen, 0.3, 8)
+
+
+def test_max_rl_rests_where_an_answer_is_given_as_often_as_it_is_right() -> None:
+    assert abs(pull_of_a_rare_answer("max_rl", 0.3, 0.3, 32)) < 1e-4

@@ -5,6 +5,7 @@ import json
 import re
 from importlib.resources import files
 
+import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 
@@ -299,6 +300,20 @@ def test_where_staff_err_has_nothing_to_do_with_what_the_rule_rests_on():
         wrong = demonstrated(desk, task)["owner"] != task.answer["owner"]
         seen.setdefault(facts["tier"], []).append(wrong)
     assert chi2_contingency([[sum(each), len(each) - sum(each)] for each in seen.values()]).pvalue > 0.01
+
+
+@pytest.mark.parametrize("level", [1, 2, 4])
+def test_trainees_look_up_and_fill_in_all_and_guess_the_verdict_of_every_other_ticket(level):
+    desk = SupportDesk(level, demonstrators="trainees")
+    tasks, verdict = desk.tasks("train"), LEVELS[level].fields[-1]
+    answers = [demonstrated(desk, task) for task in tasks]
+    kinds = {task.answer[verdict] for task in tasks}
+    right = [answer[verdict] == task.answer[verdict] for answer, task in zip(answers, tasks, strict=True)]
+    assert {answer[verdict] for answer in answers} == kinds
+    assert np.mean(right) == pytest.approx(1 / 2 + 1 / (2 * len(kinds)), abs=0.05)
+    assert all(
+        {**answer, verdict: 0} == {**task.answer, verdict: 0} for answer, task in zip(answers, tasks, strict=True)
+    )
 
 
 @pytest.mark.parametrize("level", [1, 2, 3, 5, 6])

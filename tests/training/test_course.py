@@ -105,6 +105,10 @@ def test_what_cannot_be_extended_is_refused(clash):
         Recipe(**{"max_steps_off_policy": 0, "val_every": 5, "extend_steps": 10, **clash})
 
 
+def test_a_rate_that_does_not_run_out_can_be_extended():
+    Recipe(max_steps_off_policy=0, val_every=5, extend_steps=10, lr_schedule="linear", min_lr_ratio=0.2)
+
+
 def test_a_run_goes_on_while_it_learns_and_resumes_where_it_was(commands, monkeypatch):
     more = ("max_steps=2", "val_every=2", "extend_steps=4", "save_every=1")
     always = "import practicum.training.trainer as t; t.goes_on = lambda course, recipe, *, extra, seconds: extra < 4"

@@ -84,6 +84,17 @@ def test_the_rate_warms_up_and_follows_its_schedule(schedule: str, rates: list[f
     assert [learning_rate(settings, step, 6) for step in range(1, 7)] == pytest.approx(rates, abs=1e-6)
 
 
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_rate_that_falls_to_a_share_stays_there_in_steps_that_are_added(schedule: str) -> None:
+    settings = recipe(learning_rate=1.0, warmup_steps=2, lr_schedule=schedule, min_lr_ratio=0.2)
+
+    rates = [learning_rate(settings, step, 6) for step in range(3, 10)]
+
+    assert rates[0] == 1.0
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-3:] == pytest.approx([0.2, 0.2, 0.2])
+
+
 def test_failed_rollouts_have_no_advantage_and_too_few_survivors_leave_the_group_out() -> None:
     torn = group(rollout("a", 1.0), rollout("b", 0.0, error="gone"))
     whole = group(rollout("c", 1.0), rollout("d", 0.0), rollout("e", 0.0, error="gone"))

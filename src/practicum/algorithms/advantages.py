@@ -18,7 +18,7 @@ Conventions, the same in every method:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -35,6 +35,7 @@ AdvantageMethod = Literal[
     "opo",
     "grpo_passk",
     "gpg",
+    "max_rl",
 ]
 Deviation = Literal["population", "sample"]
 """Which standard deviation: of all there is (÷ n), or the estimate from a sample (÷ (n − 1))."""
@@ -59,7 +60,7 @@ def compute_advantages(
     Args:
         method: Name of the estimator.
         groups: The batch: for each prompt, its trajectories' rewards.
-        normalize: Divide by a standard deviation where the method has one (``rloo`` and ``opo`` have none).
+        normalize: Divide by a standard deviation where the method has one (``rloo``, ``opo`` and ``max_rl`` have none).
         gamma: Discount per turn, in [0, 1].
         deviation: Which standard deviation divides.
 
@@ -70,30 +71,9 @@ def compute_advantages(
         raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
     if deviation not in get_args(Deviation):
         raise ValueError(f"unknown deviation {deviation!r}; allowed: {', '.join(get_args(Deviation))}")
-    scale = deviation if normalize else None
-    match method:
-        case "monte_carlo":
-            advantages = monte_carlo(groups, scale=scale, gamma=gamma)
-        case "group_based":
-            advantages = _by_group(groups, lambda rewards, _: group_based(rewards, scale=scale))
-        case "group_based_per_turn":
-            advantages = [group_based_per_turn(group, scale=scale, gamma=gamma) for group in groups]
-        case "rloo":
-            advantages = _by_group(groups, lambda rewards, _: rloo(rewards))
-        case "reinforce_pp":
-            advantages = reinforce_pp(groups, scale=scale, gamma=gamma)
-        case "reinforce_pp_baseline":
-            advantages = reinforce_pp_baseline(groups, scale=scale)
-        case "opo":
-            advantages = _by_group(groups, opo)
-        case "grpo_passk":
-            advantages = _by_group(groups, lambda rewards, _: grpo_passk(rewards, scale=scale))
-        case "gpg":
-            advantages = gpg(groups, scale=scale)
-        case _:
-            allowed = ", ".join(get_args(AdvantageMethod))
-            raise ValueError(f"unknown advantage_method {method!r}; allowed: {allowed}")
-    return advantages
+    if method not in ESTIMATORS:
+        raise ValueError(f"unknown advantage_method {method!r}; allowed: {', '.join(get_args(AdvantageMethod))}")
+    return ESTIMATORS[method](groups, deviation if normalize else None, gamma)
 
 
 def group_based(rewards: np.ndarray, *, scale: Deviation | None) -> np.ndarray:
@@ -186,6 +166,25 @@ def gpg(groups: Sequence[Group], *, scale: Deviation | None) -> Advantages:
     return _by_group(groups, lambda rewards, _: alpha * _standardize(rewards, scale))
 
 
+def max_rl(rewards: np.ndarray) -> np.ndarray:
+    """(r_i − mean) / mean: maximum likelihood reinforcement learning, arXiv 2602.02710.
+
+    With rewards of 0 and 1 the gradient is that of log P(success) of each prompt, up to the order of the group's size,
+    where a centred reward has that of P(success): an answer that is right for few prompts is not given up for one that
+    is right for most. The paper's rewards are at least 0; lower ones are counted from the group's lowest.
+
+    Args:
+        rewards: Shape (members of one group,).
+
+    Returns:
+        Same shape, each at most (members − 1); zeros where no reward differs.
+    """
+    centred = _centre(rewards)
+    if not centred.any():
+        return centred
+    return centred / (rewards - min(rewards.min(), 0.0)).mean()
+
+
 def monte_carlo(groups: Sequence[Group], *, scale: Deviation | None, gamma: float) -> Advantages:
     """Discounted return from each turn on: REINFORCE (Williams, 1992).
 
@@ -275,3 +274,20 @@ def _deviation(centred: np.ndarray, kind: Deviation, weights: np.ndarray | None 
     population = float(largest * np.sqrt(np.average((centred / largest) ** 2, weights=weights)))
     count = float(len(centred) if weights is None else weights.sum())
     return population * math.sqrt(count / (count - 1.0)) if kind == "sample" and count > 1.0 else population
+
+
+ESTIMATORS: Mapping[AdvantageMethod, Callable[[Sequence[Group], Deviation | None, float], Advantages]] = {
+    "monte_carlo": lambda groups, scale, gamma: monte_carlo(groups, scale=scale, gamma=gamma),
+    "group_based": lambda groups, scale, _: _by_group(groups, lambda rewards, _: group_based(rewards, scale=scale)),
+    "group_based_per_turn": lambda groups, scale, gamma: [
+        group_based_per_turn(group, scale=scale, gamma=gamma) for group in groups
+    ],
+    "rloo": lambda groups, *_: _by_group(groups, lambda rewards, _: rloo(rewards)),
+    "reinforce_pp": lambda groups, scale, gamma: reinforce_pp(groups, scale=scale, gamma=gamma),
+    "reinforce_pp_baseline": lambda groups, scale, _: reinforce_pp_baseline(groups, scale=scale),
+    "opo": lambda groups, *_: _by_group(groups, opo),
+    "grpo_passk": lambda groups, scale, _: _by_group(groups, lambda rewards, _: grpo_passk(rewards, scale=scale)),
+    "gpg": lambda groups, scale, _: gpg(groups, scale=scale),
+    "max_rl": lambda groups, *_: _by_group(groups, lambda rewards, _: max_rl(rewards)),
+}
+"""Name → (groups, standard deviation to divide by or None, discount) → advantages."""

@@ -28,6 +28,7 @@ AdvantageMethod = Literal[
     "opo",
     "grpo_passk",
     "gpg",
+    "max_rl",
 ]
 LossFn = Literal["importance_sampling", "ppo", "cispo"]
 BUILTIN = "builtin"
@@ -274,7 +275,9 @@ class Recipe(BaseModel):
     learning_rate: float = Field(4e-5, ge=0, le=1)
     """Peak learning rate; sparse rewards want a lower one, a larger batch or more steps."""
     lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Course of the learning rate after warmup; linear and cosine end at 0."""
+    """Course of the learning rate after warmup; linear and cosine end at min_lr_ratio of it."""
+    min_lr_ratio: float = Field(0.0, ge=0, le=1)
+    """What is left of the learning rate, as a share, after a linear or cosine course; 0: nothing."""
     warmup_steps: int = Field(0, ge=0)
     """Steps over which the learning rate rises to its peak."""
     adam_beta1: float = Field(0.9, ge=0, lt=1)
@@ -335,8 +338,9 @@ class Recipe(BaseModel):
     """Demonstrations per optimizer update."""
     warmstart_learning_rate: float = Field(5e-5, gt=0, le=1)
     """Learning rate on the demonstrations."""
-    warmstart_lr_schedule: Literal["constant", "linear"] = "constant"
-    """Its course over all passes: linear falls to 0, so that the last demonstrations weigh no more than the first."""
+    warmstart_average: float = Field(0.0, ge=0, le=1)
+    """Share of the updates, the last ones, whose weights are averaged into the foothold: it then holds no answer for
+    likely only because the last batch showed it often, and reinforcement has more answers left to choose from."""
     warmstart_select_best: bool = False
     """Keep the epoch whose validation cross-entropy is best, instead of the last."""
 
@@ -420,8 +424,8 @@ class Recipe(BaseModel):
             yield f"clip_low_threshold ({low:g}) must be below clip_high_threshold ({high:g})"
         if self.extend_steps and self.max_steps_off_policy:
             yield f"extend_steps needs synchronous training: max_steps_off_policy is {self.max_steps_off_policy}, not 0"
-        if self.extend_steps and self.lr_schedule != "constant":
-            yield f"extend_steps needs a learning rate that has not run out: lr_schedule is {self.lr_schedule}"
+        if self.extend_steps and self.lr_schedule != "constant" and not self.min_lr_ratio:
+            yield f"extend_steps needs a rate that has not run out: lr_schedule is {self.lr_schedule}, min_lr_ratio 0"
         if self.extend_steps and not 0 < self.val_every <= self.extend_steps:
             yield f"extend_steps ({self.extend_steps}) are added val_every ({self.val_every}) at a time: it must fit in"
         if self.train_embeddings and self.lora_rank:

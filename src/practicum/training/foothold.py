@@ -112,7 +112,7 @@ def imitate(
     batch_size: int,
     learning_rate: float,
     seed: int,
-    decay: bool = False,
+    average: float = 0.0,
     select_best: bool = False,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[Pass]:
@@ -121,19 +121,24 @@ def imitate(
     Args:
         learner: Trained in place; its optimizer starts afresh before and after.
         data, validation: Demonstrations to train on, and held-out ones to measure on.
-        decay: Whether the learning rate falls linearly, to 0 after the last of ``epochs``.
+        average: Share of the steps, the last ones, whose weights are averaged in the end (arXiv 1803.05407): the mean
+            holds no answer for likely only because the last batch showed it often.
         select_best: When the passes are over, put back the weights of the best validation loss.
         enough: Asked after each pass; True ends the passes early.
     """
     learner.reset_optimizer()
     order = list(data)
     best, kept = math.inf, dict[str, Tensor]()
+    steps = epochs * math.ceil(len(order) / batch_size)
+    mean = _Mean(after=steps - round(average * steps))
     for epoch in range(1, epochs + 1):
         random.Random(derive(seed, "foothold", epoch)).shuffle(order)
         loss = 0.0
         for start in range(0, len(order), batch_size):
-            left = 1 - (epoch - 1 + start / len(order)) / epochs if decay else 1.0
-            loss += _step(learner, order[start : start + batch_size], learning_rate * left) / len(order)
+            loss += _step(learner, order[start : start + batch_size], learning_rate) / len(order)
+            mean.add(learner)
+        if epoch == epochs and mean.weights:
+            learner.restore(mean.weights)
         held_out = learner.evaluate(validation)
         if select_best and held_out < best:
             best, kept = held_out, learner.snapshot()
@@ -143,6 +148,25 @@ def imitate(
     if kept:
         learner.restore(kept)
     learner.reset_optimizer()
+
+
+class _Mean:
+    """Running mean of weights, from the step after ``after`` on."""
+
+    def __init__(self, after: int) -> None:
+        self.weights = dict[str, Tensor]()
+        self._step, self._after = 0, after
+
+    def add(self, learner: LocalLearner) -> None:
+        """One more step's weights."""
+        self._step += 1
+        if self._step <= self._after:
+            return
+        weights = learner.snapshot()
+        if not self.weights:
+            self.weights = weights
+        for name, value in self.weights.items():
+            value.lerp_(weights[name], 1 / (self._step - self._after))
 
 
 def _step(learner: LocalLearner, batch: Sequence[Datum], learning_rate: float) -> float:

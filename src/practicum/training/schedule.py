@@ -32,11 +32,14 @@ def validation_tasks(tasks: Sequence[Task], step: int, recipe: Recipe) -> list[T
 
 
 def learning_rate(recipe: Recipe, step: int, last: int) -> float:
-    """The rate of a step (from 1): linear warmup, then constant, or linear or cosine down to 0 after the last."""
+    """The rate of a step (from 1): linear warmup, then constant, or linear or cosine down to its least after the last.
+
+    Steps beyond the last, which ``extend_steps`` adds, go on at the least.
+    """
     if step <= recipe.warmup_steps:
         return recipe.learning_rate * step / recipe.warmup_steps
     if recipe.lr_schedule == "constant":
         return recipe.learning_rate
-    done = (step - 1 - recipe.warmup_steps) / max(last - recipe.warmup_steps, 1)
+    done = min((step - 1 - recipe.warmup_steps) / max(last - recipe.warmup_steps, 1), 1.0)
     share = 1 - done if recipe.lr_schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-    return recipe.learning_rate * share
+    return recipe.learning_rate * (recipe.min_lr_ratio + (1 - recipe.min_lr_ratio) * share)

@@ -28,7 +28,7 @@ def warmstart(bench: Workbench, run: Run, console: Console) -> None:
         batch_size=recipe.warmstart_batch_size,
         learning_rate=recipe.warmstart_learning_rate,
         seed=recipe.seed,
-        decay=recipe.warmstart_lr_schedule == "linear",
+        average=recipe.warmstart_average,
         select_best=recipe.warmstart_select_best,
     )
     losses, began = list[dict[str, float]](), time.monotonic()

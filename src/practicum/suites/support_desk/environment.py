@@ -43,11 +43,12 @@ class SupportDesk(Environment):
         level: 1 to 6, the number of dependent lookups.
         distractors: 0 to 4 tools that no ticket needs; None for the level's own number, 1 or 2.
         traps: Whether records move, notes interfere and customers claim what is not so.
-        demonstrators: Who shows a foothold how it is done: ``oracle``, who knows every rule, or ``staff``, who know
-            what the procedure states, and guess every other time where it leaves a rule out.
+        demonstrators: Who shows a foothold how it is done: ``oracle``, who knows every rule; ``staff``, who know what
+            the procedure states, and guess every other time where it leaves a rule out; or ``trainees``, who look up
+            and fill in all that is asked for, and guess the verdict of every other ticket.
     """
 
-    id, version = "support-desk", "1.3.0"
+    id, version = "support-desk", "1.4.0"
     max_turns = 5
 
     def __init__(
@@ -58,7 +59,7 @@ class SupportDesk(Environment):
         count = LEVELS[level].distractors if distractors is None else distractors
         _refuse_unless("distractors", count, range(len(DISTRACTORS) + 1))
         _refuse_unless("traps", traps, (False, True))
-        _refuse_unless("demonstrators", demonstrators, ("oracle", "staff"))
+        _refuse_unless("demonstrators", demonstrators, ("oracle", "staff", "trainees"))
         self.level, self.distractors, self.traps, self.demonstrators = level, count, traps, demonstrators
         self._rules = LEVELS[level]
         self.max_turns = self._rules.turns + (len(MOVES) if traps else 0)
@@ -146,14 +147,20 @@ class SupportDesk(Environment):
         return final_output(verdict(facts, self.level))
 
     def demonstration(self, task: Task) -> Oracle:
-        """As the oracle, or as staff do: where no rule is stated, they guess every other time, drawn by the ticket."""
+        """As the oracle, or with a guess at the last field every other time, drawn by the ticket."""
         facts = yield from self._facts(task)
-        answer, guesses = verdict(facts, self.level), self._rules.unstated
-        if guesses and self.demonstrators == "staff":
+        answer, guesses = verdict(facts, self.level), self._guesses()
+        if guesses:
             draw = crc32(facts["ticket"].encode()) % (2 * len(guesses))
             if draw < len(guesses):
                 answer[self._rules.fields[-1]] = guesses[draw]
         return final_output(answer)
+
+    def _guesses(self) -> Sequence[str]:
+        """What a demonstrator chooses from without knowing better; empty for one who always knows."""
+        if self.demonstrators == "trainees":
+            return sorted({self._answer(ticket)[self._rules.fields[-1]] for ticket in self.fixture("tickets")})
+        return self._rules.unstated if self.demonstrators == "staff" else ()
 
     def _facts(self, task: Task) -> Generator[Call, Any, dict[str, Any]]:
         ticket_id = task.prompt.removeprefix("Handle ticket ").partition(".")[0]
@@ -228,6 +235,6 @@ def _refuse_unless(name: str, value: object, allowed: Sequence[object]) -> None:
 
 
 score = score_fields(tag="final_output", exact=True)
-reward = weighted(success=(0.5, score), fields=(0.5, score_fields(tag="final_output", partial=True)))
-"""Half for success: with fields alone, a well-formed answer that is wrong stands above the mean of a group in which
-others are malformed, and the policy settles on it."""
+reward = weighted(success=(0.9, score), fields=(0.1, score_fields(tag="final_output", partial=True)))
+"""Nearly all for success: what a well-formed answer with a wrong verdict is paid, a policy settles on, for it is
+paid so on every ticket. The rest tells a rollout that came near from one that did not, where none succeeds."""

@@ -198,13 +198,15 @@ def target_of(recipe: "Recipe", *, name: str = "") -> EnvironmentTarget:
     Raises:
         EnvironmentFault: the recipe names no environment and needs one, or not one that can be loaded.
     """
+    from practicum.recipe import BUILTIN  # lazily: an environment is loaded without recipes, often
+
     columns = Columns(recipe.prompt_column, recipe.id_column, recipe.answer_column)
     files = {"train": recipe.training_dataset, "validation": recipe.validation_dataset, "test": recipe.test_dataset}
     datasets = {split: path for split, path in files.items() if path is not None}
     if recipe.environment is not None:
         found = load_target(recipe.environment, recipe.environment_args, score=recipe.score, reward=recipe.reward)
         return replace(found, name=name or recipe.environment, datasets=datasets, reading=Reading(columns))
-    if recipe.agent == "builtin" or recipe.training_dataset is None:
+    if recipe.agent == BUILTIN or recipe.training_dataset is None:
         raise EnvironmentFault(
             "the recipe names no environment",
             where=name,

@@ -48,9 +48,8 @@ def main() -> None:
     for name, (file, module) in FAMILIES.items():
         template = (folder / f"{file}.jinja").read_text(encoding="utf-8")
         source = inspect.getsource(importlib.import_module(f"renderers.{module}"))
-        print(
-            f"{name}: {compared(plain, name, template, {*MARK.findall(template), *MARK.findall(source)})}", flush=True
-        )
+        marks = {*MARK.findall(template), *MARK.findall(source)}
+        print(f"{name}: {compared(plain, name, template, marks)}", flush=True)
 
 
 def compared(plain: Any, name: str, template: str, marks: set[str]) -> str:

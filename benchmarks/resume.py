@@ -91,7 +91,8 @@ def _torn(folder: Path, recipe: str, kills: int, rng: random.Random) -> Counter[
             time.sleep(0.005)  # starting Python is no part of what is tried
         time.sleep(rng.expovariate(1 / 0.5))
         if process.poll() is not None:
-            # It came to its end first: take the last third away and go on trying.
+            # It came to its end first (or failed, which ends all): take what it wrote last away and go on trying.
+            _finish(process)
             _shorten(run)
             continue
         moment = _doing(run)

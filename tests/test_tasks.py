@@ -232,13 +232,49 @@ def test_a_chat_of_one_message_is_that_messages_text(tmp_path):
     assert load_tasks(tmp_path / "d.parquet")[0].prompt == "Add 2 and 3."
 
 
-def test_a_longer_chat_is_refused_in_few_words(tmp_path):
-    chat = [{"role": "system", "content": "x" * 5000}, {"role": "user", "content": "Add 2 and 3."}]
-    with pytest.raises(TaskError, match=r"chat of 2 messages \(system, user\)") as caught:
+SYSTEM, BEFORE, LAST = (
+    {"role": role, "content": text}
+    for role, text in (("system", "Be brief."), ("user", "I have 2."), ("user", "Add 3."))
+)
+
+
+def test_a_chat_of_the_systems_and_the_users_messages_is_what_the_episode_begins_with(tmp_path):
+    blocks = {**BEFORE, "content": [{"type": "text", "text": "I have "}, {"type": "text", "text": "2."}]}
+    (task,) = load_tasks(jsonl(tmp_path / "d.jsonl", [{"prompt": [SYSTEM, blocks, LAST], "answer": "5"}]))
+    assert (task.history, task.prompt) == ((SYSTEM, BEFORE), "Add 3.")
+    assert task.asked == "system: Be brief.\nuser: I have 2.\nAdd 3."
+
+
+def test_tasks_of_one_last_message_are_told_apart_by_what_was_said_before(tmp_path):
+    chats = [[{**BEFORE, "content": f"I have {n}."}, LAST] for n in (2, 4)]
+    train = load_tasks(jsonl(tmp_path / "d.jsonl", [{"prompt": chat} for chat in chats]))
+    assert len(train) == 2
+    assert train.overlap(load_tasks(jsonl(tmp_path / "v.jsonl", [{"prompt": [LAST]}]))) == []
+    with pytest.raises(TaskError, match="have the same prompt"):
+        load_tasks(jsonl(tmp_path / "twice.jsonl", [{"prompt": chats[0]}] * 2))
+    alone = load_tasks(jsonl(tmp_path / "v.jsonl", [{"prompt": "Add 3."}]))
+    assert "history" not in alone[0].to_dict()  # digests of datasets without chats stay what they were
+
+
+@pytest.mark.parametrize(
+    ("chat", "problem"),
+    [
+        ([BEFORE, {"role": "assistant", "content": "And?" * 2000}, LAST], "message 2 is of role 'assistant'"),
+        ([BEFORE, SYSTEM, LAST], "a system message stands first"),
+        ([SYSTEM], "the last message is not the user's"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "something beside text"),
+        ([SYSTEM, {"role": "user", "content": " "}], "message 2 of role 'user' has no text"),
+        ([{"role": "x" * 5000, "content": "Add 3."}], "message 1 is of role 'xxxx"),
+    ],
+)
+def test_a_chat_that_no_episode_can_begin_with_is_refused_in_few_words(tmp_path, chat, problem):
+    with pytest.raises(TaskError, match=problem) as caught:
         load_tasks(jsonl(tmp_path / "d.jsonl", [{"prompt": chat}]))
     assert caught.value.where == f"{tmp_path}/d.jsonl, row 1, column 'prompt'"
-    assert "system_prompt" in caught.value.fix
-    assert len(str(caught.value)) < 500
+    assert len(str(caught.value)) < 600
+
+
+def test_what_is_no_text_is_refused_in_few_words(tmp_path):
     with pytest.raises(TaskError, match="non-empty text") as caught:
         load_tasks(jsonl(tmp_path / "d.jsonl", [{"prompt": ["x" * 5000]}]))
     assert len(str(caught.value)) < 500

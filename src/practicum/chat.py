@@ -18,6 +18,27 @@ def text_of(message: Message) -> str:
     return "".join(block.get("text", "") for block in content if isinstance(block, Mapping))
 
 
+def split_opening(chat: Sequence[Any]) -> tuple[tuple[Message, ...], str]:
+    """Of the messages that a dataset begins an episode with, those before the last, and the last one's text.
+
+    Raises:
+        ValueError: they are none of one system message, where there is one, and then the user's; saying which and why.
+    """
+    said: list[Message] = []
+    for number, message in enumerate(chat, start=1):
+        role, text = message.get("role"), _only_text(message.get("content"))
+        if role == "system" and number > 1:
+            raise ValueError(f"message {number} is a second beginning: a system message stands first")
+        if role not in ("system", "user"):
+            raise ValueError(f"message {number} is of role {str(role)[:20]!r}, which is for the episode itself to say")
+        if not text.strip():
+            raise ValueError(f"message {number} of role {role!r} has no text, or something beside text")
+        said.append({"role": role, "content": text})
+    if not said or said[-1]["role"] != "user":
+        raise ValueError("the last message is not the user's: there is nothing to answer")
+    return tuple(said[:-1]), str(said[-1]["content"])
+
+
 def plain(arguments: Any) -> Any:
     """A call's arguments as JSON can carry them; a model may have written what is no object."""
     return dict(arguments) if isinstance(arguments, Mapping) else arguments
@@ -60,6 +81,16 @@ def repeated(history: Sequence[str], keys: Sequence[str]) -> list[bool]:
         said.append(bool(later))
         after = later[0] + 1 if later else after
     return said
+
+
+def _only_text(content: Any) -> str:
+    """Text, also of text blocks; empty where there is anything else in it."""
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list) else []
+    texts = [block.get("text") for block in blocks if isinstance(block, Mapping) and block.get("type") == "text"]
+    whole = len(texts) == len(blocks) and all(isinstance(text, str) for text in texts)
+    return "".join(map(str, texts)) if whole else ""
 
 
 def _canonical(arguments: Any) -> str:

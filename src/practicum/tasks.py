@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from practicum.chat import Message, split_opening
 from practicum.datasets import read_rows
 from practicum.digests import canonical_json, digest
 from practicum.errors import TaskError
@@ -22,19 +23,26 @@ HELD_OUT = 0.1
 class Task:
     """One instance of the work.
 
-    ``prompt`` reaches the agent as it is. ``answer`` (the label) and ``metadata`` never do: they are for
-    environments, scores and rewards.
+    ``prompt`` reaches the agent as it is; before it, where there are any, the messages of ``history``: the system's or
+    the user's own. ``answer`` (the label) and ``metadata`` never do: they are for environments, scores and rewards.
     """
 
     id: str
     prompt: str
     answer: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Message, ...] = ()
+
+    @property
+    def asked(self) -> str:
+        """All that it tells the agent, as text: the prompt, after what its history says."""
+        return "\n".join([*(f"{message['role']}: {message['content']}" for message in self.history), self.prompt])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
         answer = dict(self.answer) if self.answer is not None else None
-        return {"id": self.id, "prompt": self.prompt, "answer": answer, "metadata": dict(self.metadata)}
+        history = {"history": [dict(message) for message in self.history]} if self.history else {}
+        return {"id": self.id, "prompt": self.prompt, "answer": answer, "metadata": dict(self.metadata), **history}
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class TaskSet(Sequence[Task]):
         """
         wholly = self.games and other.games and is_game((*self, *other))
         theirs = {_key(task, wholly=wholly) for task in other}
-        return [task.prompt for task in self if _key(task, wholly=wholly) in theirs]
+        return [task.asked for task in self if _key(task, wholly=wholly) in theirs]
 
 
 def load_tasks(path: Path, columns: Columns | None = None) -> TaskSet:
@@ -161,7 +169,7 @@ def _refuse_duplicates(tasks: Sequence[Task], name: str, *, games: bool) -> None
 
 def is_game(tasks: Iterable[Task]) -> bool:
     """Whether several tasks all have one prompt, as those of a game have that hides something else each time."""
-    prompts = [task.prompt for task in tasks]
+    prompts = [task.asked for task in tasks]
     return len(prompts) > 1 and len(set(prompts)) == 1
 
 
@@ -175,7 +183,7 @@ def content_of(task: Task) -> str:
 
 
 def _key(task: Task, *, wholly: bool) -> str:
-    return content_of(task) if wholly else task.prompt
+    return content_of(task) if wholly else task.asked
 
 
 def _columns(first: tuple[int, Any], path: Path, chosen: Columns) -> Columns:
@@ -260,34 +268,33 @@ def _task(row: Any, line: int, path: Path, columns: Columns) -> Task:
             where=where,
             fix="give every row the same columns, or choose another with prompt_column",
         )
-    prompt = _prompt(rest.pop(columns.prompt), f"{where}, column {columns.prompt!r}")
+    history, prompt = _opening(rest.pop(columns.prompt), f"{where}, column {columns.prompt!r}")
     identifier = _identifier(rest, columns.id) if columns.id else ""
     answer = _answer(rest.get(columns.answer)) if columns.answer else None
     metadata = {name: value for name, value in rest.items() if name not in (columns.id, columns.answer)}
-    return Task(identifier or f"{path.stem}-{line}", prompt, answer, metadata)
+    return Task(identifier or f"{path.stem}-{line}", prompt, answer, metadata, history)
 
 
-def _prompt(value: Any, where: str) -> str:
-    """The text of a prompt; of a chat with one message, the user's, that message's.
+def _opening(value: Any, where: str) -> tuple[tuple[Message, ...], str]:
+    """The prompt, and what is said before it where the cell holds a chat.
 
     Raises:
-        TaskError: it is no text, empty, or a chat with more in it.
+        TaskError: it is no text, empty, or no chat that an episode can begin with.
     """
-    chat = isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "role" in item for item in value)
-    if chat and len(value) == 1 and value[0]["role"] == "user":
-        value = value[0].get("content")
-    elif chat:
-        roles = ", ".join(str(item["role"])[:SHOWN] for item in value[:4]) + (", …" if len(value) > 4 else "")
-        raise TaskError(
-            f"the prompt is a chat of {len(value)} messages ({roles})",
-            where=where,
-            allowed="text, or one message of the user",
-            fix="write the user's text into the column, and what the system says into the environment's system_prompt "
-            "or the agent",
-        )
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "role" in item for item in value):
+        try:
+            return split_opening(value)
+        except ValueError as problem:
+            raise TaskError(
+                f"no episode can begin with this chat of {len(value)} messages: {problem}",
+                where=where,
+                allowed="text, or messages of the user after at most one of the system, all of them text",
+                fix="write what the user asks into the column; what follows an answer is said by the environment's "
+                "next_user",
+            ) from problem
     if not isinstance(value, str) or not value.strip():
         raise TaskError(f"the prompt must be non-empty text, not {_shown(value)}", where=where, fix="set prompt_column")
-    return value
+    return (), value
 
 
 def _shown(value: Any) -> str:

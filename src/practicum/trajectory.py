@@ -7,13 +7,14 @@ decoded and tokenized again. A turn whose prompt extends no sequence starts anot
 ``break_cause``; main agent and sub-agent by turns are two sequences.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from practicum.chat import Message, message_key, repeated, text_of
-from practicum.ranges import total
+from practicum.ranges import reaches, total
 from practicum.tasks import Task
 
 __all__ = [
@@ -176,6 +177,16 @@ class Trajectory:
         return self.failure is None and not self.broke_off and self.ending != "cancelled"
 
     @property
+    def held_out_score(self) -> float | None:
+        """Its score as held-out evaluation counts it: None where there was nothing to judge, or nobody has."""
+        return None if self.broke_off else self.score
+
+    def succeeded(self, threshold: float) -> bool:
+        """Whether it is a success in held-out evaluation; without a score it is none, whatever the threshold."""
+        score = self.held_out_score
+        return score is not None and reaches(score, threshold)
+
+    @property
     def reward(self) -> float:
         """The trajectory's reward: the one number given, or the sum of the per-turn rewards."""
         return total(self.rewards)
@@ -291,6 +302,12 @@ def survivors(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
     A failure of the policy's without a reward is none of them: its recipe drops those (``policy_failure``).
     """
     return [t for t in trajectories if t.is_conclusive and t.n_action_tokens and (t.failure is None or bool(t.rewards))]
+
+
+def failure_counts(trajectories: Iterable[Trajectory]) -> dict[str, int]:
+    """Rollouts that failed by whose failure it was, every class in order; of no known one: ``unknown``."""
+    counts = Counter(t.failure or "unknown" for t in trajectories if t.failure or t.broke_off)
+    return {whose: counts[whose] for whose in get_args(Failure)}
 
 
 def group_by_task(trajectories: Iterable[Trajectory]) -> list[Group]:

@@ -6,7 +6,7 @@ import pytest
 from practicum.checks.modules import load_file
 from practicum.checks.target import load_target, resolve_target, target_of
 from practicum.environment.recording import CallableSource, Recorder
-from practicum.errors import EnvironmentFault
+from practicum.errors import EnvironmentFault, TaskError
 from practicum.recipe import build_recipe
 from practicum.suites.support_desk import SupportDesk
 from practicum.tasks import Task
@@ -94,6 +94,19 @@ def test_a_recipe_gives_environment_arguments_judges_and_datasets(desk: Path) ->
     assert [task.prompt for task in target.tasks("test")] == ["Do it."]
     with pytest.raises(EnvironmentFault, match="names no environment"):
         target_of(build_recipe({"model_name": "smollm2-135m"}))
+
+
+def test_a_chat_is_a_prompt_for_the_built_in_agent_and_none_for_an_agent_server(desk: Path) -> None:
+    chat = '[{"role": "system", "content": "Hurry."}, {"role": "user", "content": "Do that."}]'
+    (desk.parent / "rows.jsonl").write_text(f'{{"prompt": {chat}}}\n', encoding="utf-8")
+    recipe = desk.with_name("desk.yaml")
+    recipe.write_text("environment: desk.py:Desk\ntraining_dataset: rows.jsonl\n", encoding="utf-8")
+    (task,) = resolve_target(str(recipe)).tasks("train")
+    assert (task.history, task.prompt) == (({"role": "system", "content": "Hurry."},), "Do that.")
+    for environment in ("environment: desk.py:Desk\n", ""):
+        recipe.write_text(f"{environment}agent: http://h:1\ntraining_dataset: rows.jsonl\n", encoding="utf-8")
+        with pytest.raises(TaskError, match="an agent server is sent one text"):
+            resolve_target(str(recipe)).tasks("train")
 
 
 def test_a_score_may_lie_in_a_file_of_its_own(desk: Path) -> None:

@@ -3,28 +3,23 @@
 import itertools
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
 import pytest
 
+from http_agent import Order, http_agent
 from practicum.store import read_trajectories
 
 FAST = ("rollout_tps=1000", "max_steps=1", "minibatches_per_step=1", "val_every=0", "val_at_start=false")
 PLAN = ("policy", "infrastructure", "judge") * 5 + ("none",)
 
 
-class Server(ThreadingHTTPServer):
+class Failing:
     """An agent that fails as a plan says, by the order of the rollouts it is asked for; then it answers well."""
 
-    daemon_threads = True
-    request_queue_size = 64
-
     def __init__(self, plan: tuple[str, ...]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
         self.plan, self.kinds, self.lock = iter(plan), dict[str, str](), threading.Lock()
 
     def kind(self, rollout: str) -> str:
@@ -35,52 +30,24 @@ class Server(ThreadingHTTPServer):
                 self.kinds[name] = next(self.plan, "none")
             return self.kinds[name]
 
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.answer(200, {"status": "healthy"})
-
-    def do_POST(self) -> None:
-        about = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["metadata"]
-        endpoint, rollout = about["endpoint"], about["rolloutId"]
-        kind = self.server.kind(rollout)
+    def answer(self, order: Order) -> tuple[int, Any]:
+        endpoint, rollout = order["metadata"]["endpoint"], order["metadata"]["rolloutId"]
+        kind = self.kind(rollout)
         if kind == "infrastructure":
-            self.answer(503, {"detail": "overloaded"})
-            return
+            return 503, {"detail": "overloaded"}
         body = {"model": "default", "messages": [{"role": "user", "content": "Which box?"}]}
         said = httpx.post(f"{endpoint}/rollouts/{rollout}/v1/chat/completions", json=body, timeout=60).json()
         if kind == "policy":
             words = said["choices"][0]["message"]["content"]
-            self.answer(500, {"detail": f"JSONDecodeError: no JSON in {words!r}"})
-            return
+            return 500, {"detail": f"JSONDecodeError: no JSON in {words!r}"}
         rewards = [0.5, 0.5] if kind == "judge" else [len(rollout) % 2]
         httpx.post(f"{endpoint}/complete-rollout", json={"TrajectoryId": rollout, "Status": "ready"}, timeout=60)
         httpx.post(f"{endpoint}/update-reward", json={"TrajectoryId": rollout, "Rewards": rewards}, timeout=60)
-        self.answer(200, {"status": "done"})
-
-    def answer(self, status: int, body: Any) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        return 200, {"status": "done"}
 
 
-@contextmanager
-def served(plan: tuple[str, ...]) -> Iterator[str]:
-    server = Server(plan)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+def served(plan: tuple[str, ...]) -> AbstractContextManager[str]:
+    return http_agent(Failing(plan).answer)
 
 
 def first_step(folder: Any) -> dict[str, float]:

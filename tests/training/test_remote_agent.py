@@ -1,17 +1,18 @@
 """An agent of one's own, written with the plain ``openai`` package behind ``POST /rollout``, is trained."""
 
-import contextlib
+import itertools
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
 import pytest
 from openai import OpenAI
 
+from http_agent import Order, http_agent
 from practicum.store import read_trajectories
 
 LOOK = {
@@ -49,50 +50,24 @@ def play(order: dict[str, Any]) -> None:
     httpx.post(f"{endpoint}/update-reward", json=reward).raise_for_status()
 
 
-@contextlib.contextmanager
 def agent_server(
     refuses: Callable[[int], bool] = lambda number: False,
     *,
     port: int = 0,
-    work: Callable[[dict[str, Any]], None] = play,
-) -> Iterator[str]:
+    work: Callable[[Order], None] = play,
+) -> AbstractContextManager[str]:
     """An agent server that answers at once and plays in a thread; some rollouts it refuses by their number."""
-    count, lock = 0, threading.Lock()
+    count, lock = itertools.count(1), threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(200, {"status": "healthy"})
+    def answer(order: Order) -> tuple[int, Any]:
+        with lock:
+            refused = refuses(next(count))
+        if refused:
+            return 500, {"errorType": "InternalServerError", "errorMessage": "out of boxes"}
+        threading.Thread(target=work, args=(order,), daemon=True).start()
+        return 200, {"status": "accepted"}
 
-        def do_POST(self) -> None:
-            nonlocal count
-            order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                count += 1
-                refused = refuses(count)
-            if refused:
-                self._answer(500, {"errorType": "InternalServerError", "errorMessage": "out of boxes"})
-                return
-            self._answer(200, {"status": "accepted"})
-            threading.Thread(target=work, args=(order,), daemon=True).start()
-
-        def _answer(self, status: int, body: Any) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return http_agent(answer, port=port)
 
 
 @pytest.fixture

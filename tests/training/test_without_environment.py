@@ -1,16 +1,14 @@
 """Prompts and an agent server alone, as a notebook has them: the agent's own reward is trained on and told apart."""
 
-import contextlib
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from http_agent import Order, http_agent
 from practicum.checks.target import target_of
 from practicum.errors import EnvironmentFault
 from practicum.ledger.manifest import read_manifest
@@ -32,40 +30,17 @@ def play(order: dict[str, Any]) -> None:
     httpx.post(f"{endpoint}/update-reward", json=reward).raise_for_status()
 
 
-@contextlib.contextmanager
-def agent_server(most: int = 10_000, *, port: int = 0) -> Iterator[str]:
+def agent_server(most: int = 10_000, *, port: int = 0) -> AbstractContextManager[str]:
     """An agent server that answers when it is done; after ``most`` rollouts it fails every one."""
     numbers = iter(range(10_000))
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(200, {"status": "healthy"})
+    def answer(order: Order) -> tuple[int, Any]:
+        if next(numbers) >= most:
+            return 500, {"errorType": "InternalServerError", "errorMessage": "out of boxes"}
+        play(order)
+        return 200, {"status": "completed"}
 
-        def do_POST(self) -> None:
-            order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if next(numbers) >= most:
-                self._answer(500, {"errorType": "InternalServerError", "errorMessage": "out of boxes"})
-                return
-            play(order)
-            self._answer(200, {"status": "completed"})
-
-        def _answer(self, status: int, body: Any) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return http_agent(answer, port=port)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from practicum.checks.places import place_of_error
 from practicum.digests import canonical_json
 from practicum.environment import Call, Environment, ToolResult
+from practicum.environment.opening import opening
 from practicum.environment.play import NO_REPLY, OracleFault, OracleSteps
 from practicum.tasks import Task
 from practicum.trajectory import USER, Message, Rollout, ToolCall
@@ -244,13 +245,6 @@ def fault(error: BaseException, stage: str, home: Path) -> dict[str, str]:
         "message": str(error),
         "where": place_of_error(error, home),
     }
-
-
-def opening(environment: Environment, task: Task) -> list[Message]:
-    """The messages an episode begins with: system prompt, where there is one, and the task's prompt."""
-    system = environment.system_prompt(task)
-    first: list[Message] = [{"role": "system", "content": system}] if system else []
-    return [*first, {"role": "user", "content": task.prompt}]
 
 
 def call_text(call: Call) -> str:

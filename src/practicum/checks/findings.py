@@ -1,7 +1,7 @@
 """One finding type and one report for every check; printed for people, or as JSON."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -180,11 +180,7 @@ def print_report(report: Report, console: "Console") -> None:
 
     ref = report.environment
     console.print(Text.assemble((f"{ref.id} {ref.version}", "bold"), f"  {report.target}  {ref.digest[:12]}"))
-    for code, state in report.states.items():
-        console.print(state_line(code, state, report.why_not(code)))
-    for finding in report.findings:
-        console.print()
-        print_finding(finding, console)
+    print_results(report.states, report.why_not, report.findings, console)
     for note in report.allowed:
         console.print()
         _print_note(note, console)
@@ -193,9 +189,25 @@ def print_report(report: Report, console: "Console") -> None:
     console.print()
     if report.recorded is not None:
         console.print(Text(f"recorded: {report.recorded}", overflow="fold"))
-    console.print(
-        Text.assemble(verdict(report.ok, report.states.values()), f"{tail}; {counted(report.states.values())}")
-    )
+    console.print(verdict_line(report.ok, report.states.values(), tail))
+
+
+def print_results(
+    states: Mapping[str, State], why_not: Callable[[str], str], findings: Sequence[Finding], console: "Console"
+) -> None:
+    """A line for each check, then every finding with its evidence."""
+    for code, state in states.items():
+        console.print(state_line(code, state, why_not(code)))
+    for finding in findings:
+        console.print()
+        print_finding(finding, console)
+
+
+def verdict_line(ok: bool, states: Collection[State], tail: str) -> Any:
+    """The last line of a report: its verdict, what was looked at, and its checks by state."""
+    from rich.text import Text
+
+    return Text.assemble(verdict(ok, states), f"{tail}; {counted(states)}")
 
 
 def verdict(ok: bool, states: Iterable[State]) -> tuple[str, str]:

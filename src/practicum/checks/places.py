@@ -2,6 +2,7 @@
 
 import inspect
 import linecache
+import sys
 import sysconfig
 from collections.abc import Callable
 from functools import cache
@@ -13,7 +14,11 @@ import practicum
 
 _PACKAGE = Path(practicum.__file__).resolve().parent
 _STANDARD = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("stdlib", "platstdlib"))
-_INSTALLED = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("purelib", "platlib"))
+_SHARED = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+_INSTALLED = tuple(
+    f"{Path(shelf).resolve()}/" for shelf in (*map(sysconfig.get_path, ("purelib", "platlib")), *_SHARED)
+)
+"""Where libraries lie: this interpreter's own folders, and those that it shares with another (the system's, say)."""
 _CHECKS = f"{Path(__file__).parent}/"
 _SANDBOX = f"{_PACKAGE / 'sandbox'}/"
 

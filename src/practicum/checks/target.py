@@ -19,7 +19,7 @@ from practicum.checks.places import place_of_error, place_of_method
 from practicum.digests import digest
 from practicum.environment import Environment
 from practicum.environment.elsewhere import AgentsOwn
-from practicum.errors import EnvironmentFault, PracticumError
+from practicum.errors import EnvironmentFault, PracticumError, TaskError
 from practicum.scoring import Judge
 from practicum.tasks import Columns, Task, TaskSet, load_tasks, with_held_out
 
@@ -38,10 +38,12 @@ class Reading:
     Attributes:
         columns: Which columns are taken for what.
         carved: Whether training and held-out tasks are parts of one file.
+        one_text: Whether a task is sent to its agent as one text, as an agent server takes it.
     """
 
     columns: Columns = field(default_factory=Columns)
     carved: bool = False
+    one_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,14 @@ class EnvironmentTarget:
             TaskError: it cannot be read.
         """
         tasks = load_tasks(self.datasets[split], self.reading.columns)
+        chat = next((task for task in tasks if task.history), None)
+        if chat is not None and self.reading.one_text:
+            raise TaskError(
+                f"the prompt of task {chat.id!r} is a chat of {len(chat.history) + 1} messages, and an agent server is "
+                "sent one text",
+                where=str(self.datasets[split]),
+                fix="write the user's text into the column, and what the system says into the agent",
+            )
         if not self.reading.carved:
             return tasks
         trained, held_out = with_held_out(tasks)
@@ -198,13 +208,20 @@ def target_of(recipe: "Recipe", *, name: str = "") -> EnvironmentTarget:
     Raises:
         EnvironmentFault: the recipe names no environment and needs one, or not one that can be loaded.
     """
+    from practicum.recipe import BUILTIN  # lazily: an environment is loaded without recipes, often
+
     columns = Columns(recipe.prompt_column, recipe.id_column, recipe.answer_column)
     files = {"train": recipe.training_dataset, "validation": recipe.validation_dataset, "test": recipe.test_dataset}
     datasets = {split: path for split, path in files.items() if path is not None}
     if recipe.environment is not None:
         found = load_target(recipe.environment, recipe.environment_args, score=recipe.score, reward=recipe.reward)
-        return replace(found, name=name or recipe.environment, datasets=datasets, reading=Reading(columns))
-    if recipe.agent == "builtin" or recipe.training_dataset is None:
+        return replace(
+            found,
+            name=name or recipe.environment,
+            datasets=datasets,
+            reading=Reading(columns, one_text=recipe.agent != BUILTIN),
+        )
+    if recipe.agent == BUILTIN or recipe.training_dataset is None:
         raise EnvironmentFault(
             "the recipe names no environment",
             where=name,
@@ -214,7 +231,7 @@ def target_of(recipe: "Recipe", *, name: str = "") -> EnvironmentTarget:
     found = load_target(f"{AgentsOwn.__module__}:{AgentsOwn.__name__}", score=recipe.score)
     held_out = recipe.test_dataset or recipe.validation_dataset
     every = {"validation": held_out or recipe.training_dataset, "test": held_out or recipe.training_dataset}
-    reading = Reading(columns, carved=held_out is None)
+    reading = Reading(columns, carved=held_out is None, one_text=True)
     return replace(found, name=name or recipe.agent, datasets=every | datasets, reading=reading)
 
 
@@ -223,6 +240,7 @@ def task_record(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "prompt": task.prompt,
+        **({"history": list(task.history)} if task.history else {}),
         "answer": None if task.answer is None else dict(task.answer),
     }
 

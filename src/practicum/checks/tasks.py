@@ -31,12 +31,12 @@ def _check_label(here: Stage, openings: Sequence[Opening]) -> list[Finding]:
     """The label stands, in the form of an answer, in what the agent is told first."""
     opened = [(here.tasks[split][index], text) for split, index, text, _ in openings]
     answers = {id(here.tasks[split][index]): answer for split, index, _, answer in openings}
-    asked = [(task, task.prompt) for tasks in here.tasks.values() for task in tasks]
+    asked = [(task, task.asked) for tasks in here.tasks.values() for task in tasks]
     leaks = _leaks(opened, answers) or _leaks(asked, {})
     if not leaks:
         return []
     task, text, at = leaks[0]
-    method = "tasks" if at in task.prompt else "system_prompt"
+    method = "tasks" if at in task.asked else "system_prompt"
     start = max(0, text.index(at) - 60)
     return [
         Finding.of(
@@ -74,7 +74,7 @@ def _check_duplicate(here: Stage) -> list[Finding]:
             "ENV-DUPLICATE",
             f"{len(pairs)} tasks {_in_splits(first, second)} have the {what} of an earlier one",
             where=_tasks_place(here, second),
-            difference="\n".join(f"{task.id!r}: {shortened(task.prompt, 120)}" for task in pairs[0]),
+            difference="\n".join(f"{task.id!r}: {shortened(task.asked, 120)}" for task in pairs[0]),
         )
         for (what, first, second), pairs in found.items()
     ]
@@ -120,7 +120,7 @@ def _answer_form(name: str, value: Any, alone: bool) -> re.Pattern[str]:
 
 
 def _plain(task: Task) -> str:
-    return " ".join(unicodedata.normalize("NFKC", task.prompt).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", task.asked).casefold().split())
 
 
 def _in_splits(first: str, second: str) -> str:

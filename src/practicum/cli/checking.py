@@ -57,9 +57,10 @@ def check(
     from practicum.checks.environment import run_checks
     from practicum.checks.findings import print_report
     from practicum.checks.judges.show import print_judges
+    from practicum.recipe import BUILTIN
 
     (found, recipe), reasons = _target(target, overrides or []), _reasons(allow or [])
-    remote = recipe is not None and recipe.agent != "builtin"
+    remote = recipe is not None and recipe.agent != BUILTIN
     if recipe is not None and remote:
         from practicum.checks.agent.stage import require_agent
 
@@ -176,9 +177,10 @@ def _judged(
 def _played(target: "EnvironmentTarget", recipe: "Recipe", recorded: Path | None, status: "Status") -> "AgentReport":
     from practicum.checks.agent.check import check_agent
     from practicum.checks.judges.evidence import read_recorded
+    from practicum.recipe import BUILTIN
 
     baseline = read_recorded(recorded) if recorded is not None and recorded.is_dir() else None
-    own = baseline.trajectories if baseline is not None and baseline.agent != "builtin" else ()
+    own = baseline.trajectories if baseline is not None and baseline.agent != BUILTIN else ()
     return check_agent(target, recipe, own, progress=lambda text: status.update(f"checking: {text}"))
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from practicum.evaluation.statistics import bootstrap_interval, clustered_interval, pass_at_k, pass_power_k
 from practicum.ranges import reaches
-from practicum.rollout.failures import causes, counted
+from practicum.rollout.failures import causes
 from practicum.seeds import derive
-from practicum.trajectory import Trajectory, group_by_task
+from practicum.trajectory import Trajectory, failure_counts, group_by_task
 
 Mode = Literal["sampled", "greedy"]
 Interval = tuple[float, float]
@@ -163,11 +163,11 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
     if not trajectories:
         raise ValueError("an evaluation needs at least one rollout")
     n = len(trajectories)
-    right = [_succeeded(t, how.success_threshold) for t in trajectories]
+    right = [t.succeeded(how.success_threshold) for t in trajectories]
     groups = group_by_task(trajectories)
-    scores = {group.task_id: [_score(t) or 0.0 for t in group.trajectories] for group in groups}
-    wins = [sum(_succeeded(t, how.success_threshold) for t in group.trajectories) for group in groups]
-    by_task = [[float(_succeeded(t, how.success_threshold)) for t in group.trajectories] for group in groups]
+    scores = {group.task_id: [t.held_out_score or 0.0 for t in group.trajectories] for group in groups}
+    by_task = [[t.succeeded(how.success_threshold) for t in group.trajectories] for group in groups]
+    wins = [sum(task) for task in by_task]
     finished = [t.ending == "final" for t in trajectories]
     ks = [k for k in how.pass_k if k <= how.rollouts_per_task]
     calls = [call for t in trajectories for call in t.tool_calls]
@@ -182,7 +182,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         n_rollouts=n,
         successes=sum(right),
         success_rate=sum(right) / n,
-        interval=clustered_interval([[value > 0 for value in task] for task in by_task]),
+        interval=clustered_interval(by_task),
         bootstrap=bootstrap_interval(by_task, seed=derive(how.seed, "bootstrap", how.label, how.mode)),
         field_accuracy=_fields(trajectories),
         completion_rate=_mean(finished),
@@ -190,7 +190,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         format_rate=_format(trajectories),
         pass_at={str(k): _mean(pass_at_k(how.rollouts_per_task, c, k) for c in wins) for k in ks},
         pass_power={str(k): _mean(pass_power_k(how.rollouts_per_task, c, k) for c in wins) for k in ks},
-        score_mean=_mean(_score(t) or 0.0 for t in trajectories),
+        score_mean=_mean(t.held_out_score or 0.0 for t in trajectories),
         reward_mean=_mean(t.reward for t in trajectories),
         failed=sum(t.broke_off for t in trajectories),
         max_turns_frac=_mean(t.ending == "max_turns" for t in trajectories),
@@ -217,7 +217,7 @@ def summarize(trajectories: Sequence[Trajectory], how: Circumstances) -> Evaluat
         exact=_exact(trajectories, how.success_threshold),
         attempts=n + retried,
         retried=retried,
-        failures=counted(trajectories),
+        failures={whose: count for whose, count in failure_counts(trajectories).items() if count},
         causes=[asdict(cause) for cause in reasons[:CAUSES_KEPT]],
     )
 
@@ -227,18 +227,8 @@ def failures_told(failures: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {whose}" for whose, count in failures.items() if count)
 
 
-def _score(trajectory: Trajectory) -> float | None:
-    return None if trajectory.broke_off else trajectory.score
-
-
-def _succeeded(trajectory: Trajectory, threshold: float) -> bool:
-    """A rollout that failed or has no score is no success, whatever the threshold."""
-    score = _score(trajectory)
-    return score is not None and reaches(score, threshold)
-
-
 def _exact(trajectories: Sequence[Trajectory], threshold: float) -> bool:
-    scored = [(score, t.score_metrics.get("exact")) for t in trajectories if (score := _score(t)) is not None]
+    scored = [(score, t.score_metrics.get("exact")) for t in trajectories if (score := t.held_out_score) is not None]
     return bool(scored) and all(
         right is not None and reaches(score, threshold) == (right == 1.0) for score, right in scored
     )

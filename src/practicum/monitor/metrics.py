@@ -12,7 +12,7 @@ import numpy as np
 
 from practicum.monitor.names import ESTIMATES, LEARNER, METRICS, TIMINGS, describe
 from practicum.ranges import reaches
-from practicum.trajectory import BreakCause, Failure, Group, Trajectory
+from practicum.trajectory import BreakCause, Group, Trajectory, failure_counts
 
 __all__ = ["METRICS", "describe", "evaluation_metrics", "step_metrics"]
 
@@ -273,9 +273,8 @@ def _malformed(trajectories: Iterable[Trajectory]) -> int:
 def _failures(prefix: str, groups: Sequence[Group]) -> Metrics:
     """Failures by whose they are, and the attempts they took."""
     every = [t for group in groups for t in group.trajectories]
-    by_class = Counter(t.failure or "unknown" for t in every if t.failure or t.broke_off)
     return {
-        **{f"{prefix}/failed/{whose}": float(by_class[whose]) for whose in get_args(Failure)},
+        **{f"{prefix}/failed/{whose}": float(count) for whose, count in failure_counts(every).items()},
         f"{prefix}/retried": float(sum(t.retries for t in every)),
     }
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from practicum.environment import Environment
 from practicum.environment.calling import ToolResult
 from practicum.environment.fixtures import thawed
+from practicum.environment.opening import opening
 from practicum.environment.watching import unwatched
 from practicum.errors import ContextFull
 from practicum.rollout.calls import argument_object
@@ -20,6 +21,8 @@ from practicum.rollout.episode_thread import EpisodeThread
 from practicum.rollout.session import ChatResult, Session, Tools
 from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, ToolCall, Transition, text_of
+
+__all__ = ["TEARDOWN_S", "Agent", "BuiltinAgent", "Conversation", "Episode", "Keep", "forget", "opening"]
 
 TEARDOWN_S = 10.0
 """How long a failed episode waits for its teardown, in seconds; a longer one goes on without it."""
@@ -142,13 +145,6 @@ async def _torn_down(environment: Environment, thread: EpisodeThread, failure: B
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(TEARDOWN_S):
             await thread.run(close)
-
-
-def opening(environment: Environment, task: Task) -> list[Message]:
-    """The messages an episode begins with."""
-    system = environment.system_prompt(task)
-    first: list[Message] = [{"role": "system", "content": system}] if system else []
-    return [*first, {"role": "user", "content": task.prompt}]
 
 
 @dataclass

@@ -21,7 +21,6 @@ nothing to judge, since the agent owed its reward and sent none, that is the pol
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -169,11 +168,6 @@ def causes(trajectories: Iterable[Trajectory]) -> list[Cause]:
         counts[key] = counts.get(key, 0) + 1
     found = [Cause(key[0], examples[key], count) for key, count in counts.items()]
     return sorted(found, key=lambda cause: -cause.count)
-
-
-def counted(trajectories: Iterable[Trajectory]) -> dict[str, int]:
-    """Failures by whose they are, the classes that have none left out."""
-    return dict(Counter(str(t.failure or "unknown") for t in trajectories if t.failure or t.broke_off))
 
 
 def _without_place(trajectory: Trajectory) -> str:

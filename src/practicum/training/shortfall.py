@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from practicum.environment.tool import shortened
 from practicum.errors import RunError
+from practicum.evaluation.summary import failures_told
 from practicum.ranges import exceeds
 from practicum.recipe import Recipe
-from practicum.rollout.failures import causes, counted
+from practicum.rollout.failures import causes
 from practicum.training.run import Run
-from practicum.trajectory import Group, Trajectory, survivors
+from practicum.trajectory import Group, Trajectory, failure_counts, survivors
 
 CAUSES_SHOWN = 3
 
@@ -26,10 +27,10 @@ def shortfall(groups: Sequence[Group], left_out: Sequence[Group], recipe: Recipe
 
 
 def _failures(trajectories: Sequence[Trajectory]) -> list[str]:
-    failures, found = counted(trajectories), causes(trajectories)
-    if not failures:
+    failures, found = failure_counts(trajectories), causes(trajectories)
+    if not any(failures.values()):
         return []
-    shares = ", ".join(f"{count} {whose}" for whose, count in failures.items())
+    shares = failures_told(failures)
     again = sum(t.retries for t in trajectories)
     retried = f"; {again} further attempts were made" if again else ""
     lines = [f"failed {sum(failures.values())} of {len(trajectories)} rollouts: {shares}{retried}"]

@@ -22,7 +22,6 @@ from practicum.evaluation.statistics import pass_at_k, pass_power_k
 from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
-from practicum.ranges import reaches
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
 from practicum.seeds import derive
@@ -297,7 +296,7 @@ def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
     n, threshold = recipe.val_group_size, recipe.success_threshold
     if n == 1 or not groups:
         return {}
-    wins = [sum(_succeeded(t, threshold) for t in group.trajectories) for group in groups]
+    wins = [sum(t.succeeded(threshold) for t in group.trajectories) for group in groups]
     estimators = {"pass_at": pass_at_k, "pass_power": pass_power_k}
     return {
         f"reward/{name}_{k}": float(np.mean([estimate(n, won, k) for won in wins]))
@@ -305,10 +304,6 @@ def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
         for k in recipe.pass_k_values
         if k <= n
     }
-
-
-def _succeeded(trajectory: Trajectory, threshold: float) -> bool:
-    return trajectory.error is None and trajectory.score is not None and reaches(trajectory.score, threshold)
 
 
 def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:

@@ -1,16 +1,17 @@
 """Agents as their authors write them: a plain HTTP server, tools of its own, and one fault each."""
 
-import contextlib
 import itertools
 import json
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import HTTPServer, ThreadingHTTPServer
 from typing import Any
 
 import httpx
+
+from http_agent import Order, http_agent
 
 COLOURS = ("red", "green", "blue")
 LOOK = {
@@ -168,41 +169,17 @@ class OneAtATime(Agent):
     server = HTTPServer
 
 
-@contextlib.contextmanager
-def serve(agent: Agent) -> Iterator[str]:
+def serve(agent: Agent) -> AbstractContextManager[str]:
     """The agent behind POST /rollout; it answers when it is done, or with the error it raised."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.answer(200, {"status": "healthy"})
+    def answer(order: Order) -> tuple[int, Any]:
+        try:
+            agent.play(order)
+        except Exception as error:
+            return 500, {"errorType": "InternalServerError", "errorMessage": repr(error)}
+        return 200, {"status": "success"}
 
-        def do_POST(self) -> None:
-            order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            try:
-                agent.play(order)
-            except Exception as error:
-                self.answer(500, {"errorType": "InternalServerError", "errorMessage": repr(error)})
-            else:
-                self.answer(200, {"status": "success"})
-
-        def answer(self, status: int, body: Any) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = agent.server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return http_agent(answer, server=agent.server)
 
 
 AgentOf = Callable[[], Agent]

@@ -66,6 +66,16 @@ def test_with_another_label_it_is_a_warning() -> None:
     assert codes(splits) == {"DATA-NEAR": "warn"}
 
 
+def test_what_all_tasks_say_first_makes_none_of_them_alike() -> None:
+    told = ({"role": "system", "content": LONG},)
+    some = [replace(task, history=told) for task in tasks("one thing", "another")]
+    assert codes({"train": some[:1], "test": some[1:]}) == {}
+    before = ({"role": "user", "content": LONG},)
+    first, second = (replace(task, history=(*told, *before)) for task in tasks("one thing", "another"))
+    third = replace(tasks("a third", start=2)[0], history=told)
+    assert codes({"train": [first, third], "test": [second]}) == {"DATA-NEAR": "fail"}
+
+
 def test_with_another_number_it_is_another_question() -> None:
     assert codes({"train": tasks(f"{LONG} on day 3"), "test": tasks(f"{LONG} on day 4", start=5)}) == {}
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from practicum.checks.agent.report import AgentReport
-from practicum.checks.findings import counted, print_finding, state_line, verdict
+from practicum.checks.findings import print_results, verdict_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,15 +13,10 @@ def print_agent(report: AgentReport, console: "Console") -> None:
     """Print a report of ``check_agent``."""
     from rich.text import Text
 
-    for code, state in report.states.items():
-        console.print(state_line(code, state, report.skipped.get(code, "") if state == "skipped" else ""))
-    for finding in report.findings:
-        console.print()
-        print_finding(finding, console)
+    print_results(report.states, lambda code: report.skipped.get(code, ""), report.findings, console)
     console.print()
     for what in report.unchecked:
         console.print(Text.assemble(("not checked", "bold yellow"), f"  {what}", overflow="fold"))
     console.print()
-    states = report.states.values()
     tail = f": {report.rollouts} rollouts with a scripted model, rewards: {report.rewards}, {report.seconds:.1f} s"
-    console.print(Text.assemble(verdict(report.ok, states), f"{tail}; {counted(states)}"))
+    console.print(verdict_line(report.ok, report.states.values(), tail))

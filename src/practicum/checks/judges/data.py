@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
 
 from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
@@ -39,7 +41,14 @@ def check_data(tasks: Mapping[str, Sequence[Task]], where: str, *, batch: int | 
 
 
 def _words(task: Task) -> str:
-    return normalized(task.prompt) or task.prompt
+    return normalized(task.asked) or task.asked
+
+
+def _own_words(tasks: Sequence[Task]) -> list[str]:
+    """What each task tells its agent, without the messages that all of them begin with: these make nobody alike."""
+    columns = zip(*(task.history for task in tasks), strict=False)
+    shared = sum(1 for _ in takewhile(lambda column: all(said == column[0] for said in column), columns))
+    return [replace(task, history=task.history[shared:]).asked for task in tasks]
 
 
 def _overlaps(tasks: Mapping[str, Sequence[Task]], where: str, asked: Callable[[Task], str]) -> list[Finding]:
@@ -50,7 +59,7 @@ def _overlaps(tasks: Mapping[str, Sequence[Task]], where: str, asked: Callable[[
         for other, theirs in places.items():
             shared = [key for key in own if key in theirs]
             if shared:
-                pair = f"{theirs[shared[0]].id!r} and {own[shared[0]].id!r}: {shortened(own[shared[0]].prompt, 160)}"
+                pair = f"{theirs[shared[0]].id!r} and {own[shared[0]].id!r}: {shortened(own[shared[0]].asked, 160)}"
                 what = f"{len(shared)} tasks of {split} stand in {other} too"
                 findings.append(Finding.of("DATA-OVERLAP", what, where=where, difference=pair))
         places[split] = own
@@ -60,12 +69,12 @@ def _overlaps(tasks: Mapping[str, Sequence[Task]], where: str, asked: Callable[[
 def _near(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
     every = [(split, task) for split, some in tasks.items() for task in some]
     names = list(tasks)
-    texts = [task.prompt for _, task in every]
+    texts = _own_words([task for _, task in every])
     pairs = near_duplicates(texts, [names.index(split) for split, _ in every], threshold=ALIKE)
     found: dict[tuple[str, str], list[tuple[float, Task, Task]]] = {}
     for pair in pairs:
         (one, first), (other, second) = every[pair.first], every[pair.second]
-        if normalized(first.prompt) != normalized(second.prompt):
+        if normalized(first.asked) != normalized(second.asked):
             found.setdefault((one, other), []).append((pair.similarity, first, second))
     findings = []
     for (one, other), alike in found.items():
@@ -76,7 +85,7 @@ def _near(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
         what = f"{len(alike)} tasks of {other} are nearly the same as one of {one} ({len(same)} with the same label)"
         if templated:
             what += "; so are tasks within one split: they are made from a template, and only a person can tell"
-        evidence = f"-{first.id!r}: {shortened(first.prompt, 240)}\n+{second.id!r}: {shortened(second.prompt, 240)}"
+        evidence = f"-{first.id!r}: {shortened(first.asked, 240)}\n+{second.id!r}: {shortened(second.asked, 240)}"
         findings.append(
             Finding.of(
                 "DATA-NEAR",
@@ -90,7 +99,7 @@ def _near(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
 
 
 def _templated(tasks: Sequence[Task]) -> bool:
-    some = [task.prompt for task in tasks[:SAMPLED]]
+    some = _own_words(tasks[:SAMPLED])
     pairs = near_duplicates(some, range(len(some)), threshold=ALIKE)
     return len({place for pair in pairs for place in (pair.first, pair.second)}) > TEMPLATED * len(some)
 
@@ -135,7 +144,7 @@ def _leaks(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
     what = (
         f"the prompt alone gives the whole label of {rate:.0%} of the tasks; the most frequent label has {constant:.0%}"
     )
-    evidence = f"{right[0].id!r}: {shortened(right[0].prompt, 240)}\nlabel   {shortened(_label(right[0]), 160)}"
+    evidence = f"{right[0].id!r}: {shortened(right[0].asked, 240)}\nlabel   {shortened(_label(right[0]), 160)}"
     return [Finding.of("DATA-LEAK", what, where=where, difference=evidence)]
 
 

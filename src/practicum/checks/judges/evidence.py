@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks.actions import random_calls
-from practicum.checks.episodes import demonstrate, opening
+from practicum.checks.episodes import demonstrate
 from practicum.checks.places import place_of_error
 from practicum.checks.target import SPLITS, EnvironmentTarget
 from practicum.environment import Call
+from practicum.environment.opening import opening
 from practicum.errors import EnvironmentFault, PracticumError, RunError
 from practicum.recipe import BUILTIN, load_recipe
 from practicum.scoring.attacks import Case, material_of

@@ -7,6 +7,7 @@ from typing import Any
 
 from practicum.environment.base import Environment
 from practicum.environment.calling import ToolResult
+from practicum.environment.opening import opening
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, Rollout, ToolCall
@@ -22,12 +23,10 @@ class Episode:
         environment.reset(task, seed)
         self.environment, self.task, self.seed = environment, task, seed
         try:
-            system = environment.system_prompt(task)
+            self.messages: list[Message] = opening(environment, task)
         except BaseException:
             environment.close()
             raise
-        first: list[Message] = [{"role": "system", "content": system}] if system else []
-        self.messages: list[Message] = [*first, {"role": "user", "content": task.prompt}]
         self.calls: list[ToolCall] = []
         self.turns = 0
 

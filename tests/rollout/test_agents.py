@@ -7,8 +7,9 @@ import pytest
 
 from practicum.engine.protocol import SamplingParams
 from practicum.environment import Environment, ToolError, tool
+from practicum.environment.opening import opening
 from practicum.errors import EnvironmentFault, RolloutError
-from practicum.rollout.agents import BuiltinAgent, opening
+from practicum.rollout.agents import BuiltinAgent
 from practicum.rollout.session import Session
 from practicum.suites.support_desk import SupportDesk
 from practicum.tasks import Task

@@ -26,7 +26,8 @@ from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import AdamParams, Datum, SamplingParams
-from practicum.rollout.agents import BuiltinAgent, opening
+from practicum.environment.opening import opening
+from practicum.rollout.agents import BuiltinAgent
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.rollout.renderer import make_renderer
 from practicum.training.foothold import demonstrations

@@ -22,8 +22,6 @@ from practicum.rollout.session import ChatResult, Session, Tools
 from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, ToolCall, Transition, text_of
 
-__all__ = ["TEARDOWN_S", "Agent", "BuiltinAgent", "Conversation", "Episode", "Keep", "forget", "opening"]
-
 TEARDOWN_S = 10.0
 """How long a failed episode waits for its teardown, in seconds; a longer one goes on without it."""
 

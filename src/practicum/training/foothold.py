@@ -17,9 +17,9 @@ from practicum.checks.places import place_of_error
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.protocol import AdamParams, Datum
 from practicum.environment import Call, Environment, ToolResult
+from practicum.environment.opening import opening
 from practicum.environment.play import OracleSteps
 from practicum.errors import EnvironmentFault, PracticumError
-from practicum.rollout.agents import opening
 from practicum.rollout.renderer import Renderer
 from practicum.rollout.session import Tools
 from practicum.seeds import derive

@@ -79,6 +79,13 @@ def test_and_not_otherwise(why_not, extra, seconds):
 def test_a_run_that_settled_too_early_says_so_and_what_to_change():
     told = verdict(course(silent=[0.2, 12 / 16, 12 / 16, 12 / 16]), RECIPE, 0.67)
     assert told.startswith("learning had stopped: 12 of 16 groups without signal at 67%")
+    assert "advantage_method=max_rl with group_size=8" in told
+
+
+def test_a_run_that_has_the_cure_already_and_settled_is_told_what_else_may_help():
+    recipe = Recipe(**{**RECIPE.to_dict(), "advantage_method": "max_rl", "group_size": 8})
+    told = verdict(course(silent=[0.75, 0.75, 0.75]), recipe, 0.67)
+    assert "larger group_size (now 8)" in told
     assert "learning_rate" in told
 
 

@@ -21,6 +21,10 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "3 hides latency, 1 where rollouts are fast, 0 when diagnosing a collapse.",
         "Reward collapses to about 0 after step 40 to 80: 0 first.",
     ),
+    "advantage_method": (
+        "Success stops rising while groups fall silent (analysis/zero_adv_groups high): max_rl, with group_size 8.",
+        "max_rl keeps answers that are right for few prompts; it wants a reward that pays little for no success.",
+    ),
     "advantage_std": (
         "A learning rate from TRL or verl: sample. From Tinker: advantage_normalization false.",
         "Adam cancels the factor; grad_clip_norm, kl_coef and entropy_coef do not.",

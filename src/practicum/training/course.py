@@ -123,8 +123,7 @@ def verdict(course: Course, recipe: Recipe, success: float) -> str | None:
     if course.stopped:
         return (
             f"learning had stopped: {silent} of {groups} groups without signal at {success:.0%}. The policy settled "
-            f"before it was right: try a lower learning_rate (now {recipe.learning_rate:g}) with warmup_steps, a "
-            f"larger global_batch_size, or entropy_coef=0.01; another seed tells whether it was chance"
+            f"before it was right: {_keeps_answers(recipe)}; another seed tells whether it was chance"
         )
     if course.rising:
         return (
@@ -132,6 +131,19 @@ def verdict(course: Course, recipe: Recipe, success: float) -> str | None:
             f"Raise max_steps (now {recipe.max_steps}) or extend_steps"
         )
     return None
+
+
+def _keeps_answers(recipe: Recipe) -> str:
+    """What keeps answers alive that are right for few prompts: what the recipe lacks of it, then what else may help."""
+    if recipe.advantage_method != "max_rl" or recipe.group_size < 8:
+        return (
+            f"try advantage_method=max_rl with group_size=8 (now {recipe.advantage_method}, {recipe.group_size}), "
+            "which gives no answer up because it is right for few, and pay less for what is no success"
+        )
+    return (
+        f"try a larger group_size (now {recipe.group_size}) or global_batch_size, or a lower learning_rate "
+        f"(now {recipe.learning_rate:g}) with warmup_steps"
+    )
 
 
 def _share(metrics: Mapping[str, Any]) -> float:

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from practicum.cli.app import Overrides, RecipeFile, RunFolder, RunName, app, console, loaded_recipe, run_name
+from practicum.display import say
 from practicum.errors import RunError
 
 _OF_THE_ENVIRONMENT = (
@@ -128,7 +129,7 @@ def report(run: RunFolder) -> None:
 
     require_run(run)
     load_recipe(run / "recipe.yaml")  # the page says how to go on with the run, which a broken recipe forbids
-    console().print(f"wrote {write_report(run, next_commands(run))}", markup=False, soft_wrap=True)
+    say(console(), f"wrote {write_report(run, next_commands(run))}", soft_wrap=True)
 
 
 @app.command(epilog="Example: practicum verify runs/demo")
@@ -141,7 +142,7 @@ def verify(run: RunFolder) -> None:
     out, findings = console(), findings_of(run)
     for finding in findings:
         mark = ("ok     ", "green") if finding.ok else ("ALTERED", "bold red")
-        out.print(Text.assemble(mark, f"  {finding.subject}  {finding.detail}"), soft_wrap=True)
+        say(out, Text.assemble(mark, f"  {finding.subject}  {finding.detail}"), soft_wrap=True)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from practicum.checks.agent.report import AgentReport
 from practicum.checks.findings import counted, print_finding, state_line, verdict
+from practicum.display import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,14 +15,14 @@ def print_agent(report: AgentReport, console: "Console") -> None:
     from rich.text import Text
 
     for code, state in report.states.items():
-        console.print(state_line(code, state, report.skipped.get(code, "") if state == "skipped" else ""))
+        say(console, state_line(code, state, report.skipped.get(code, "") if state == "skipped" else ""))
     for finding in report.findings:
-        console.print()
+        say(console)
         print_finding(finding, console)
-    console.print()
+    say(console)
     for what in report.unchecked:
-        console.print(Text.assemble(("not checked", "bold yellow"), f"  {what}", overflow="fold"))
-    console.print()
+        say(console, Text.assemble(("not checked", "bold yellow"), f"  {what}", overflow="fold"))
+    say(console)
     states = report.states.values()
     tail = f": {report.rollouts} rollouts with a scripted model, rewards: {report.rewards}, {report.seconds:.1f} s"
-    console.print(Text.assemble(verdict(report.ok, states), f"{tail}; {counted(states)}"))
+    say(console, Text.assemble(verdict(report.ok, states), f"{tail}; {counted(states)}"))

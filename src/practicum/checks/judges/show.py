@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from practicum.checks.findings import counted, print_finding, state_line, verdict
 from practicum.checks.judges.check import JudgesReport
+from practicum.display import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,15 +15,15 @@ def print_judges(report: JudgesReport, console: "Console") -> None:
     from rich.text import Text
 
     for code, state in report.states.items():
-        console.print(state_line(code, state, report.skipped.get(code, "") if state == "skipped" else ""))
+        say(console, state_line(code, state, report.skipped.get(code, "") if state == "skipped" else ""))
     for finding in report.findings:
-        console.print()
+        say(console)
         print_finding(finding, console)
     for note in report.allowed:
-        console.print()
-        console.print(Text.assemble(("allowed", "bold"), f"  {note.kind}: {note.reason} ({', '.join(note.seen)})"))
+        say(console)
+        say(console, Text.assemble(("allowed", "bold"), f"  {note.kind}: {note.reason} ({', '.join(note.seen)})"))
     families = len(report.families)
-    console.print()
+    say(console)
     states = report.states.values()
     tail = f": {families} families of attacks, baseline rollouts: {report.baseline}, {report.seconds:.1f} s"
-    console.print(Text.assemble(verdict(report.ok, states), f"{tail}; {counted(states)}"))
+    say(console, Text.assemble(verdict(report.ok, states), f"{tail}; {counted(states)}"))

@@ -159,7 +159,7 @@ def test_recipe_errors_name_a_key_without_its_power() -> None:
 
 
 def test_nothing_is_printed_or_escaped_past_the_one_way() -> None:
-    """The alternatives: print, a console of one's own, a console's own verbs, escaping for pages, writing to streams."""
+    """The alternatives: print, a console of one's own, its verbs, escaping for pages, writing to streams."""
     own = {SOURCE / "display.py"}
     past = [
         f"{path.relative_to(SOURCE)}:{line} {what}"
@@ -181,7 +181,7 @@ def test_nothing_is_printed_or_escaped_past_the_one_way() -> None:
 
 
 def _is_allowed(place: str, allowed: dict[str, str]) -> bool:
-    file, what = place.split(":")[0], place.split(" ")[1]
+    file, what = place.split(":", maxsplit=1)[0], place.split(" ")[1]
     return allowed.get(file) == what
 
 

@@ -25,6 +25,9 @@ def record(
     redact_key: Annotated[list[str] | None, typer.Option(help="NAME=REGEX over members' names.")] = None,
     redact_value: Annotated[list[str] | None, typer.Option(help="NAME=REGEX over texts.")] = None,
     emails: Annotated[bool, typer.Option("--emails", help="Keep mail addresses out too.")] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="PLACE: REASON", help="Looks like a secret there, and is none.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Record a live service once; from then on the recording answers instead of it."""
@@ -44,6 +47,7 @@ def record(
             keys=redact_key or (),
             values=redact_value or (),
             emails=emails,
+            allow=allow or (),
             force=force,
             progress=lambda done, of: status.update(f"recording: {done} of {of} calls"),
         )

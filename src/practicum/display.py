@@ -9,12 +9,15 @@ away, and nothing else is changed: letters of any script, emoji, tabs and line e
 ``viewer.sections.esc``, which goes through it too; a test holds that nothing is printed past these.
 """
 
+import asyncio
 import logging
 import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -113,6 +116,17 @@ class StatusLine:
 def say_line(text: str, *, stderr: bool = False) -> None:
     """A line of text as it is, ``visible``, without a console's width and colours."""
     print(visible(text), file=sys.stderr if stderr else sys.stdout)
+
+
+@contextmanager
+def telling(what: str, *, after_s: float) -> Iterator[None]:
+    """Say on standard error, once it has taken so long, what a coroutine waits for within the block."""
+    say = partial(say_line, f"practicum: waiting for {what}", stderr=True)
+    timer = asyncio.get_running_loop().call_later(after_s, say)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class VisibleFormatter(logging.Formatter):

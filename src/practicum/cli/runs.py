@@ -139,6 +139,7 @@ def track(
 ) -> None:
     """Send to MLflow what it did not take while the run went on. Exit status 0 only if all of it has arrived."""
     from practicum.monitor.delivery import deliver
+    from practicum.monitor.tracking import without_password
     from practicum.training.run import require_run
 
     require_run(run)
@@ -147,7 +148,7 @@ def track(
     if done is None:
         say(console(), f"everything of {run} has reached MLflow")
         return
-    where = done.destination.tracking_uri or str(run / "mlflow.db")
+    where = without_password(done.destination.tracking_uri or str(run / "mlflow.db"))
     say(console(), f"sent {done.entries} entries to {where}", soft_wrap=True)
     for what in done.refused:
         say(console(), f"refused for good: {what}", style="yellow", soft_wrap=True)

@@ -14,6 +14,7 @@ with ``mlflow ui --backend-store-uri sqlite:///RUN/mlflow.db``. MLflow's own tel
 
 import logging
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -125,7 +126,7 @@ class Tracker:
         self._thread.join(told_after)
         if self._thread.is_alive() and bound > told_after:
             left = len(self._waiting) + len(self._in_hand)
-            where = self._destination.tracking_uri or self._folder
+            where = without_password(self._destination.tracking_uri or str(self._folder))
             say_line(f"practicum: waiting for MLflow at {where}: {left} entries, {bound:.0f} s at most", stderr=True)
             self._thread.join(bound - told_after)
 
@@ -259,9 +260,14 @@ def is_broken(error: BaseException) -> bool:
     return isinstance(error, ValueError | TypeError)
 
 
+def without_password(address: str) -> str:
+    """An address as it may stand on a screen."""
+    return re.sub(r"(://)[^/\s@]*@", r"\1…@", address)
+
+
 def first_line(error: BaseException) -> str:
     """What an error says first."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return without_password((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 @contextmanager

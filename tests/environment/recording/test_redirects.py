@@ -83,6 +83,25 @@ def test_no_credential_follows_a_redirect_to_another_host(status, method):
     assert heard[-1] == GIVEN
 
 
+def test_arguments_in_a_body_are_not_handed_on_to_another_host_either():
+    login = json.loads(document("post"))
+    body = {"content": {"application/json": {"schema": {"type": "object", "properties": {"pin": {"type": "string"}}}}}}
+    login["paths"]["/look"]["post"]["requestBody"] = body
+    with served(lambda path: (200, JSON, [b"{}"])) as (other, sent):
+
+        def service(path: str):
+            if path == "/openapi.json":
+                return 200, {}, [json.dumps(login).encode()]
+            return 307, {"Location": f"{other}/x", "Content-Length": "0"}, []
+
+        with served(service) as (url, _):
+            source = OpenApiSource(f"{url}/openapi.json", headers=GIVEN)
+            with pytest.raises(EnvironmentFault, match="hands the arguments on"):
+                source.call("look", {"pin": "4711"})
+            source.close()
+    assert sent == []
+
+
 def test_nor_one_to_another_port_of_the_same_name():
     with served(lambda path: (200, JSON, [b'{"a": 1}'])) as (other, sent):
 

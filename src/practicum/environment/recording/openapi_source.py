@@ -150,6 +150,12 @@ class OpenApiSource:
             request.headers.pop(name, None)
         if _same_host(before.url, request.url):
             request.headers.update(self._headers)
+        elif request.headers.get("content-length", "0") != "0":
+            raise EnvironmentFault(
+                f"the service hands the arguments on to {request.url.host}, which they were not given to",
+                where=str(before.url),
+                fix="give base_url, to be sure who gets them",
+            )
         self._client.cookies.set_cookie_header(request)
         return request
 

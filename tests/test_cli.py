@@ -63,7 +63,7 @@ def test_python_m_lists_every_command() -> None:
 COMMANDS = ("demo", "check", "check-changed", "baseline", "warmstart", "train", "eval", "resume", "report", "serve")
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "verify", "replay", "record", "tools"])
+@pytest.mark.parametrize("name", [*COMMANDS, "verify", "replay", "track", "record", "tools"])
 def test_every_command_has_help_with_an_example(name: str) -> None:
     help = CliRunner().invoke(app, [name, "--help"])
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from practicum.display import visible
+
 
 class PracticumError(Exception):
     """Base of every error Practicum raises on purpose.
@@ -26,7 +28,8 @@ class PracticumError(Exception):
     def __str__(self) -> str:
         lines = [self.what]
         lines += [f"  {label}: {text}" for label, text in self._details() if text]
-        return "\n".join(lines)
+        # Foreign text stands in what and where: an agent's answer, a recipe's key. Raw it would command a terminal.
+        return visible("\n".join(lines))
 
     def _details(self) -> list[tuple[str, str]]:
         return [("where", self.where), ("allowed", self.allowed), ("what to do", self.fix)]

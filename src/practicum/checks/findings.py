@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from practicum.checks.catalogue import CHECKS, EVERY, NOT_ASKED, Severity
 from practicum.digests import digest
+from practicum.display import say, visible
 from practicum.trajectory import EnvironmentRef
 
 if TYPE_CHECKING:
@@ -179,17 +180,17 @@ def print_report(report: Report, console: "Console") -> None:
     from rich.text import Text
 
     ref = report.environment
-    console.print(Text.assemble((f"{ref.id} {ref.version}", "bold"), f"  {report.target}  {ref.digest[:12]}"))
+    say(console, Text.assemble((f"{ref.id} {ref.version}", "bold"), f"  {report.target}  {ref.digest[:12]}"))
     print_results(report.states, report.why_not, report.findings, console)
     for note in report.allowed:
-        console.print()
+        say(console)
         _print_note(note, console)
     played = ", ".join(f"{count} {split}" for split, count in report.tasks.items())
     tail = f": {report.episodes} episodes of {played or 'no'} tasks, {report.seconds:.1f} s"
-    console.print()
+    say(console)
     if report.recorded is not None:
-        console.print(Text(f"recorded: {report.recorded}", overflow="fold"))
-    console.print(verdict_line(report.ok, report.states.values(), tail))
+        say(console, Text(f"recorded: {report.recorded}", overflow="fold"))
+    say(console, verdict_line(report.ok, report.states.values(), tail))
 
 
 def print_results(
@@ -197,9 +198,9 @@ def print_results(
 ) -> None:
     """A line for each check, then every finding with its evidence."""
     for code, state in states.items():
-        console.print(state_line(code, state, why_not(code)))
+        say(console, state_line(code, state, why_not(code)))
     for finding in findings:
-        console.print()
+        say(console)
         print_finding(finding, console)
 
 
@@ -231,9 +232,9 @@ def _print_note(note: Note, console: "Console") -> None:
     from rich.text import Text
 
     lines = note.seen or ("not touched",)
-    console.print(Text.assemble(("allowed", "bold"), f"  {note.kind}: {note.reason}"))
+    say(console, Text.assemble(("allowed", "bold"), f"  {note.kind}: {note.reason}"))
     for line in lines:
-        console.print(Text(f"  {line}", overflow="fold"))
+        say(console, Text(f"  {line}", overflow="fold"))
 
 
 def print_finding(finding: Finding, console: "Console") -> None:
@@ -243,16 +244,16 @@ def print_finding(finding: Finding, console: "Console") -> None:
     from rich.text import Text
 
     colour = "red" if finding.severity == "fail" else "yellow"
-    console.print(Text.assemble((finding.code, f"bold {colour}"), f"  {finding.what}"))
+    say(console, Text.assemble((finding.code, f"bold {colour}"), f"  {finding.what}"))
     facts = Table.grid(padding=(0, 2))
     if finding.where:
-        facts.add_row("where", Text(finding.where, overflow="fold"))
+        facts.add_row("where", Text(visible(finding.where), overflow="fold"))
     if finding.difference:
         evidence = Text(overflow="fold")
-        for line in finding.difference.splitlines():
+        for line in visible(finding.difference).splitlines():
             evidence.append(f"{line}\n", style={"-": "red", "+": "green"}.get(line[:1], ""))
         evidence.rstrip()
         facts.add_row("shown", evidence)
-    facts.add_row("why", Text(finding.why))
-    facts.add_row("what to do", Text(finding.fix))
-    console.print(Padding(facts, (0, 0, 0, 2)))
+    facts.add_row("why", Text(visible(finding.why)))
+    facts.add_row("what to do", Text(visible(finding.fix)))
+    say(console, Padding(facts, (0, 0, 0, 2)))

@@ -1,14 +1,15 @@
 """The command line. Errors a user can act on are printed without a traceback; the exit status is 1."""
 
 import errno
+import logging
 import sys
 
-from rich.console import Console
 from rich.text import Text
 
 from practicum.cli import checking, recipes, runs, services  # noqa: F401 (each enters its commands)
 from practicum.cli.app import app
 from practicum.cli.ending import Ending
+from practicum.display import VisibleFormatter, say, screen, show_traceback
 from practicum.errors import PracticumError, RunError
 
 __all__ = ["app", "main"]
@@ -25,6 +26,8 @@ _FIX = {
 
 def main() -> None:
     """Entry point of the ``practicum`` command."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(VisibleFormatter())
     with Ending():
         try:
             app()
@@ -32,10 +35,13 @@ def main() -> None:
             _fail(error)
         except OSError as error:
             _fail(_refused(error))
+        except Exception as error:
+            show_traceback(error)
+            sys.exit(1)
 
 
 def _fail(error: PracticumError) -> None:
-    Console(stderr=True).print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
+    say(screen(stderr=True), Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
     sys.exit(1)
 
 

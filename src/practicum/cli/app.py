@@ -1,14 +1,16 @@
 """What all commands share: the application, arguments that recur, the console, and how recipes are found."""
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+
+from practicum.display import say_line, screen
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from practicum.recipe import Recipe
 
 PLAIN_WIDTH = 120
@@ -31,11 +33,11 @@ RunFolder = Annotated[Path, typer.Argument(help="A run folder, such as runs/demo
 Target = Annotated[str, typer.Argument(help="A file, file.py:Class, package.module:Class, a suite, or a recipe.")]
 
 
-def console() -> Console:
+def console() -> "Console":
     """Standard output, of a steady width where it is no terminal."""
-    made = Console()
+    made = screen()
     if not made.is_terminal and "COLUMNS" not in os.environ:
-        made = Console(width=PLAIN_WIDTH)
+        made = screen(width=PLAIN_WIDTH)
     return made
 
 
@@ -60,6 +62,6 @@ def run_name(run: str | None, recipe: "Recipe", given: str) -> str:
     if recipe.output_path.parts[0] == "s3:":
         from practicum.ledger.versions import RUNS
 
-        print(f"practicum: output_path is on S3, which is not written to: the run is made in {RUNS}", file=sys.stderr)
+        say_line(f"practicum: output_path is on S3, which is not written to: the run is made in {RUNS}", stderr=True)
         return name
     return str(recipe.output_path / name)

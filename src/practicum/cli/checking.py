@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
 from practicum.cli.app import Target, app, console
+from practicum.display import StatusLine, heading, say, say_line, screen
 from practicum.errors import EnvironmentFault, LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.status import Status
 
     from practicum.checks.agent.report import AgentReport
     from practicum.checks.findings import Report, State
@@ -65,7 +63,7 @@ def check(
         from practicum.checks.agent.stage import require_agent
 
         require_agent(recipe)
-    with Console(stderr=True).status("checking") as status:
+    with StatusLine(screen(stderr=True), "checking") as status:
         report = run_checks(
             found,
             tasks_per_split=tasks,
@@ -88,21 +86,21 @@ def check(
         named = {"certificate": certified.certificate.digest} if certified and certified.certificate else {}
         parts = {"judges": judged, "agent": played}
         more = {name: part.to_dict() for name, part in parts.items() if part is not None}
-        print(json.dumps({**report.to_dict(), **more, **named}, indent=2))
+        say_line(json.dumps({**report.to_dict(), **more, **named}, indent=2))
     else:
         print_report(report, console())
         if judged is not None:
-            console().rule("score, reward, budget and data")
+            heading(console(), "score, reward, budget and data")
             print_judges(judged, console())
         if played is not None:
             from practicum.checks.agent.show import print_agent
 
-            console().rule("the agent")
+            heading(console(), "the agent")
             print_agent(played, console())
         if certified and ok:
-            console().print(f"certificate {certified.file}", markup=False, highlight=False, soft_wrap=True)
+            say(console(), f"certificate {certified.file}", soft_wrap=True)
         if html is not None:
-            console().print(f"page {html}", markup=False, highlight=False, soft_wrap=True)
+            say(console(), f"page {html}", soft_wrap=True)
     states = [state for each in (report, *others) for state in each.states.values()]
     raise typer.Exit(_exit_status(states, ok=ok, strict=strict))
 
@@ -165,7 +163,7 @@ def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe
 
 
 def _judged(
-    target: "EnvironmentTarget", recipe: "Recipe | None", recorded: Path | None, status: "Status"
+    target: "EnvironmentTarget", recipe: "Recipe | None", recorded: Path | None, status: StatusLine
 ) -> "JudgesReport":
     from practicum.checks.judges.check import check_judges
     from practicum.checks.judges.evidence import read_recorded
@@ -174,7 +172,7 @@ def _judged(
     return check_judges(target, recipe, baseline, progress=lambda text: status.update(f"checking: {text}"))
 
 
-def _played(target: "EnvironmentTarget", recipe: "Recipe", recorded: Path | None, status: "Status") -> "AgentReport":
+def _played(target: "EnvironmentTarget", recipe: "Recipe", recorded: Path | None, status: StatusLine) -> "AgentReport":
     from practicum.checks.agent.check import check_agent
     from practicum.checks.judges.evidence import read_recorded
     from practicum.recipe import BUILTIN
@@ -214,5 +212,5 @@ def _certified(
             RUNS, target, report, asked=tasks, recipe=recipe, judges=judged, production=production, agent=played
         )
     except LedgerError as error:
-        Console(stderr=True).print(f"no certificate: {error}", style="yellow", markup=False, soft_wrap=True)
+        say(screen(stderr=True), f"no certificate: {error}", style="yellow", soft_wrap=True)
         return None

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from practicum.cli.app import Overrides, RecipeFile, RunFolder, RunName, app, console, loaded_recipe, run_name
+from practicum.display import StatusLine, say, screen
 from practicum.errors import RunError
 
 _OF_THE_ENVIRONMENT = (
@@ -128,7 +129,30 @@ def report(run: RunFolder) -> None:
 
     require_run(run)
     load_recipe(run / "recipe.yaml")  # the page says how to go on with the run, which a broken recipe forbids
-    console().print(f"wrote {write_report(run, next_commands(run))}", markup=False, soft_wrap=True)
+    say(console(), f"wrote {write_report(run, next_commands(run))}", soft_wrap=True)
+
+
+@app.command(epilog="Example: practicum track runs/demo")
+def track(
+    run: RunFolder,
+    tracking_uri: Annotated[str | None, typer.Option(help="Another MLflow than the one the run was to reach.")] = None,
+) -> None:
+    """Send to MLflow what it did not take while the run went on. Exit status 0 only if all of it has arrived."""
+    from practicum.monitor.delivery import deliver
+    from practicum.monitor.tracking import without_password
+    from practicum.training.run import require_run
+
+    require_run(run)
+    with StatusLine(screen(stderr=True), f"sending {run / 'undelivered'}") as status:
+        done = deliver(run, tracking_uri, lambda sent, of: status.update(f"sending: {sent} of {of} batches"))
+    if done is None:
+        say(console(), f"everything of {run} has reached MLflow")
+        return
+    where = without_password(done.destination.tracking_uri or str(run / "mlflow.db"))
+    say(console(), f"sent {done.entries} entries to {where}", soft_wrap=True)
+    for what in done.refused:
+        say(console(), f"refused for good: {what}", style="yellow", soft_wrap=True)
+    raise typer.Exit(1 if done.refused else 0)
 
 
 @app.command(epilog="Example: practicum verify runs/demo")
@@ -141,7 +165,7 @@ def verify(run: RunFolder) -> None:
     out, findings = console(), findings_of(run)
     for finding in findings:
         mark = ("ok     ", "green") if finding.ok else ("ALTERED", "bold red")
-        out.print(Text.assemble(mark, f"  {finding.subject}  {finding.detail}"), soft_wrap=True)
+        say(out, Text.assemble(mark, f"  {finding.subject}  {finding.detail}"), soft_wrap=True)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 

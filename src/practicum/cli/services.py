@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
 
 from practicum.cli.app import Target, app, console
+from practicum.display import StatusLine, say, screen
 
 
 @app.command(
@@ -25,13 +25,15 @@ def record(
     redact_key: Annotated[list[str] | None, typer.Option(help="NAME=REGEX over members' names.")] = None,
     redact_value: Annotated[list[str] | None, typer.Option(help="NAME=REGEX over texts.")] = None,
     emails: Annotated[bool, typer.Option("--emails", help="Keep mail addresses out too.")] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="PLACE: REASON", help="Looks like a secret there, and is none.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Record a live service once; from then on the recording answers instead of it."""
     from practicum.environment.recording.command import record_command
 
-    screen = console()
-    with Console(stderr=True).status("recording") as status:
+    with StatusLine(screen(stderr=True), "recording") as status:
         saved = record_command(
             cast(Any, kind),
             target,
@@ -45,12 +47,13 @@ def record(
             keys=redact_key or (),
             values=redact_value or (),
             emails=emails,
+            allow=allow or (),
             force=force,
             progress=lambda done, of: status.update(f"recording: {done} of {of} calls"),
         )
-    screen.print(f"wrote {saved.path}: {saved.calls} calls of {saved.tools} tools", markup=False, soft_wrap=True)
+    say(console(), f"wrote {saved.path}: {saved.calls} calls of {saved.tools} tools", soft_wrap=True)
     for call in saved.unreachable:
-        screen.print(f"recorded, but no agent can call it: {call}", style="yellow", markup=False, soft_wrap=True)
+        say(console(), f"recorded, but no agent can call it: {call}", style="yellow", soft_wrap=True)
 
 
 @app.command(epilog="Example: practicum export runs/demo models/desk")
@@ -76,11 +79,11 @@ def export(
             allowed="a run's folder, or one with config.json (a model) or adapter_config.json (an adapter)",
             fix="give the folder of a run, such as runs/demo, or of a model",
         )
-    with Console(stderr=True).status("merging"):
+    with StatusLine(screen(stderr=True), "merging"):
         difference = export_model(output, folder, base)
-    console().print(f"wrote {folder}", markup=False, soft_wrap=True)
+    say(console(), f"wrote {folder}", soft_wrap=True)
     if difference:
-        console().print(f"chat template: {difference}", style="yellow", markup=False, soft_wrap=True)
+        say(console(), f"chat template: {difference}", style="yellow", soft_wrap=True)
 
 
 @app.command(epilog="Example: practicum serve runs/demo/output --port 8000")
@@ -119,5 +122,5 @@ def tools(
     if http is None:
         serve_stdio(make, split=split or "train", task=task, seed=seed or 0)
         return
-    Console(stderr=True).print(f"MCP at http://{host}:{http}/mcp?task=…&seed=…&split=…", markup=False)
+    say(screen(stderr=True), f"MCP at http://{host}:{http}/mcp?task=…&seed=…&split=…")
     serve_http(make, host=host, port=http)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from practicum.digests import digest_file
+from practicum.display import say
 from practicum.errors import RunError
 from practicum.evaluation.comparison import Comparison, comparisons
 from practicum.evaluation.evaluator import read_evaluation
@@ -74,9 +75,9 @@ def conclude(folder: Path, console: "Console", *, shown: int = 2) -> dict[str, s
     digests = write_record(folder, evaluations, found[:LISTED])
     for each in evaluations:
         if not each.independent:
-            console.print(f"{each.name} is not independent: {each.doubt}", style="yellow", markup=False)
+            say(console, f"{each.name} is not independent: {each.doubt}", style="yellow")
     for comparison in comparisons(evaluations):
-        console.print(told(comparison), markup=False, highlight=False)
+        say(console, told(comparison))
     print_disagreements(found, console, count=shown)
     return digests
 

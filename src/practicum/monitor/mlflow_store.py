@@ -60,7 +60,7 @@ class MlflowStore:
 
     def write_rollouts(self, rollouts: Sequence[tuple[Trajectory, str]]) -> None:
         """Record (rollout, prompt of its task) as traces of this run."""
-        traces = [trace_of(trajectory, prompt) for trajectory, prompt in rollouts]
+        traces = [trace_of(trajectory, prompt, self._run_id) for trajectory, prompt in rollouts]
         self._tracing.log_spans(self._experiment_id, [span for _, spans in traces for span in spans])
         self._client.link_traces_to_run([id for id, _ in traces], self._run_id)
 

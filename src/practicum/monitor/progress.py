@@ -21,6 +21,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from practicum.display import Harmless, say, screen
+
 WIDTH = 100
 LAST_STEPS = 10
 LAST_MESSAGES = 6
@@ -71,7 +73,7 @@ class TrainingView:
         console: Console | None = None,
         held_out: str = "held-out",
     ) -> None:
-        self._console, self._held_out = console or Console(), held_out
+        self._console, self._held_out = console or screen(), held_out
         self._total, self._title, self._first = total_steps, title, first_step
         self._phase = "starting"
         self._steps: list[StepRow] = []
@@ -134,7 +136,7 @@ class TrainingView:
             self._print(text)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, text, soft_wrap=True)
 
     def _line(self, row: StepRow) -> str:
         """The plain form of a step: one line."""
@@ -163,7 +165,7 @@ class TrainingView:
         if self._messages:
             parts += [Text(), *(Text(text, style="dim", overflow="ellipsis") for text in self._messages)]
         width = min(WIDTH, self._console.width)
-        return Panel(Group(*parts), title=Text(self._title, style="bold"), width=width, border_style="dim")
+        return Harmless(Panel(Group(*parts), title=Text(self._title, style="bold"), width=width, border_style="dim"))
 
     def _head(self) -> RenderableType:
         done = self._steps[-1].number if self._steps else self._first

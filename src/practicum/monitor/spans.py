@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from random import SystemRandom
+from random import Random
 from typing import Any
 
 from mlflow.entities import Span, SpanType
@@ -18,31 +18,37 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from practicum.chat import plain
+from practicum.digests import digest
 from practicum.trajectory import ToolCall, Trajectory, Turn, text_of
 
-_random = SystemRandom()
 _RESOURCE = Resource.get_empty()
 """Shared: OpenTelemetry would otherwise describe the process anew for every span."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a span stands: ``start`` and ``end`` in nanoseconds since 1970."""
+    """Where a span stands: ``start`` and ``end`` in nanoseconds since 1970; ``ids`` draws the trace's span ids."""
 
+    ids: Random
     trace: int
     parent: int | None
     start: int
     end: int
 
 
-def trace_of(trajectory: Trajectory, task_prompt: str) -> tuple[str, list[Span]]:
-    """Id and spans of a rollout's trace, the root first, as MLflow's own entities."""
-    trace = _random.getrandbits(128)
+def trace_of(trajectory: Trajectory, task_prompt: str, run_id: str) -> tuple[str, list[Span]]:
+    """Id and spans of a rollout's trace, the root first, as MLflow's own entities.
+
+    The ids follow from the rollout and the MLflow run: what is sent twice, because nobody knows whether it arrived,
+    is there once.
+    """
+    ids = Random(_identity(trajectory, run_id))
+    trace = ids.getrandbits(128)
     turns, calls = trajectory.turns, trajectory.tool_calls
     length = sum(_ns(turn.latency_s) for turn in turns) + sum(_ns(call.latency_s) for call in calls)
     end = time.time_ns()
-    root = _root(trajectory, task_prompt, _Place(trace, None, end - length, end))
-    spans = [root, *_children(trajectory, root.context.span_id, trace, end - length)]
+    root = _root(trajectory, task_prompt, _Place(ids, trace, None, end - length, end))
+    spans = [root, *_children(trajectory, root.context.span_id, _Place(ids, trace, None, end - length, end))]
     return _trace_id(trace), [Span(span) for span in spans]
 
 
@@ -73,21 +79,26 @@ def _root(trajectory: Trajectory, prompt: str, place: _Place) -> ReadableSpan:
     return _span("rollout", place, {**body, **about, **tags}, error)
 
 
-def _children(trajectory: Trajectory, root: int, trace: int, start: int) -> Iterator[ReadableSpan]:
+def _identity(trajectory: Trajectory, run_id: str) -> str:
+    turns = [[list(turn.action_ids), sorted(set(turn.versions))] for turn in trajectory.turns]
+    return digest([run_id, trajectory.id, trajectory.task_id, trajectory.retries, turns])
+
+
+def _children(trajectory: Trajectory, root: int, whole: _Place) -> Iterator[ReadableSpan]:
     calls_by_turn: dict[int, list[ToolCall]] = {}
     for call in trajectory.tool_calls:
         calls_by_turn.setdefault(call.turn, []).append(call)
-    clock = start
+    clock = whole.start
     for number, turn in enumerate(trajectory.turns):
-        place = _Place(trace, root, clock, clock + _ns(turn.latency_s))
+        place = _Place(whole.ids, whole.trace, root, clock, clock + _ns(turn.latency_s))
         yield _turn_span(number, turn, place)
         clock = place.end
         for call in calls_by_turn.pop(number, ()):
-            place = _Place(trace, root, clock, clock + _ns(call.latency_s))
+            place = _Place(whole.ids, whole.trace, root, clock, clock + _ns(call.latency_s))
             yield _call_span(call, place)
             clock = place.end
     for call in (call for calls in calls_by_turn.values() for call in calls):
-        yield _call_span(call, _Place(trace, root, clock, clock + _ns(call.latency_s)))
+        yield _call_span(call, _Place(whole.ids, whole.trace, root, clock, clock + _ns(call.latency_s)))
 
 
 def _turn_span(number: int, turn: Turn, place: _Place) -> ReadableSpan:
@@ -128,7 +139,7 @@ def _span(name: str, place: _Place, about: Mapping[str, Any], error: str | None 
     attributes = {SpanAttributeKey.REQUEST_ID: _trace_id(place.trace), **about}
     return ReadableSpan(
         name=_text(name),
-        context=_context(place.trace, _random.getrandbits(64) or 1),
+        context=_context(place.trace, place.ids.getrandbits(64) or 1),
         parent=None if place.parent is None else _context(place.trace, place.parent),
         attributes={key: json.dumps(value, default=str) for key, value in attributes.items()},
         resource=_RESOURCE,

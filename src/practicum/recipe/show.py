@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from practicum.display import say, say_line, visible
 from practicum.recipe.explain import Row, explain
 from practicum.recipe.model import Recipe
 
@@ -18,16 +19,16 @@ def print_explanation(recipe: Recipe, console: Console, *, as_json: bool = False
     """One table per section, settings that are not at their default in bold; or a JSON list of rows."""
     rows = explain(recipe)
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        say_line(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
         return
     # One width for the same column of every section, and the rest for what is said about a setting.
     widths = [max(len(_value(row)) for row in rows), max(len(row.source) for row in rows)]
     keys = max(len(row.key) for row in rows)
     for section, members in groupby(rows, key=lambda row: row.section):
-        console.print(Text(section, style="bold cyan"))
-        console.print(_table(list(members), [keys, *(min(width, 28) for width in widths)]))
-        console.print()
-    console.print(Text("Change one thing at a time; observe 25 to 50 steps.", style="dim"))
+        say(console, Text(section, style="bold cyan"))
+        say(console, _table(list(members), [keys, *(min(width, 28) for width in widths)]))
+        say(console)
+    say(console, Text("Change one thing at a time; observe 25 to 50 steps.", style="dim"))
 
 
 def _table(rows: Sequence[Row], widths: Sequence[int]) -> Table:
@@ -37,7 +38,7 @@ def _table(rows: Sequence[Row], widths: Sequence[int]) -> Table:
     table.add_column("about", overflow="fold")
     for row in rows:
         style = "" if row.source == "default" else "bold"
-        table.add_row(Text(row.key, style), Text(_value(row), style), Text(row.source, style), _about(row))
+        table.add_row(Text(row.key, style), Text(_value(row), style), Text(visible(row.source), style), _about(row))
     return table
 
 
@@ -53,7 +54,7 @@ def _about(row: Row) -> Text:
 
 def _value(row: Row) -> str:
     """As in YAML."""
-    return _scalar(row.value) if not isinstance(row.value, list | dict) else json.dumps(row.value)
+    return visible(_scalar(row.value)) if not isinstance(row.value, list | dict) else json.dumps(row.value)
 
 
 def _scalar(value: Any) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from practicum.digests import digest
+from practicum.display import telling
 from practicum.errors import AgentFailed, RolloutError, RunError
 from practicum.rollout.agent_answers import SHOWN, AgentAnswer, read_answer
 from practicum.rollout.agent_ending import REPORT_GRACE_S, RolloutEnding
@@ -28,6 +29,9 @@ from practicum.tasks import Task
 from practicum.trajectory import Ending, ToolCall, Turn, text_of
 
 _CONNECT_S = 10.0
+HEALTH_S = 10.0
+"""Seconds in which an agent has to say that it is up."""
+_TOLD_AFTER_S = 2.0
 _NO_ROUTE = (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
 _ENDINGS: dict[str, Ending] = {"stop": "final", "length": "length", "tool_calls": "max_turns"}
 
@@ -81,8 +85,16 @@ class HttpAgent:
             RunError: it cannot be reached, or says that it is not.
         """
         fix = "start the agent's server, and check its address in the recipe"
+        waiting = telling(f"the agent at {self.health_url}: {HEALTH_S:g} s at most", after_s=_TOLD_AFTER_S)
         try:
-            answer = await self.client.get(self.health_url, timeout=_CONNECT_S)
+            with waiting:
+                # One limit for the whole answer: one that trickles is none.
+                async with asyncio.timeout(HEALTH_S):
+                    answer = await self.client.get(self.health_url, timeout=None)
+        except TimeoutError as error:
+            raise RunError(
+                f"the agent does not answer within {HEALTH_S:g} s", where=self.health_url, fix=fix
+            ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = f"the agent does not answer: {_name(error)}"
             raise RunError(reason, where=self.health_url, fix=fix) from error

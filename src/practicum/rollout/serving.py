@@ -7,6 +7,7 @@ import secrets
 
 from rich.console import Console
 
+from practicum.display import StatusLine, say
 from practicum.engine.local.family import family_of
 from practicum.engine.local.hardware import choose_device, choose_dtype
 from practicum.engine.local.models import find_model
@@ -36,7 +37,7 @@ def serve_model(model: str, host: str, port: int, console: Console) -> None:
         RunError: the port is taken.
     """
     require_free(host, port)
-    with console.status(f"loading {model}"):
+    with StatusLine(console, f"loading {model}"):
         policy = load_policy(model)
     renderer = make_renderer(policy.tokenizer, family_of(model))
     sampler = LocalSampler(policy, max_length=policy.model.config.get_text_config().max_position_embeddings)
@@ -51,7 +52,7 @@ def serve_model(model: str, host: str, port: int, console: Console) -> None:
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve())
-    console.print("stopped")
+    say(console, "stopped")
 
 
 def load_policy(model: str) -> Policy:
@@ -69,4 +70,4 @@ def _announce(model: str, url: str, console: Console) -> None:
     body = json.dumps({"model": "default", "messages": [{"role": "user", "content": "Hello"}]})
     call = f"curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
     for line in (f"serving {model} at {url}/v1 (any api key; Ctrl-C stops)", f"  {call}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line, soft_wrap=True)

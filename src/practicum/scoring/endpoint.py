@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from practicum.display import say_line
 from practicum.errors import RolloutError
 from practicum.trajectory import Message
 
@@ -16,6 +17,8 @@ RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses that may pass by themselves."""
 LONGEST_WAIT_S = 30.0
 """A server's Retry-After is kept to up to here."""
+TRIES_IN_FULL = 3
+"""So many tries may take their full time; after that the endpoint counts as silent."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})
 
 
@@ -63,6 +66,11 @@ class Patience:
     retries: int = 3
     backoff_s: float = 0.5
 
+    @property
+    def total_s(self) -> float:
+        """Seconds for all tries together, whatever the endpoint asks to wait."""
+        return TRIES_IN_FULL * self.timeout_s + LONGEST_WAIT_S
+
 
 async def complete(
     endpoint: Endpoint, messages: Sequence[Message], settings: Mapping[str, Any], patience: Patience
@@ -75,6 +83,20 @@ async def complete(
     Raises:
         RolloutError: the endpoint refused, did not answer in time, or gave what is no chat completion.
     """
+    try:
+        async with asyncio.timeout(patience.total_s):
+            return await _complete(endpoint, messages, settings, patience)
+    except TimeoutError:
+        raise RolloutError(
+            f"{endpoint.model} gave no completion within {patience.total_s:g} s, all tries together",
+            where=endpoint.base_url,
+            fix=_advice("", endpoint),
+        ) from None
+
+
+async def _complete(
+    endpoint: Endpoint, messages: Sequence[Message], settings: Mapping[str, Any], patience: Patience
+) -> dict[str, Any]:
     import httpx
 
     headers = {"Authorization": f"Bearer {_key(endpoint)}"} if endpoint.api_key_env else {}
@@ -91,6 +113,7 @@ async def complete(
                     response = await client.post(url, json=body)
             except TimeoutError:
                 problem = f"no answer within {patience.timeout_s:g} s"
+                _tell_once(f"{endpoint.model} at {endpoint.base_url}: {patience.total_s:g} s at most for one answer")
                 continue
             except httpx.HTTPError as error:
                 problem = f"{type(error).__name__}: {error}"
@@ -165,6 +188,12 @@ def _advice(problem: str, endpoint: Endpoint) -> str:
     if problem.startswith("HTTP 404"):
         return "check base_url (usually ending in /v1) and the model's name"
     return "check that the endpoint is up, then run again"
+
+
+@functools.cache
+def _tell_once(what: str) -> None:
+    """Say what is waited for; of many rollouts that wait for the same, once."""
+    say_line(f"practicum: waiting for {what}", stderr=True)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from practicum.display import StatusLine
 from practicum.training.foothold import imitate
 from practicum.training.pipeline import Pipeline
 from practicum.training.warmstart import record_pass, supervision
@@ -28,7 +29,7 @@ def run_control(pipeline: Pipeline) -> None:
     if all((run.folder / "evaluations" / f"control-{mode}.json").exists() for mode in pipeline.modes):
         return
     budget = supervised_and_reinforced_seconds(run.folder)
-    with build(recipe) as bench, console.status("control: gathering demonstrations") as status:
+    with build(recipe) as bench, StatusLine(console, "control: gathering demonstrations") as status:
         taught = supervision(bench, run)
         began = last = time.monotonic()
         losses: list[float] = []

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from practicum.display import StatusLine, heading, say
 from practicum.errors import PracticumError, RunError
 from practicum.evaluation.evaluator import Evaluation, read_evaluation
 from practicum.evaluation.gates import require_baseline, require_foothold
@@ -36,7 +37,7 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 def run_demo(recipe: Recipe, console: Console, *, name: str, control: bool) -> None:
     """Check, baseline, foothold, reinforcement, evaluation, report, in a fresh run folder."""
     folder = default_folder(name)
-    console.rule(Text.assemble(("Practicum demo", "bold"), f"  run folder {folder}"))
+    heading(console, Text.assemble(("Practicum demo", "bold"), f"  run folder {folder}"))
     with open_pipeline(folder, console, recipe, {"whole": True, "control": control}) as pipeline:
         _carry_out(pipeline, whole=True, control=control)
 
@@ -74,7 +75,7 @@ def train_run(
             to_come = bool(recipe.warmstart_demonstrations) and not (folder / "checkpoints").exists()
             require_baseline(evaluations_of(folder), folder, foothold=to_come)
         elif without_gate is None:
-            console.print(f"not checked: {passed.reason}", style="yellow", markup=False, soft_wrap=True)
+            say(console, f"not checked: {passed.reason}", style="yellow", soft_wrap=True)
         return passed
 
     with open_pipeline(folder, console, recipe, gate=gate) as pipeline:
@@ -123,7 +124,7 @@ def evaluate_run(folder: Path, console: Console) -> None:
 
 
 def _newest(folder: Path, console: Console) -> Checkpoint | None:
-    return latest_checkpoint(folder, lambda text: console.print(text, style="yellow", markup=False))
+    return latest_checkpoint(folder, lambda text: say(console, text, style="yellow"))
 
 
 def _evaluate_newest(pipeline: Pipeline, checkpoint: Checkpoint | None) -> None:
@@ -136,7 +137,7 @@ def _evaluate_newest(pipeline: Pipeline, checkpoint: Checkpoint | None) -> None:
     pipeline.evaluate_reference()
     print_evaluations(evaluations_of(folder), console)
     pipeline.conclude()
-    console.print(f"on record in {folder}; page: {pipeline.report()}", markup=False)
+    say(console, f"on record in {folder}; page: {pipeline.report()}")
 
 
 def baseline_run(recipe: Recipe, console: Console, *, name: str, given: str) -> None:
@@ -177,7 +178,7 @@ def _show(evaluations: Sequence[Evaluation], pipeline: Pipeline) -> None:
     pipeline.conclude()
     folder = pipeline.run.folder
     text = f"on record in {folder}; the same recipe with --run {folder} goes on from here"
-    pipeline.console.print(text, markup=False, soft_wrap=True)
+    say(pipeline.console, text, soft_wrap=True)
 
 
 @contextmanager
@@ -217,18 +218,18 @@ def open_pipeline(
             if run is None:
                 run = stack.enter_context(Run.create(folder, recipe, began))
             for note in run.describe(bench, begun_as or {}):
-                console.print(f"{note}: the run goes on, but not bit for bit as before", style="yellow", markup=False)
+                say(console, f"{note}: the run goes on, but not bit for bit as before", style="yellow")
             pipeline = Pipeline(run, bench, console)
             if passed is not None:
                 pipeline.record(passed)
             yield pipeline
     except KeyboardInterrupt:
-        console.print()
+        say(console)
         if (folder / "recipe.yaml").exists():
             text = f"stopped; what is on record is whole. Go on with: {program('practicum')} resume {folder}"
         else:
             text = "stopped before the run began; nothing was written"
-        console.print(text, markup=False, soft_wrap=True)
+        say(console, text, soft_wrap=True)
         raise
     except PracticumError:
         raise
@@ -252,30 +253,30 @@ def _carry_out(pipeline: Pipeline, *, whole: bool, control: bool) -> None:
     run, console = pipeline.run, pipeline.console
     pipeline.tasks()  # what is missing is said before anything long has run
     if whole:
-        console.rule("check: is the environment deterministic?")
+        heading(console, "check: is the environment deterministic?")
         pipeline.check()
-        console.rule("baseline: the untrained model on held-out tasks")
+        heading(console, "baseline: the untrained model on held-out tasks")
         print_evaluations(pipeline.evaluate("base"), console)
     if run.recipe.warmstart_demonstrations:
-        console.rule("foothold: imitate a few demonstrations")
+        heading(console, "foothold: imitate a few demonstrations")
     step = pipeline.foothold()
     if step:
-        console.print(f"going on from the checkpoint of step {step}", highlight=False)
+        say(console, f"going on from the checkpoint of step {step}")
     if whole and step == 0 and run.recipe.warmstart_demonstrations:
         print_evaluations(pipeline.evaluate("foothold"), console)
-    console.rule("multi-turn reinforcement learning")
+    heading(console, "multi-turn reinforcement learning")
     pipeline.reinforce(step)
-    console.rule("external evaluation: the score never saw the reward")
+    heading(console, "external evaluation: the score never saw the reward")
     pipeline.evaluate("trained")
     if control:
-        console.rule("control: the same minutes of supervised steps instead")
+        heading(console, "control: the same minutes of supervised steps instead")
         run_control(pipeline)
     print_evaluations(evaluations_of(run.folder), console)
     _say_why_not_more(run, console)
     pipeline.conclude()
     print_examples(run.folder, console)
     print_next(run.folder, pipeline.finish(), console)
-    console.print(f"[bold]{run.seconds / 60:.1f} minutes in all[/]")
+    say(console, f"{run.seconds / 60:.1f} minutes in all", style="bold")
 
 
 def _say_why_not_more(run: Run, console: Console) -> None:
@@ -283,14 +284,14 @@ def _say_why_not_more(run: Run, console: Console) -> None:
     trained = next((each for each in evaluations_of(run.folder) if each.label == "trained"), None)
     why = trained and verdict(Course.of(run.folder), run.recipe, trained.success_rate)
     if why:
-        console.print(why, style="yellow", markup=False, soft_wrap=True)
+        say(console, why, style="yellow", soft_wrap=True)
 
 
 def _built(recipe: Recipe, console: Console) -> Workbench:
-    with console.status(f"loading {recipe.model_name}"):
+    with StatusLine(console, f"loading {recipe.model_name}"):
         bench = build(recipe)
     for line in columns_told(recipe, bench.target, bench.splits):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line, soft_wrap=True)
     return bench
 
 

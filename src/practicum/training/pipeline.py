@@ -18,6 +18,7 @@ from practicum.checks.environment import run_checks
 from practicum.checks.findings import print_report
 from practicum.checks.judges.check import check_judges
 from practicum.checks.judges.show import print_judges
+from practicum.display import StatusLine, say
 from practicum.errors import RunError
 from practicum.evaluation.evaluator import Evaluation, EvaluationPlan, Mode, evaluate, read_evaluation
 from practicum.evaluation.record import conclude
@@ -69,9 +70,9 @@ class Pipeline:
         """Certify the environment, once a run; refuse to go on with one that fails."""
         before = [event.data for event in read_events(self.run.events.path) if event.kind == "check"]
         if any(data.get("report", {}).get("ok") and (data.get("judges") or {}).get("ok") for data in before):
-            self.console.print("certified when the run was begun")
+            say(self.console, "certified when the run was begun")
             return
-        with self.console.status("checking the environment") as status:
+        with StatusLine(self.console, "checking the environment") as status:
             target, recipe = self.bench.target, self.run.recipe
             report = run_checks(target, progress=lambda text: status.update(f"checking: {text}"))
             judged = check_judges(target, recipe, progress=lambda text: status.update(f"checking: {text}"))
@@ -156,7 +157,7 @@ class Pipeline:
         return write_report(self.run.folder, next_commands(self.run.folder))
 
     def _warn(self, text: str) -> None:
-        self.console.print(text, style="yellow", markup=False)
+        say(self.console, text, style="yellow")
 
     def _recorded(self, label: str, mode: Mode) -> Evaluation | None:
         path = self.run.folder / "evaluations" / f"{label}-{mode}.json"
@@ -177,7 +178,7 @@ class Pipeline:
         endpoint = Endpoint(recipe.reference_base_url, recipe.reference_model, recipe.reference_api_key_env or "")
         plan = self._plan("greedy")
         what = f"evaluating {endpoint.model}"
-        with self.console.status(f"{what}: {len(plan.tasks)} held-out rollouts") as status:
+        with StatusLine(self.console, f"{what}: {len(plan.tasks)} held-out rollouts") as status:
             work = evaluate_reference(
                 Reference(endpoint, max_tokens=recipe.val_max_tokens),
                 plan,
@@ -212,7 +213,7 @@ class Pipeline:
         params = self.bench.held_out_params(0.0 if mode == "greedy" else recipe.deploy_temperature)
         total = len(plan.tasks) * plan.rollouts_per_task
         what = f"evaluating {label} ({mode})"
-        with self.console.status(f"{what}: {total} held-out rollouts") as status:
+        with StatusLine(self.console, f"{what}: {total} held-out rollouts") as status:
             count = _counter(status.update, what, total)
             dispatcher = self.bench.dispatcher(params, scored=True, on_done=count)
             evaluation, trajectories = self.bench.run(evaluate(dispatcher, plan, label))

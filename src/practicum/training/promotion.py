@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from practicum.digests import digest_folder
+from practicum.display import say
 from practicum.errors import RunError
 from practicum.evaluation.gates import PromotionGate, promote
 from practicum.evaluation.record import recorded_evaluations
@@ -47,7 +48,7 @@ def promote_run(run: Path, what: str, console: Console) -> None:
     low, high = accepted.interval
     success = f"{accepted.success_rate:.1%} ({low:.1%} to {high:.1%}) in {accepted.evaluation}"
     for text in (f"promoted: {what} {digest[:12]}, {success}", *(f"  {note}" for note in accepted.notes)):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(console, text, soft_wrap=True)
 
 
 def _of_the_present_model(run: Path) -> list[Evaluation]:

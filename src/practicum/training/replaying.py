@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from practicum.checks.target import SPLITS, target_of
+from practicum.display import StatusLine, say
 from practicum.errors import PracticumError
 from practicum.ledger.replay import Replay, Tally, replay_run
 from practicum.recipe import BUILTIN, load_recipe
@@ -31,7 +32,7 @@ def replay_in_console(folder: Path, trajectory: str | None, console: Console) ->
         except PracticumError:
             continue  # a split the run did not have
     done: list[Replay] = []
-    with console.status("replaying") as status:
+    with StatusLine(console, "replaying") as status:
         for each in replay_run(folder, target.make, tasks, trajectory):
             done.append(each)
             status.update(f"replaying: {len(done)} trajectories, {each.file}")
@@ -42,8 +43,8 @@ def print_replays(done: Sequence[Replay], console: Console, *, agent: str = BUIL
     """Say what was replayed and what was not; whether something was, and all of it was identical."""
     tally = Tally.of(done)
     for each in [each for each in done if each.difference][:DIFFERENCES_SHOWN]:
-        console.print(f"{each.file}: {each.trajectory}", style="bold red", markup=False, highlight=False)
-        console.print(f"  {each.difference}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"{each.file}: {each.trajectory}", style="bold red")
+        say(console, f"  {each.difference}", soft_wrap=True)
     for reason, count in sorted(tally.skipped.items()):
         _print(console, f"{count} not replayed: {reason}", "yellow")
     if tally.idle:
@@ -63,4 +64,4 @@ def print_replays(done: Sequence[Replay], console: Console, *, agent: str = BUIL
 
 
 def _print(console: Console, text: str, style: str) -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    say(console, text, style=style, soft_wrap=True)

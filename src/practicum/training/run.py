@@ -133,9 +133,11 @@ class Run:
 
     def close(self, status: str = "FINISHED") -> None:
         """Flush and let go of the folder."""
-        if self._tracker is not None:
-            self._tracker.close(status)
-        self.events.close()
+        try:
+            if self._tracker is not None:
+                self._tracker.close(status)
+        finally:
+            self.events.close()
 
     def describe(self, bench: Workbench, begun_as: Mapping[str, Any]) -> list[str]:
         """Write the manifest, or check that what is loaded now is what the manifest says.

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from practicum.display import say, visible
 from practicum.evaluation.evaluator import Evaluation
 from practicum.evaluation.summary import failures_told
 from practicum.programs import program
@@ -18,7 +19,7 @@ from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory, text_of
 
 CAUSES_SHOWN = 3
-PLAIN: dict[str, Any] = {"style": "yellow", "markup": False, "soft_wrap": True}
+PLAIN: dict[str, Any] = {"style": "yellow", "soft_wrap": True}
 
 
 def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:
@@ -31,15 +32,17 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
     means = "every field exactly right" if exact else f"score of {first.success_threshold:g} or more"
     title = f"Held-out success: {first.n_tasks} tasks of split {first.split}, {means}"
     title += "" if first.independent else f", not independent: {first.doubt}"
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        title=Text(visible(title), style="italic"), title_justify="left", box=None, header_style="bold", pad_edge=False
+    )
     for name in ("model", "sampling", "success", "95% interval"):
         table.add_column(name, justify="left" if name in ("model", "sampling") else "right")
     for name in (*fields, "completed", "tokens", "rollouts", "attempts", "failed"):
-        table.add_column(name, justify="right")
+        table.add_column(Text(visible(name)), justify="right")
     for each in evaluations:
         low, high = each.interval
         table.add_row(
-            each.label if each.independent else f"{each.label} *",
+            Text(visible(each.label if each.independent else f"{each.label} *")),
             "greedy" if each.mode == "greedy" else f"temperature {each.temperature:g}",
             f"{each.success_rate:.1%}",
             f"{low:.1%} – {high:.1%}",
@@ -48,18 +51,18 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
             f"{each.tokens_per_rollout:.0f}",
             str(each.n_rollouts),
             str(each.attempts or "–"),
-            failures_told(each.failures) or "0",
+            Text(visible(failures_told(each.failures) or "0")),
         )
-    console.print(table)
+    say(console, table)
     if not all(each.independent for each in evaluations):
-        console.print("* not independent: these figures are no proof of a gain", style="yellow")
+        say(console, "* not independent: these figures are no proof of a gain", style="yellow")
     for each in evaluations:
         if each.failed:
             text = f"{each.name}: {each.failed} of {each.n_rollouts} rollouts failed and count as missed"
             causes = "".join(f"\n  {cause}" for cause in _causes(each))
-            console.print(text + (f", most often with:{causes}" if causes else ""), **PLAIN)
+            say(console, text + (f", most often with:{causes}" if causes else ""), **PLAIN)
         if each.retried:
-            console.print(f"{each.name}: {each.retried} attempts were made again, with the same seed", **PLAIN)
+            say(console, f"{each.name}: {each.retried} attempts were made again, with the same seed", **PLAIN)
 
 
 def _causes(evaluation: Evaluation) -> list[str]:
@@ -74,8 +77,8 @@ def print_examples(run_folder: Path, console: Console) -> None:
     pair = _example(run_folder / "trajectories")
     for label, trajectory in pair:
         score = f"score {trajectory.score:g}" if trajectory.score is not None else "no score"
-        title = Text(f"{label}: {trajectory.task_id}, reward {trajectory.reward:.2f}, {score}")
-        console.print(Panel(_conversation(trajectory), title=title, title_align="left", border_style="dim", width=100))
+        title = Text(visible(f"{label}: {trajectory.task_id}, reward {trajectory.reward:.2f}, {score}"))
+        say(console, Panel(_conversation(trajectory), title=title, title_align="left", border_style="dim", width=100))
 
 
 def print_next(run_folder: Path, page: Path, console: Console) -> None:
@@ -89,7 +92,7 @@ def print_next(run_folder: Path, page: Path, console: Console) -> None:
     width = max(len(what) for what, _ in lines) + 2
     for what, command in lines:
         # Not a table: a command cut into lines cannot be copied.
-        console.print(Text.assemble((what.ljust(width), "dim"), command), soft_wrap=True)
+        say(console, Text.assemble((what.ljust(width), "dim"), command), soft_wrap=True)
 
 
 def next_commands(run_folder: Path) -> list[tuple[str, str]]:
@@ -119,13 +122,13 @@ def _example(tables: Path) -> list[tuple[str, Trajectory]]:
 def _conversation(trajectory: Trajectory) -> Text:
     text = Text()
     for message in trajectory.messages:
-        role = message["role"]
+        role = visible(message["role"])
         if role == "system":
             continue
         words = text_of(message)
         for call in message.get("tool_calls", ()):
             words += f"{call['function']['name']}({call['function']['arguments']})"
         text.append(f"{role:>9}  ", style="bold" if role == "assistant" else "dim")
-        text.append(words[:400] + "\n")
+        text.append(visible(words[:400]) + "\n")
     text.rstrip()
     return text

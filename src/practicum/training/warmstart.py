@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from practicum.display import StatusLine, say
 from practicum.ledger.verify import file_digests
 from practicum.training.checkpoint import save_checkpoint
 from practicum.training.foothold import Pass, imitate
@@ -17,8 +18,8 @@ from practicum.training.workbench import Workbench
 def warmstart(bench: Workbench, run: Run, console: Console) -> None:
     """Supervised passes over demonstrations of training tasks; ends with checkpoint 0."""
     recipe = bench.recipe
-    with console.status("foothold: gathering demonstrations"):
-        taught = supervision(bench, run, lambda text: console.print(text, highlight=False, markup=False))
+    with StatusLine(console, "foothold: gathering demonstrations"):
+        taught = supervision(bench, run, lambda text: say(console, text))
     data = taught.data
     passes = imitate(
         bench.learner,
@@ -32,15 +33,15 @@ def warmstart(bench: Workbench, run: Run, console: Console) -> None:
         select_best=recipe.warmstart_select_best,
     )
     losses, began = list[dict[str, float]](), time.monotonic()
-    with console.status(f"foothold: {recipe.warmstart_epochs} passes over {len(data)} demonstrations"):
+    with StatusLine(console, f"foothold: {recipe.warmstart_epochs} passes over {len(data)} demonstrations"):
         for done in passes:
             losses.append({"train": done.train_loss, "validation": done.validation_loss})
             record_pass(run, "foothold", done, time.monotonic() - began)
             began = time.monotonic()
-            console.print(
+            say(
+                console,
                 f"pass {done.epoch}/{recipe.warmstart_epochs} over {len(data)} demonstrations: "
                 f"loss {done.train_loss:.3f}, held out {done.validation_loss:.3f} nats per token",
-                highlight=False,
             )
     foothold = {
         "source": recipe.warmstart_source,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 import torch
 
 from practicum.checks.target import EnvironmentTarget, target_of
+from practicum.display import say_line
 from practicum.engine.local.export import plain_sampling
 from practicum.engine.local.family import family_of
 from practicum.engine.local.hardware import choose_device, choose_dtype
@@ -207,7 +207,7 @@ def _longest(policy: Policy, recipe: Recipe) -> int:
     if own is None or recipe.max_sequence_length <= own:
         return recipe.max_sequence_length
     bound = f"max_sequence_length is {recipe.max_sequence_length}, but the model was made for at most {own} tokens"
-    print(f"practicum: {bound}: rollouts end there", file=sys.stderr)
+    say_line(f"practicum: {bound}: rollouts end there", stderr=True)
     return own
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from practicum.display import say, visible
 from practicum.errors import RunError
 from practicum.ranges import TOLERANCE, reaches
 from practicum.store import read_trajectories
@@ -84,13 +85,13 @@ def print_disagreements(found: Sequence[Disagreement], console: "Console", *, co
     from rich.text import Text
 
     if not found:
-        console.print("reward and score agree on every rollout")
+        say(console, "reward and score agree on every rollout")
         return
     paid = sum(each.gap > 0 and not each.succeeded for each in found)
-    console.print(f"reward and score differ on {len(found)} rollouts; {paid} are paid without success. The worst:")
+    say(console, f"reward and score differ on {len(found)} rollouts; {paid} are paid without success. The worst:")
     for each in found[:count]:
         title = f"{each.trajectory.task_id}: reward {each.reward:.3g}, score {each.score:.3g}, {each.trajectory.ending}"
-        console.print(Panel(_told(each.trajectory), title=Text(title), title_align="left", border_style="dim"))
+        say(console, Panel(_told(each.trajectory), title=Text(visible(title)), title_align="left", border_style="dim"))
 
 
 def _told(trajectory: Trajectory) -> Any:
@@ -104,8 +105,8 @@ def _told(trajectory: Trajectory) -> Any:
             words += f"\n→ {call['function']['name']}({call['function']['arguments']})"
         if len(words) > LONG:
             words = f"{words[:LONG]} … ({len(words):,} characters)"
-        text.append(f"{role:>9}  ", style="bold" if role == "assistant" else "dim")
-        text.append(words.strip() + "\n")
+        text.append(f"{visible(role):>9}  ", style="bold" if role == "assistant" else "dim")
+        text.append(visible(words.strip()) + "\n")
     parts = {**{f"reward {k}": v for k, v in trajectory.metrics.items()}, **trajectory.score_metrics}
-    text.append(", ".join(f"{name} {value:.3g}" for name, value in parts.items()), style="dim")
+    text.append(visible(", ".join(f"{name} {value:.3g}" for name, value in parts.items())), style="dim")
     return text

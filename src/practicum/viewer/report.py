@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from plotly.offline import get_plotlyjs
 
+from practicum.display import visible_within
 from practicum.files import write_text
 from practicum.programs import program
 from practicum.viewer.charts import HELD_OUT, Chart, curve_charts, success_chart
@@ -145,5 +146,5 @@ def _document(title: str, body: str, charts: Sequence[Chart]) -> str:
 
 def _figure(number: int, figure: dict[str, Any]) -> str:
     """A figure as JSON in which no text can end the script element."""
-    text = json.dumps(figure, allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(visible_within(figure), allow_nan=False).replace("<", "\\u003c")
     return f'<script type="application/json" id="figure-{number}">{text}</script>'

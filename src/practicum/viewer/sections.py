@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from practicum.display import visible
 from practicum.scoring.reported import CAVEAT
 from practicum.viewer.charts import Chart, interval_of, is_number
 from practicum.viewer.run_files import RunData
@@ -25,8 +26,8 @@ PACKAGES = ("practicum", "torch", "transformers", "peft", "tokenizers", "numpy")
 
 
 def esc(value: Any) -> str:
-    """Text for HTML, safe in content and in quoted attributes."""
-    return html.escape(str(value), quote=True)
+    """Text for HTML, safe in content and in quoted attributes; characters that command are shown, as on a terminal."""
+    return html.escape(visible(str(value)), quote=True)
 
 
 def form(value: Any, kind: str = "number") -> str:

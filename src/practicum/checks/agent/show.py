@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from practicum.checks.agent.report import AgentReport
 from practicum.checks.findings import print_results, verdict_line
+from practicum.display import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,9 +15,9 @@ def print_agent(report: AgentReport, console: "Console") -> None:
     from rich.text import Text
 
     print_results(report.states, lambda code: report.skipped.get(code, ""), report.findings, console)
-    console.print()
+    say(console)
     for what in report.unchecked:
-        console.print(Text.assemble(("not checked", "bold yellow"), f"  {what}", overflow="fold"))
-    console.print()
+        say(console, Text.assemble(("not checked", "bold yellow"), f"  {what}", overflow="fold"))
+    say(console)
     tail = f": {report.rollouts} rollouts with a scripted model, rewards: {report.rewards}, {report.seconds:.1f} s"
-    console.print(verdict_line(report.ok, report.states.values(), tail))
+    say(console, verdict_line(report.ok, report.states.values(), tail))

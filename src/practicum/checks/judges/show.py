@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from practicum.checks.findings import print_results, verdict_line
 from practicum.checks.judges.check import JudgesReport
+from practicum.display import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,9 +16,9 @@ def print_judges(report: JudgesReport, console: "Console") -> None:
 
     print_results(report.states, lambda code: report.skipped.get(code, ""), report.findings, console)
     for note in report.allowed:
-        console.print()
-        console.print(Text.assemble(("allowed", "bold"), f"  {note.kind}: {note.reason} ({', '.join(note.seen)})"))
+        say(console)
+        say(console, Text.assemble(("allowed", "bold"), f"  {note.kind}: {note.reason} ({', '.join(note.seen)})"))
     families = len(report.families)
-    console.print()
+    say(console)
     tail = f": {families} families of attacks, baseline rollouts: {report.baseline}, {report.seconds:.1f} s"
-    console.print(verdict_line(report.ok, report.states.values(), tail))
+    say(console, verdict_line(report.ok, report.states.values(), tail))

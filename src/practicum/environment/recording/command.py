@@ -14,7 +14,8 @@ from practicum.environment.recording.callables import CallableSource
 from practicum.environment.recording.mcp_source import McpSource
 from practicum.environment.recording.openapi_source import OpenApiSource
 from practicum.environment.recording.recorder import Recorder, Saved
-from practicum.environment.recording.redaction import DEFAULT_RULES, EMAILS, Rule
+from practicum.environment.recording.redaction import default_rules
+from practicum.environment.recording.rule import EMAILS, Rule
 from practicum.environment.recording.source import Source
 from practicum.errors import EnvironmentFault, PracticumError
 
@@ -33,6 +34,7 @@ def record_command(
     keys: Sequence[str] = (),
     values: Sequence[str] = (),
     emails: bool = False,
+    allow: Sequence[str] = (),
     force: bool = False,
     progress: Callable[[int, int], object] = lambda done, of: None,
 ) -> Saved:
@@ -52,6 +54,7 @@ def record_command(
         keys, values: Further rules for secrets, each ``NAME=REGULAR EXPRESSION``: over members' names (lower case,
             without dashes) and over texts.
         emails: Keep mail addresses out too.
+        allow: ``PLACE: reason``: what looks like a secret there is none; see ``Recorder``.
         force: Replace ``out``.
         progress: Is told calls made, and calls to make.
 
@@ -59,14 +62,15 @@ def record_command(
         EnvironmentFault: any of it is wrong, with the line of ``calls`` where that is the place; or the service
             did not answer, or Ctrl-C was pressed. What was recorded by then is in ``NAME.partial.json`` beside ``out``.
     """
-    rules = [*(_rule("key", text) for text in keys), *(_rule("value", text) for text in values), *DEFAULT_RULES]
+    rules = [*(_rule("key", text) for text in keys), *(_rule("value", text) for text in values), *default_rules()]
     given = dict(_header(text) for text in headers)
+    reasons = dict(_reason(text) for text in allow)
     listed = read_calls(calls)
     if out.exists() and not force:
         raise EnvironmentFault("there is a recording already", where=str(out), fix="remove it, or use --force")
     source = _source(kind, target, given, base_url, {name: _variable(name, "an MCP server") for name in inherit})
     chosen = [*rules, EMAILS] if emails else rules
-    record = Recorder(source, out, rules=chosen, only=only, overwrite=force)
+    record = Recorder(source, out, rules=chosen, only=only, overwrite=force, allow=reasons)
     try:
         with record:
             for number, call in enumerate(listed, start=1):
@@ -157,6 +161,15 @@ def _variable(name: str, who: str) -> str:
     if name not in os.environ:
         raise EnvironmentFault(f"{who} needs the environment variable {name}, which is not set", fix=f"export {name}")
     return os.environ[name]
+
+
+def _reason(text: str) -> tuple[str, str]:
+    place, colon, reason = text.partition(":")
+    if not colon or not place.strip() or not reason.strip():
+        raise EnvironmentFault(
+            f"--allow {text!r} gives no reason", allowed="PLACE: reason", fix="say why it is no secret; it is recorded"
+        )
+    return place.strip(), reason.strip()
 
 
 def _rule(kind: str, text: str) -> Rule:

@@ -1,9 +1,9 @@
 """A service over HTTP as a source: its OpenAPI document says which calls there are."""
 
 import json
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -21,6 +21,11 @@ LONGEST_WAIT_S = 30.0
 ERROR_LIMIT = 2000
 """Characters of an error's text."""
 
+LARGEST = 64 * 2**20
+"""Bytes of one answer."""
+
+MOST_REDIRECTS = 10
+
 
 class OpenApiSource:
     """Calls the operations of an OpenAPI 3 service.
@@ -29,9 +34,10 @@ class OpenApiSource:
         document: Address of the document, or of the service (then ``/openapi.json`` is asked for), or a local file.
         base_url: Where the service is; by default what the document says, relative to its own address.
         headers: Sent with every request, such as ``Authorization``. They are kept out of the recording.
-        timeout_s: Seconds for one request.
+        timeout_s: Seconds for one request and the whole of its answer, however slowly it trickles.
         attempts: How often a request is made that the service answers with *not now* (429, 502, 503, 504).
 
+    A redirect to another host is followed without ``headers`` and cookies: they were given for this one.
     An answer of status 400 or above is recorded as the tool's error, but 401: a recording of refusals is of no use.
 
     Raises:
@@ -52,7 +58,8 @@ class OpenApiSource:
 
         self.secrets: Iterable[str] = header_secrets(headers or {})
         self._attempts = attempts
-        self._client = httpx.Client(headers=dict(headers or {}), timeout=timeout_s, follow_redirects=True)
+        self._headers, self._timeout_s = dict(headers or {}), timeout_s
+        self._client = httpx.Client(timeout=timeout_s, follow_redirects=False)
         try:
             doc, place = self._document(str(document))
             self._operations = {each.name: each for each in _read(doc, place)}
@@ -89,7 +96,7 @@ class OpenApiSource:
             if response.status_code not in TRANSIENT:
                 return response
             if attempt < self._attempts:
-                time.sleep(_wait(response, attempt))
+                sleep(_wait(response, attempt))
         raise EnvironmentFault(
             f"{tool} was answered with status {response.status_code} {self._attempts} times",
             where=url,
@@ -99,12 +106,58 @@ class OpenApiSource:
     def _request(self, tool: str, method: str, url: str, **sent: Any) -> Any:
         import httpx
 
+        deadline = monotonic() + self._timeout_s
         try:
-            return self._client.request(method, url, **sent)
+            request = self._client.build_request(method, url, headers=self._headers, **sent)
+            for _ in range(MOST_REDIRECTS):
+                response, following = self._received(tool, request, deadline)
+                if following is None:
+                    return response
+                request = self._redirected(request, following)
         except httpx.HTTPError as error:
             raise EnvironmentFault(
                 f"{tool} got no answer: {type(error).__name__}: {error}", where=url, fix="check address and network"
             ) from error
+        raise EnvironmentFault(f"{tool} was redirected {MOST_REDIRECTS} times", where=url, fix="give base_url")
+
+    def _received(self, tool: str, request: Any, deadline: float) -> tuple[Any, Any]:
+        """A whole answer, and the request that it redirects to; what trickles or has no end is given up."""
+        import httpx
+
+        response = self._client.send(request, stream=True)
+        try:
+            body = bytearray()
+            for part in response.iter_bytes():
+                body += part
+                late = monotonic() > deadline
+                if late or len(body) > LARGEST:
+                    what = f"not whole within {self._timeout_s:g} s" if late else f"larger than {LARGEST >> 20} MiB"
+                    raise EnvironmentFault(
+                        f"the answer of {tool} was {what}",
+                        where=str(request.url),
+                        fix="record when the service is well, or the other tools only",
+                    )
+        finally:
+            response.close()
+        # What was received is decoded already.
+        kept = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_WIRE]
+        whole = httpx.Response(response.status_code, headers=kept, content=bytes(body), request=request)
+        return whole, response.next_request
+
+    def _redirected(self, before: Any, request: Any) -> Any:
+        """The request that follows a redirect: with our headers to the same host, to another one without."""
+        for name in {*self._headers, "authorization", "proxy-authorization", "cookie"}:
+            request.headers.pop(name, None)
+        if _same_host(before.url, request.url):
+            request.headers.update(self._headers)
+        elif request.headers.get("content-length", "0") != "0":
+            raise EnvironmentFault(
+                f"the service hands the arguments on to {request.url.host}, which they were not given to",
+                where=str(before.url),
+                fix="give base_url, to be sure who gets them",
+            )
+        self._client.cookies.set_cookie_header(request)
+        return request
 
     def _document(self, place: str) -> tuple[Any, str]:
         """The document, and where it was found."""
@@ -120,6 +173,16 @@ class OpenApiSource:
             where=place,
             fix="give the address of the document itself, or a file of it",
         )
+
+
+_OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
+def _same_host(one: Any, other: Any) -> bool:
+    """Whether two addresses are one host's: scheme, name and port; or the same name's, from http to https."""
+    ports = {"http": 80, "https": 443}
+    first, second = ((url.scheme, url.host, url.port or ports.get(url.scheme)) for url in (one, other))
+    return first == second or (first, second) == (("http", one.host, 80), ("https", one.host, 443))
 
 
 def _read(doc: Any, place: str) -> tuple[Operation, ...]:

@@ -12,6 +12,7 @@ keep what was recorded in ``NAME.partial.json`` beside it; a whole file is never
 import contextlib
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,8 +29,10 @@ from practicum.environment.faces.production import ProductionTool, Tools
 from practicum.environment.play import OracleSteps
 from practicum.environment.recording.keys import call_key
 from practicum.environment.recording.recording import SHOWN, Answer, Recording
-from practicum.environment.recording.redaction import DEFAULT_RULES, Redactor, Rule
+from practicum.environment.recording.redaction import Redactor, default_rules
+from practicum.environment.recording.rule import Rule
 from practicum.environment.recording.source import Source
+from practicum.environment.recording.suspicion import Suspect, masked, suspects
 from practicum.environment.tool import ToolError
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
@@ -62,10 +65,12 @@ class Recorder:
     Args:
         source: The service.
         out: File to write when the block is left; None to ``save`` by hand.
-        rules: What counts as a secret.
+        rules: What counts as a secret; by default ``DEFAULT_RULES``.
         secrets: Further secrets, replaced wherever they stand; the source's own are known.
         only: Names of the tools to record; by default all.
         overwrite: Replace a file that is there.
+        allow: Place → reason: what no rule finds but looks like a secret there (``get_user.licence``, or a member's
+            name alone) is none; the reason stands in the recording.
 
     Raises:
         EnvironmentFault: ``out`` is there already or cannot be written, there is no tool of a name in ``only``, or a
@@ -77,12 +82,15 @@ class Recorder:
         source: Source,
         out: Path | str | None = None,
         *,
-        rules: Sequence[Rule] = DEFAULT_RULES,
+        rules: Sequence[Rule] | None = None,
         secrets: Iterable[str] = (),
         only: Collection[str] = (),
         overwrite: bool = False,
+        allow: Mapping[str, str] | None = None,
     ) -> None:
+        rules = default_rules() if rules is None else rules
         self.source, self.out, self.rules = source, None if out is None else Path(out), tuple(rules)
+        self._allow = dict(allow or {})
         self.saved: Saved | None = None
         try:
             if self.out is not None:
@@ -210,16 +218,20 @@ class Recorder:
                 raise _two_ways(tool, key, known, Answer(value, error))
         names = tuple(dict.fromkeys(rule.name for rule in self.rules))
         tools = tuple(ProductionTool(*redactor.redacted_text(list(vars(tool).values()))) for tool in self.tools)
-        return Recording(tools, answers, self.source.name, names)
+        return Recording(tools, answers, self.source.name, names, allowed=self._allow)
 
     def save(self, path: Path | str) -> Saved:
         """Write the recording's file.
 
         Raises:
-            EnvironmentFault: as ``recording``; what there is was then written to ``partial``.
+            EnvironmentFault: as ``recording``, or something in it looks like a secret that no rule finds; what there
+                is was then written to ``partial``, without that.
         """
         try:
             recording = self.recording()
+            found = suspects(recording, self._allow)
+            if found:
+                raise _looks_secret(found)
         except EnvironmentFault:
             self._keep()
             raise
@@ -241,7 +253,7 @@ class Recorder:
 
     def _keep(self) -> None:
         if self.partial is not None and self._raw:
-            self.recording(strict=False).write(self.partial)
+            masked(self.recording(strict=False), self._allow).write(self.partial)
         self._kept = time.monotonic()
 
 
@@ -282,6 +294,18 @@ def _json(tool: str, value: Any) -> Any:
 
 def _parts(answer: Answer) -> list[Any]:
     return [answer.value, answer.error]
+
+
+def _looks_secret(found: Sequence[Suspect]) -> EnvironmentFault:
+    listed = "\n    ".join(dict.fromkeys(str(each) for each in found))
+    first = found[0]
+    key = first.member and re.sub(r"[_\-\s]", "", first.member.lower())
+    rule = f"--redact-key 'secret={re.escape(key)}'" if key else "--redact-value 'secret=REGULAR EXPRESSION'"
+    return EnvironmentFault(
+        f"what no rule finds looks like a secret, and is not written down:\n    {listed}",
+        allowed="texts that are replaced by a rule, or that somebody vouches for",
+        fix=f"{rule}; or, where it is none: --allow '{first.place}: why it is none'",
+    )
 
 
 def _two_ways(tool: str, key: str, first: Answer, second: Answer) -> EnvironmentFault:

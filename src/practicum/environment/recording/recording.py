@@ -53,6 +53,7 @@ class Recording:
         answers: Tool → canonical JSON of the arguments → answer.
         source: What was recorded, in words.
         redaction: Names of the rules that secrets were found by.
+        allowed: Place → reason why what looks like a secret there is none.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Recording:
         answers: Mapping[str, Mapping[str, Answer]],
         source: str = "",
         redaction: tuple[str, ...] = (),
+        allowed: Mapping[str, str] | None = None,
     ) -> None:
         self.tools, self.source, self.redaction = tools, source, redaction
+        self.allowed = dict(allowed or {})
         self._answers = {tool: dict(sorted(answers.get(tool, {}).items())) for tool in sorted(t.name for t in tools)}
         self._requests = {tool.name: tool.request for tool in tools}
         self._nearest = functools.lru_cache(maxsize=4096)(self._find_nearest)
@@ -82,6 +85,15 @@ class Recording:
             return cls._of(load_document(path))
         except Misshapen as error:
             raise error.at(path) from error
+
+    def with_answers(self, answers: Mapping[str, Mapping[str, Answer]]) -> "Recording":
+        """The same tools with other answers."""
+        return Recording(self.tools, answers, self.source, self.redaction, self.allowed)
+
+    @property
+    def answers(self) -> Mapping[str, Mapping[str, Answer]]:
+        """Tool → canonical JSON of the arguments → answer."""
+        return self._answers
 
     def answer(self, tool: str, arguments: Mapping[str, Any]) -> Any:
         """What was recorded for a call, frozen.
@@ -108,6 +120,7 @@ class Recording:
             "format": FORMAT,
             "source": self.source,
             "redaction": list(self.redaction),
+            **({"allowed": dict(sorted(self.allowed.items()))} if self.allowed else {}),
             **document_of(sorted(self.tools, key=lambda tool: tool.name), "json-schema"),
             "calls": [
                 {"tool": tool, "arguments": json.loads(key), **_told(answer)}
@@ -152,7 +165,8 @@ class Recording:
                 raise Misshapen(f"{_call(tool, key)} is recorded twice", place, fix="remove one of them")
             answers[tool][key] = answer
         redaction = child(doc, "redaction", (), list, default=[])
-        return cls(tools, answers, str(doc.get("source", "")), tuple(map(str, redaction)))
+        allowed = {str(place): str(reason) for place, reason in child(doc, "allowed", (), dict, default={}).items()}
+        return cls(tools, answers, str(doc.get("source", "")), tuple(map(str, redaction)), allowed)
 
     def _find_nearest(self, tool: str, key: str) -> str:
         found = nearest(key, self._answers[tool])

@@ -1,71 +1,22 @@
 """Keeping secrets out of recordings: found by rule, replaced by placeholders, the same one everywhere.
 
 A rule looks at the names of an object's members (``access_token``, ``X-Api-Key``) or at text itself (a JSON web
-token). What a rule finds becomes ``<token-1>``, ``<token-2>``, …, numbered in the recording's own order. A secret
-that cannot be mistaken for a word is then replaced wherever else it stands, so that an agent that is given
-``<token-1>`` by one call finds the answers of the calls that need it.
+token), plain or in Base64. What a rule finds becomes ``<token-1>``, ``<token-2>``, …, numbered in the recording's own
+order. A secret that cannot be mistaken for a word is then replaced wherever else it stands, so that an agent that is
+given ``<token-1>`` by one call finds the answers of the calls that need it.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from practicum.environment.recording.rule import Rule, can_be_secret
 from practicum.errors import EnvironmentFault
 
-
-@dataclass(frozen=True)
-class Rule:
-    """One kind of secret.
-
-    Attributes:
-        name: What its placeholders are called: letters, digits and dashes.
-        key: Regular expression that a member's whole name must match, in lower case and without ``_`` and ``-``;
-            every text and number below such a member is a secret.
-        value: Regular expression to be searched for in text; its first group is the secret, or all it matched.
-        spreads: Whether what it finds is replaced elsewhere too.
-    """
-
-    name: str
-    key: str = ""
-    value: str = ""
-    spreads: bool = True
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", self.name) or bool(self.key) == bool(self.value):
-            raise EnvironmentFault(
-                f"{self} is no rule", allowed="a name of letters, digits and dashes, and either a key or a value"
-            )
-        try:
-            re.compile(self.key or self.value)
-        except re.error as error:
-            raise EnvironmentFault(
-                f"rule {self.name!r} is no regular expression: {error}", where=self.key or self.value
-            ) from error
-
-
-DEFAULT_RULES = (
-    Rule("token", key=".*token|.*sessionid|sid|jwt|bearer"),
-    Rule("password", key=".*password|.*passwd|pwd|.*passphrase|pin"),
-    Rule("secret", key=".*secret|.*apikey|.*privatekey|.*accesskey|credentials?"),
-    Rule("authorization", key=".*authorization|(set)?cookies?|xauth.*"),
-    Rule("jwt", value=r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"),
-    Rule("token", value=r"(?i)\bbearer\s+((?=\S*\d)[\w.~+/=-]{8,})"),
-    Rule("secret", value=r"\b(?:sk|pk|rk)[-_](?=\S*\d)[\w-]{16,}|\bgh[pousr]_\w{20,}|\bxox[abprs]-[\w-]{10,}"),
-    Rule("secret", value=r"\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{35}"),
-    Rule("secret", value=r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----"),
-    Rule("password", value=r"://[^/\s:@]*:([^/\s@]+)@"),
-    # Settings, query strings and JSON within text: what follows may be a word, so it is replaced only here.
-    Rule(
-        "secret",
-        value=r"""(?i)(?:token|passw(?:or)?d|secret|api[_-]?key)["']?\s*[:=]\s*["']?((?=[^\s"'&,;}]*\d)[^\s"'&,;}]{6,})""",
-        spreads=False,
-    ),
-)
-"""Tokens, passwords, keys, authorization and cookies."""
-
-EMAILS = Rule("email", value=r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-"""For those who want mail addresses out of a recording too."""
+ENCODED = re.compile(r"[A-Za-z0-9+/_-]{24,8192}={0,2}")
+"""What may be Base64 of text with a secret in it."""
 
 SHORTEST = 6
 """Characters of the shortest secret that is replaced in all texts because it is known."""
@@ -76,15 +27,23 @@ Found = tuple[str, Any]
 """Name of the rule, and the secret: text or a number."""
 
 
+def default_rules() -> tuple[Rule, ...]:
+    """``DEFAULT_RULES``, read when something is recorded: a recording that is only replayed needs none of it."""
+    from practicum.environment.recording.secret_rules import DEFAULT_RULES
+
+    return DEFAULT_RULES
+
+
 class Redactor:
     """Finds secrets by rule and replaces them.
 
     Args:
-        rules: In order; the first that finds a secret names it.
+        rules: In order; the first that finds a secret names it. By default ``DEFAULT_RULES``.
         known: Secrets by name that are no matter of rules: what a service is given to let us in.
     """
 
-    def __init__(self, rules: Sequence[Rule] = DEFAULT_RULES, known: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, rules: Sequence[Rule] | None = None, known: Iterable[tuple[str, str]] = ()) -> None:
+        rules = default_rules() if rules is None else rules
         self.rules = tuple(rules)
         self._keys = [(rule, re.compile(rule.key)) for rule in rules if rule.key]
         self._values = [(rule, re.compile(rule.value)) for rule in rules if rule.value]
@@ -105,7 +64,7 @@ class Redactor:
 
     def learn(self, value: Any) -> None:
         """Remember the secrets in a value, to be replaced wherever else they stand."""
-        for name, secret, spreads in self._secrets(value, None):
+        for name, secret, spreads in self._secrets(value, ()):
             if spreads:
                 self._remember(name, secret)
 
@@ -116,7 +75,7 @@ class Redactor:
         """
         one: list[Found] = []
         other: list[Found] = []
-        if self._walked(first, None, _collected(one)) != self._walked(second, None, _collected(other)):
+        if self._walked(first, (), _collected(one)) != self._walked(second, (), _collected(other)):
             return False
         for (name, before), (_, after) in zip(one, other, strict=True):
             if self._root(before) != self._root(after):
@@ -127,11 +86,11 @@ class Redactor:
 
     def bare(self, value: Any) -> Any:
         """The value with a placeholder without number for every secret: equal for values that differ in secrets."""
-        return self._walked(value, None, lambda name, secret: f"<{name}>" if isinstance(secret, str) else 0)
+        return self._walked(value, (), lambda name, secret: f"<{name}>" if isinstance(secret, str) else 0)
 
     def redacted(self, value: Any) -> Any:
         """The value with numbered placeholders; a number that is a secret becomes that of its placeholder."""
-        return self._walked(value, None, self._placeholder)
+        return self._walked(value, (), self._placeholder)
 
     def redacted_text(self, value: Any) -> Any:
         """The value with what is known as a secret replaced in its texts; no rule looks at it."""
@@ -160,42 +119,57 @@ class Redactor:
             secret = self._same[secret]
         return secret
 
-    def _secrets(self, value: Any, under: Rule | None) -> Iterator[tuple[str, Any, bool]]:
+    def _secrets(self, value: Any, under: tuple[Rule, ...]) -> Iterator[tuple[str, Any, bool]]:
         if isinstance(value, Mapping):
             for key in sorted(value):
-                yield from self._secrets(value[key], self._rule_of(key) or under)
+                yield from self._secrets_in(str(key))
+                yield from self._secrets(value[key], (*self._rules_of(key), *under))
         elif isinstance(value, list | tuple):
             for item in value:
                 yield from self._secrets(item, under)
-        elif under is not None and _can_be_secret(value):
-            yield under.name, value, under.spreads
+        elif (rule := _covering(under, value)) is not None:
+            yield rule.name, value, rule.spreads
         elif isinstance(value, str):
-            for rule, pattern in self._values:
-                for match in pattern.finditer(value):
-                    yield rule.name, match[pattern.groups and 1], rule.spreads
+            yield from self._secrets_in(value)
 
-    def _rule_of(self, key: str) -> Rule | None:
+    def _secrets_in(self, text: str) -> Iterator[tuple[str, str, bool]]:
+        for start, stop, rule in self._spans(text):
+            yield rule.name, text[start:stop], rule.spreads
+
+    def _spans(self, text: str, *, decoding: bool = True) -> Iterator[tuple[int, int, Rule]]:
+        """Where in a text the rules find secrets: start, end, rule."""
+        for rule, pattern in self._values:
+            group = 1 if pattern.groups else 0
+            for match in pattern.finditer(text):
+                yield match.start(group), match.end(group), rule
+        if decoding and self._values:
+            for match in ENCODED.finditer(text):
+                inside = next(self._spans(_decoded(match[0]), decoding=False), None)
+                if inside is not None:
+                    yield match.start(), match.end(), inside[2]
+
+    def _rules_of(self, key: str) -> tuple[Rule, ...]:
         plain = re.sub(r"[_\-\s]", "", str(key).lower())
-        return next((rule for rule, pattern in self._keys if pattern.fullmatch(plain)), None)
+        return tuple(rule for rule, pattern in self._keys if pattern.fullmatch(plain))
 
-    def _walked(self, value: Any, under: Rule | None, put: Callable[[str, Any], Any]) -> Any:
+    def _walked(self, value: Any, under: tuple[Rule, ...], put: Callable[[str, Any], Any]) -> Any:
         if isinstance(value, Mapping):
             return {
-                self._texts(key, put): self._walked(value[key], self._rule_of(key) or under, put)
+                self._by_value(key, put) if isinstance(key, str) else key: self._walked(
+                    value[key], (*self._rules_of(key), *under), put
+                )
                 for key in sorted(value)
             }
         if isinstance(value, list | tuple):
             return [self._walked(item, under, put) for item in value]
-        if under is not None and _can_be_secret(value):
-            return put(under.name, value)
+        if (rule := _covering(under, value)) is not None:
+            return put(rule.name, value)
         return self._by_value(value, put) if isinstance(value, str) else value
 
     def _by_value(self, text: str, put: Callable[[str, Any], Any]) -> Any:
         """Text with what is known and what the rules find replaced, from left to right."""
         spans = [(match.start(), match.end(), self._spread[match[0]]) for match in self._known(text)]
-        for rule, pattern in self._values:
-            group = 1 if pattern.groups else 0
-            spans += [(match.start(group), match.end(group), rule.name) for match in pattern.finditer(text)]
+        spans += [(start, stop, rule.name) for start, stop, rule in self._spans(text)]
         return _spliced(text, spans, put)
 
     def _texts(self, value: Any, put: Callable[[str, Any], Any]) -> Any:
@@ -240,13 +214,24 @@ def _collected(into: list[Found]) -> Callable[[str, Any], Any]:
     return put
 
 
-def _can_be_secret(value: Any) -> bool:
-    return (isinstance(value, str) and value != "") or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
 def _unmistakable(secret: str) -> bool:
     """Whether no ordinary text is equal to it by chance."""
     if len(secret) < _LONG:
         return False
     mixed = re.search(r"\d", secret) and re.search(r"[^\W\d_]", secret)
     return bool(mixed) or len(secret) >= 3 * _LONG
+
+
+def _covering(rules: Sequence[Rule], value: Any) -> Rule | None:
+    """The first rule, from the innermost member outwards, for which the value is a secret."""
+    return next((rule for rule in rules if rule.covers(value)), None) if can_be_secret(value) else None
+
+
+def _decoded(text: str) -> str:
+    """The text that Base64 stands for; empty where it stands for none."""
+    body = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        found = base64.b64decode(body + "=" * (-len(body) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return ""
+    return found if all(character.isprintable() or character in "\r\n\t" for character in found) else ""

@@ -135,7 +135,8 @@ def idle():
     tids.append(threading.get_native_id())
     time.sleep(600)
 threading.Thread(target=idle, daemon=True).start()
-other = subprocess.Popen(["sleep", "600"])
+quiet = subprocess.DEVNULL  # a pipe of ours that it held would outlive a trainer that was ended
+other = subprocess.Popen(["sleep", "600"], stdin=quiet, stdout=quiet, stderr=quiet)
 while not tids: time.sleep(0.01)
 def state():
     about = os.stat(file)

@@ -247,7 +247,7 @@ def _without_id(answer: httpx.Response, entry: Entry) -> httpx.Response:
 
 def _written_down(info: Mapping[str, Any], entry: Entry) -> Mapping[str, Any]:
     text = json.dumps(info)
-    return json.loads(entry.named(text)) if entry.id in text else info  # type: ignore[no-any-return]
+    return json.loads(entry.named(text)) if entry.id in text else info
 
 
 def _name(error: Exception) -> str:

@@ -52,7 +52,7 @@ _NO_CACHE = {"Cache-Control": "no-cache"}
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is wrong; the message says what to mend"},
-    403: {"description": "The bearer token is not accepted"},
+    403: {"description": "The bearer token, the Host or the Origin is not accepted"},
     404: {"description": "No such trajectory is open"},
     409: {"description": "The trajectory's state does not allow this call"},
     413: {"description": "The body is too large"},

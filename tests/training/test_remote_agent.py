@@ -223,4 +223,4 @@ def test_a_rollouts_secret_decides_nothing_and_stands_nowhere_on_record(commands
             written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
             assert not [id for id in sent if id.rpartition("-")[2].encode() in written]
     assert records[0] == records[1]
-    assert len(set(sent)) == len(sent) == 2 * len(records[0])
+    assert len(set(sent)) == len(sent) >= 2 * len(records[0])

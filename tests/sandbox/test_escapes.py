@@ -134,6 +134,25 @@ ESCAPES: dict[str, Escape] = {
         {},
     ),
     "signal a process outside": ("os.kill({pid}, 9)", "error", "ProcessLookupError|PermissionError", {}),
+    "end its parent by a pipe": (
+        "import fcntl\nr, w = os.pipe()\n"
+        "for command, value in ((8, os.getppid()), (10, 9), (4, os.O_ASYNC | os.O_NONBLOCK)):\n"
+        "  try: fcntl.fcntl(r, command, value)\n  except OSError as e: print(e)\n"
+        "os.write(w, b'x'); time.sleep(0.2); print('still here')",
+        "ok",
+        "still here",
+        {},
+    ),
+    "slow its parent down": (
+        "calls = lambda n: os.setpriority(0, n, 19), lambda n: os.sched_setaffinity(n, {{0}}), os.getpgid, os.getsid\n"
+        "for call in calls:\n"
+        "  try: call(os.getppid())\n  except OSError as e: print(e)\n"
+        "try: os.setpriority(os.PRIO_USER, os.getuid(), 19)\nexcept OSError as e: print(e)\n"
+        "print('still here')",
+        "ok",
+        "still here",
+        {},
+    ),
     "signal a group outside": ("os.killpg({group}, 9)", "error", "ProcessLookupError|PermissionError", {}),
     "system calls by ctypes": (
         "libc = ctypes.CDLL(None, use_errno=True)\n"
@@ -236,7 +255,7 @@ EACH_IN_ITS_OWN_WAY = {
     *("write many large files", "write many small files", "nest folders without end", "signal its parent"),
     *("signal a process outside", "signal a group outside", "system calls by ctypes", "become another user"),
     *("leave a daemon", "leave many daemons", "a link as a result", "find inherited files"),
-    *("import the trainer's packages", "loop and ignore signals"),
+    *("import the trainer's packages", "loop and ignore signals", "end its parent by a pipe", "slow its parent down"),
 }
 
 

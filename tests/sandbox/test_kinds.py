@@ -17,6 +17,7 @@ from practicum.sandbox import (
     machine,
     run_python,
     sandbox_kind,
+    sandbox_notice,
     sandbox_report,
     sandbox_warning,
 )
@@ -154,6 +155,70 @@ def test_a_closed_folder_for_temporary_files_is_passed_over_for_a_program_that_r
     tmp_path.chmod(0o700)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert (cell._roof(for_nobody=True), cell._roof(for_nobody=False)) == ("/tmp", str(tmp_path))
+
+
+def only_limits(monkeypatch: pytest.MonkeyPatch, landlock_version: int = 4, user: int = 0) -> None:
+    """A machine that gives limits alone, to a user who runs programs as ``user`` (0: as itself)."""
+    monkeypatch.setattr(kinds, "_tried", lambda kind: ("", "") if kind == "rlimits" else ("not today", "wait"))
+    monkeypatch.setattr(kinds.landlock, "version", lambda: landlock_version)
+    monkeypatch.setattr(kinds, "program_user", lambda: user)
+
+
+def test_without_landlock_an_ordinary_user_gets_limits_alone_only_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_limits(monkeypatch, landlock_version=0)
+    with pytest.raises(SandboxError, match="does not provide a Python sandbox") as caught:
+        sandbox_kind()
+    assert "rlimits: the kernel has no Landlock: a program could read and change all that" in caught.value.where
+    assert "export PRACTICUM_SANDBOX=rlimits" in caught.value.fix
+    assert kinds.choose("rlimits") == "rlimits"
+    assert "works, where asked for by name (PRACTICUM_SANDBOX=rlimits)" in sandbox_report()
+    monkeypatch.setenv("PRACTICUM_SANDBOX", "rlimits")
+    assert sandbox_kind() == "rlimits"
+    assert "not held: the kernel has no Landlock" in str(sandbox_warning())
+
+
+def test_a_processor_without_a_filter_leaves_an_ordinary_user_exposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_limits(monkeypatch)
+    monkeypatch.setattr(kinds.closed_calls, "program", lambda: None)
+    with pytest.raises(SandboxError) as caught:
+        sandbox_kind()
+    assert "no filter of system calls is known for this processor" in caught.value.where
+
+
+@pytest.mark.parametrize(("version", "user"), [(4, 0), (0, 60_000)])
+def test_limits_alone_are_taken_where_landlock_or_another_user_stands_before_the_starter(
+    monkeypatch: pytest.MonkeyPatch, version: int, user: int
+) -> None:
+    only_limits(monkeypatch, version, user)
+    assert sandbox_kind() == "rlimits"
+    assert kinds.exposure() == ""
+
+
+@pytest.mark.parametrize(("user", "said"), [(0, "programs run as this one"), (60_000, "a user of their own")])
+def test_the_start_of_a_run_tells_what_limits_alone_do_not_hold(
+    monkeypatch: pytest.MonkeyPatch, user: int, said: str
+) -> None:
+    only_limits(monkeypatch, user=user)
+    notice = sandbox_notice()
+    assert notice == sandbox_warning()
+    assert said in notice.partition("not held: which files and processes there are")[2]
+
+
+def test_the_start_of_a_run_names_a_whole_wall_and_what_it_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "_tried", lambda kind: ("", ""))
+    assert sandbox_notice().startswith("sandbox: bubblewrap: ")
+    assert "not held: faults of the kernel" in sandbox_notice()
+
+
+def test_the_variable_demands_a_kind_where_the_code_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_limits(monkeypatch)
+    monkeypatch.setenv("PRACTICUM_SANDBOX", "bubblewrap")
+    with pytest.raises(SandboxError, match="of kind bubblewrap or stronger"):
+        sandbox_kind()
+    assert kinds.choose("rlimits") == "rlimits"
+    monkeypatch.setenv("PRACTICUM_SANDBOX", "docker")
+    with pytest.raises(SandboxError, match="PRACTICUM_SANDBOX is 'docker'"):
+        sandbox_kind()
 
 
 NOSY = """

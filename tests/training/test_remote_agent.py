@@ -178,3 +178,24 @@ def test_an_agent_that_dies_before_a_validation_is_no_score_of_zero_and_the_run_
 
     assert done.code == 0, done.err
     assert commands("verify", "runs/a").code == 0
+
+
+def test_a_rollouts_secret_decides_nothing_and_stands_nowhere_on_record(commands: Any, train: Any) -> None:
+    sent: list[str] = []
+
+    def work(order: dict[str, Any]) -> None:
+        sent.append(order["metadata"]["rolloutId"])
+        play(order)
+
+    records = []
+    with agent_server(work=work) as url:
+        for number in range(2):
+            done = train(url, "rollout_max_concurrency=1", "max_steps=1", "max_steps_off_policy=0")
+            assert done.code == 0, done.err
+            run = (commands.folder / "runs/a").rename(commands.folder / f"runs/{number}")
+            trajectories = read_trajectories(run / "trajectories/step-000001.parquet")
+            records.append([(t.id, t.seed, t.rewards, [turn.action_ids for turn in t.turns]) for t in trajectories])
+            written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
+            assert not [id for id in sent if id.rpartition("-")[2].encode() in written]
+    assert records[0] == records[1]
+    assert len(set(sent)) == len(sent) >= 2 * len(records[0])

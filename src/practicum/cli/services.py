@@ -90,12 +90,15 @@ def export(
 def serve(
     model: Annotated[str, typer.Argument(help="A model folder such as runs/demo/output, or smollm2-135m.")],
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than this machine's needs a key.")
+    ] = "127.0.0.1",
+    api_key_env: Annotated[str, typer.Option(help="Variable that holds the key callers must send.")] = "",
 ) -> None:
     """Serve a model on /v1/chat/completions, for any OpenAI client."""
     from practicum.rollout.serving import serve_model
 
-    serve_model(model, host, port, console())
+    serve_model(model, host, port, console(), api_key_env)
 
 
 @app.command(epilog="Example: practicum tools examples/library_desk.py --split test --task B350")

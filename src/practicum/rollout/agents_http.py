@@ -6,6 +6,7 @@ Every way to fail is a ``RolloutError`` with its evidence; whose failure it was 
 """
 
 import asyncio
+import json
 import re
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from practicum.rollout.agent_answers import SHOWN, AgentAnswer, read_answer
 from practicum.rollout.agent_ending import REPORT_GRACE_S, RolloutEnding
 from practicum.rollout.agents import Episode, Keep, forget
 from practicum.rollout.calls import argument_object
-from practicum.rollout.gateway_registry import Entry, Registry, Reward, State
+from practicum.rollout.gateway_registry import Entry, Registry, Reward, State, secret_id
 from practicum.rollout.session import Session
 from practicum.tasks import Task
 from practicum.trajectory import Ending, ToolCall, Turn, text_of
@@ -123,8 +124,9 @@ class HttpAgent:
             RolloutTimeout: it was too slow.
             RolloutError: it cannot be reached, ended without a report that is needed, or never called the model.
         """
-        rollout_id = self._new_id(session.id, seed)
-        self.registry.open(rollout_id, session, job_arn=self.job_arn)
+        name = self._new_name(session.id, seed)
+        rollout_id = secret_id(name)
+        self.registry.open(rollout_id, session, job_arn=self.job_arn, name=name)
         ending = self._ending(self.registry.get(rollout_id))
         try:
             await self._play(ending, task.prompt)
@@ -138,7 +140,7 @@ class HttpAgent:
         return Episode(
             _ENDINGS[turns[-1].finish_reason],
             observed_tool_calls(turns),
-            reward.info,
+            _written_down(reward.info, ending.entry),
             reward.values,
             reward.metrics,
         )
@@ -151,7 +153,7 @@ class HttpAgent:
             needs_reward=self.needs_reward,
             grace_s=self.grace_s,
             endpoint=self.endpoint,
-            where=f"trajectory {entry.id} at {self.rollout_url}",
+            where=f"trajectory {entry.name} at {self.rollout_url}",
         )
 
     async def _play(self, ending: RolloutEnding, prompt: str) -> None:
@@ -187,7 +189,7 @@ class HttpAgent:
             fix = "see whether the agent's server runs, and check its address in the recipe"
             failure = RolloutError(f"{what}: {_name(error)}{ending.lead}", where=ending.where, fix=fix)
             raise ending.known(failure, reached=reached) from error
-        return read_answer(answer)
+        return read_answer(_without_id(answer, ending.entry))
 
     def _body(self, entry: Entry, prompt: str) -> dict[str, Any]:
         sampling = entry.session.params
@@ -218,8 +220,8 @@ class HttpAgent:
             fix = "have the agent take the body {prompt, metadata, inferenceParams}, and ignore keys it does not know"
         raise ending.known(AgentFailed(f"{answer.failure}{before}", status=answer.status, where=ending.where, fix=fix))
 
-    def _new_id(self, session_id: str, seed: int) -> str:
-        """An id of this attempt alone, fit for headers and paths: late calls of an earlier one must not reach it."""
+    def _new_name(self, session_id: str, seed: int) -> str:
+        """A name of this attempt alone, the same in every run, and fit for headers and paths."""
         attempt = self._attempts[session_id, seed]
         self._attempts[session_id, seed] += 1
         readable = re.sub(r"[^A-Za-z0-9._~-]", "-", session_id)
@@ -244,6 +246,20 @@ def _observed(call: Mapping[str, Any], result: str, turn: int) -> ToolCall:
     function = call["function"]
     arguments = argument_object(function["arguments"])
     return ToolCall(call["id"], function["name"], arguments or {}, result, arguments is None, turn)
+
+
+def _without_id(answer: httpx.Response, entry: Entry) -> httpx.Response:
+    """An agent's answer as it may be quoted: errors stand in the record, which is the same in every run of one seed."""
+    if entry.id.encode() not in answer.content:
+        return answer
+    content = answer.content.replace(entry.id.encode(), entry.name.encode())
+    kind = {"Content-Type": answer.headers.get("Content-Type", "")}
+    return httpx.Response(answer.status_code, headers=kind, content=content)
+
+
+def _written_down(info: Mapping[str, Any], entry: Entry) -> Mapping[str, Any]:
+    text = json.dumps(info)
+    return json.loads(entry.named(text)) if entry.id in text else info
 
 
 def _name(error: Exception) -> str:

@@ -13,6 +13,9 @@ Paths, headers and bodies are those of Amazon SageMaker AI multi-turn RL, whose 
 this server unchanged. Beyond them: the path with the trajectory in it, for agents that can set nothing but a
 base URL, and ``Metrics`` and ``Info`` in ``/update-reward``. Whatever is refused is remembered for its trajectory
 (``gateway_refusals``): it explains a report that never came.
+
+The id is the credential: a rollout's is a secret (``gateway_registry.secret_id``), which the agent is sent with its
+order, and sends back with every call, in the header, in the path, or in a report's body.
 """
 
 import difflib
@@ -28,10 +31,11 @@ from starlette.responses import Response
 
 from practicum.rollout.gateway_calls import ModelCalls
 from practicum.rollout.gateway_errors import GatewayError, Json, install_handlers
+from practicum.rollout.gateway_hosts import HostCheck
 from practicum.rollout.gateway_limits import BodyLimits
 from practicum.rollout.gateway_recorder import RefusalRecorder
 from practicum.rollout.gateway_refusals import Subject
-from practicum.rollout.gateway_registry import Entry, Registry, Reward
+from practicum.rollout.gateway_registry import Entry, Registry, Reward, secret_id, unknown_trajectory
 from practicum.rollout.openai_types import ChatRequest, chunks, completion, model_list
 from practicum.rollout.session import Session
 
@@ -48,7 +52,7 @@ _NO_CACHE = {"Cache-Control": "no-cache"}
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is wrong; the message says what to mend"},
-    403: {"description": "The bearer token is not accepted"},
+    403: {"description": "The bearer token, the Host or the Origin is not accepted"},
     404: {"description": "No such trajectory is open"},
     409: {"description": "The trajectory's state does not allow this call"},
     413: {"description": "The body is too large"},
@@ -112,20 +116,24 @@ def create_gateway(
     max_concurrency: int = 96,
     max_body_bytes: int = 8 * 1024 * 1024,
     open_session: Callable[[str], Session] | None = None,
+    host_names: Collection[str] = (),
 ) -> FastAPI:
     """The rollout server as an ASGI application over ``registry``.
 
     Args:
         registry: The trajectories to serve.
         tokens: Bearer tokens accepted for every trajectory. With none here and none given to
-            ``registry.open``, any caller is served (AWS's client makes its own token).
+            ``registry.open``, the trajectory's id alone is asked for (AWS's client makes its own token).
         max_concurrency: Model calls at one time; more are answered 429.
         max_body_bytes: Largest request body; more is answered 413.
         open_session: Makes a session for a model call that names no trajectory, for that call alone (a plain
             model server). Without it such calls are refused: a training rollout needs its trajectory.
+        host_names: Names under which callers reach this server, beside addresses and local names
+            (``gateway_hosts``).
     """
     app = FastAPI(title="Practicum rollout server", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimits, max_bytes=max_body_bytes)
+    app.add_middleware(HostCheck, names=frozenset(host_names))
     app.add_middleware(RefusalRecorder, registry=registry, header=TRAJECTORY_HEADER)  # outermost: it sees all answers
     install_handlers(app)
     calls = ModelCalls(max_concurrency)
@@ -161,8 +169,9 @@ def _serve_chat(
     numbers = itertools.count(1)
 
     async def answer_once(request: Request, body: ChatRequest, make: Callable[[str], Session]) -> Response:
-        id = f"call-{next(numbers)}"
-        registry.open(id, make(id))
+        name = f"call-{next(numbers)}"
+        id = secret_id(name)
+        registry.open(id, make(name), name=name)
         entry = registry.get(id)
         try:
             return await answer(request, body, entry, retried=False)
@@ -172,7 +181,7 @@ def _serve_chat(
 
     async def answer(request: Request, body: ChatRequest, entry: Entry, *, retried: bool) -> Response:
         answered = await calls.answer(entry, body, request.is_disconnected, retried=retried)
-        id = f"chatcmpl-{entry.id}-{answered.number}"
+        id = f"chatcmpl-{entry.name}-{answered.number}"
         if not body.streamed:
             return Json(completion(id, answered.result, body))
         events = chunks(id, answered.result, body)
@@ -227,9 +236,13 @@ def _entry(
     authorization: str | None,
     tokens: Collection[str],
 ) -> Entry:
-    """The open trajectory the caller means and may use."""
-    entry = registry.get(trajectory)
-    _authorize(authorization, [*tokens, entry.token] if entry.token else tokens)
+    """The open trajectory the caller means and may use. Whoever may not is not told whether there is one."""
+    entry = registry.find(trajectory)
+    if entry is None and not tokens and registry.is_guarded:
+        raise _bad_token()
+    _authorize(authorization, [*tokens, entry.token] if entry and entry.token else tokens)
+    if entry is None:
+        raise unknown_trajectory(trajectory)
     if job_arn and entry.job_arn and job_arn != entry.job_arn:
         owner = f"trajectory {entry.id!r} belongs to job {entry.job_arn!r}, not {job_arn!r}"
         raise GatewayError(400, f"{owner}; send the jobArn of the request's metadata", "wrong_job")
@@ -242,7 +255,11 @@ def _authorize(authorization: str | None, tokens: Collection[str]) -> None:
     scheme, _, given = (authorization or "").partition(" ")
     bearer = given.strip().encode() if scheme.lower() == "bearer" else b""
     if not any(hmac.compare_digest(bearer, token.encode()) for token in tokens):
-        raise GatewayError(403, "bad or missing token: send Authorization: Bearer <the token of this run>", "bad_token")
+        raise _bad_token()
+
+
+def _bad_token() -> GatewayError:
+    return GatewayError(403, "bad or missing token: send Authorization: Bearer <the token of this run>", "bad_token")
 
 
 def _state(entry: Entry) -> Json:

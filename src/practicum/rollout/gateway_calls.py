@@ -146,6 +146,6 @@ async def _sample(entry: Entry, request: ChatRequest) -> tuple[int, Sampled]:
         except Exception as error:
             if isinstance(error, PracticumError):
                 raise
-            log.exception("a model call of trajectory %s failed", entry.id)
+            log.exception("a model call of trajectory %s failed", entry.name)
             raise GatewayError(500, f"{type(error).__name__}: {error}", "internal_error") from error
         return entry.served_model_call(), sampled

@@ -2,10 +2,14 @@
 
 The dispatcher opens a trajectory, waits, and closes it; the gateway moves it on as the agent calls.
 Everything here lives in one event loop.
+
+Whoever knows the id of an open trajectory speaks for its agent. So the id of a rollout is a secret (``secret_id``);
+what is written down bears the trajectory's name, which is the same in every run of one seed.
 """
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -20,6 +24,15 @@ from practicum.rollout.session import Session
 
 _ENDED_REMEMBERED = 4096
 """So many ended trajectories are told from ones that never were."""
+_SECRET_BYTES = 16
+
+
+def secret_id(name: str) -> str:
+    """An id that nobody can guess who was not told it: the name, and 128 random bits in hexadecimal.
+
+    The bits come from the operating system: no seed decides on them, and they decide on nothing.
+    """
+    return f"{name}-{secrets.token_hex(_SECRET_BYTES)}"
 
 
 class State(StrEnum):
@@ -55,12 +68,12 @@ class Outcome:
 class Entry:
     """One open trajectory. ``model_call`` is held while a model call runs: they come one at a time.
 
-    ``report_refused`` is when a report of the rollout's end was last refused (monotonic seconds); None again once the
-    agent goes on with model calls.
+    ``name`` stands for the id in all that is written down. ``report_refused`` is when a report of the rollout's end was
+    last refused (monotonic seconds); None again once the agent goes on with model calls.
     """
 
-    def __init__(self, id: str, session: Session, job_arn: str, token: str | None) -> None:
-        self.id, self.session, self.job_arn, self.token = id, session, job_arn, token
+    def __init__(self, id: str, session: Session, job_arn: str, token: str | None, name: str) -> None:
+        self.id, self.session, self.job_arn, self.token, self.name = id, session, job_arn, token, name
         self.state = State.PENDING
         self.reward: Reward | None = None
         self.model_call = asyncio.Lock()
@@ -95,6 +108,10 @@ class Entry:
         self.calls += 1
         self._tell()
         return self.calls
+
+    def named(self, text: str) -> str:
+        """A text that may be written down: the trajectory's name in place of its id."""
+        return text.replace(self.id, self.name)
 
     async def news(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds until something happens to the trajectory."""
@@ -198,6 +215,11 @@ class Registry:
         return self._entries.keys()
 
     @property
+    def is_guarded(self) -> bool:
+        """Whether an open trajectory has a token of its own."""
+        return any(entry.token for entry in self._entries.values())
+
+    @property
     def ended_ids(self) -> Collection[str]:
         """Ids of the trajectories closed last."""
         return self._ended
@@ -213,25 +235,34 @@ class Registry:
         """
         if entry.refusals.last is not None:
             text = str(entry.refusals.last).replace(f" {entry.id!r}", "")
-            return text.replace(f"/rollouts/{entry.id}/", "/rollouts/{rolloutId}/")
+            return entry.named(text.replace(f"/rollouts/{entry.id}/", "/rollouts/{rolloutId}/"))
         when, stray = self._stray or (0.0, None)
         if stray is None or when < entry.opened or (entry.calls and stray.subject is Subject.MODEL):
             return ""
         return f"meanwhile a call came that names no open trajectory, perhaps this agent's: {stray}"
 
-    def open(self, trajectory_id: str, session: Session, *, job_arn: str = "", token: str | None = None) -> None:
+    def open(
+        self, trajectory_id: str, session: Session, *, job_arn: str = "", token: str | None = None, name: str = ""
+    ) -> None:
         """Serve ``session`` under ``trajectory_id``; with ``token``, only to callers that bear it.
+
+        Args:
+            name: Stands for an id that is secret wherever something is written down; left out, the id itself.
 
         Raises:
             RolloutError: the id is already open.
         """
         if trajectory_id in self._entries:
             raise RolloutError(f"trajectory {trajectory_id!r} is already open", fix="give every attempt its own id")
-        self._entries[trajectory_id] = Entry(trajectory_id, session, job_arn, token)
+        self._entries[trajectory_id] = Entry(trajectory_id, session, job_arn, token, name or trajectory_id)
+
+    def find(self, trajectory_id: str) -> Entry | None:
+        """The open trajectory, if there is one."""
+        return self._entries.get(trajectory_id)
 
     def get(self, trajectory_id: str) -> Entry:
         """The open trajectory; raises ``GatewayError`` 404 where there is none."""
-        entry = self._entries.get(trajectory_id)
+        entry = self.find(trajectory_id)
         if entry is None:
             raise unknown_trajectory(trajectory_id)
         return entry
@@ -286,11 +317,11 @@ class Registry:
             except TimeoutError:
                 raise RolloutTimeout(
                     self.unfinished(entry, missing),
-                    where=f"trajectory {entry.id}",
+                    where=f"trajectory {entry.name}",
                     fix="look for an exception in the agent's log, or raise rollout_timeout",
                 ) from None
         if entry.closed:
-            raise RolloutError("the trajectory was closed while it was waited for", where=f"trajectory {entry.id}")
+            raise RolloutError("the trajectory was closed while it was waited for", where=f"trajectory {entry.name}")
         return entry.outcome
 
 

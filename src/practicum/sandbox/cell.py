@@ -218,4 +218,7 @@ def _rlimits(limits: PythonLimits, kind: Kind, uid: int) -> list[list[Any]]:
         [resource.RLIMIT_CORE, [0, 0]],
         [resource.RLIMIT_MEMLOCK, [0, 0]],
         [resource.RLIMIT_MSGQUEUE, [0, 0]],
+        [resource.RLIMIT_SIGPENDING, [256, 256]],  # what is queued counts for all of the user's processes
+        [resource.RLIMIT_NICE, [0, 0]],  # a user who may run ahead of others does not pass that on
+        [resource.RLIMIT_RTPRIO, [0, 0]],
     ]

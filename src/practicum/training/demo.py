@@ -23,6 +23,7 @@ from practicum.training.checkpoint import Checkpoint, latest_checkpoint, newest_
 from practicum.training.control import run_control
 from practicum.training.course import Course, verdict
 from practicum.training.gate import Passed, require_certificate
+from practicum.training.isolation import isolation_line
 from practicum.training.pipeline import Pipeline
 from practicum.training.run import Run, default_folder, named_folder, require_run
 from practicum.training.splits import columns_told
@@ -291,6 +292,8 @@ def _built(recipe: Recipe, console: Console) -> Workbench:
     with StatusLine(console, f"loading {recipe.model_name}"):
         bench = build(recipe)
     for line in columns_told(recipe, bench.target, bench.splits):
+        say(console, line, soft_wrap=True)
+    if line := isolation_line(bench.target):
         say(console, line, soft_wrap=True)
     return bench
 

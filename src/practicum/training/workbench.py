@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import torch
@@ -143,7 +144,12 @@ class Workbench:
             RunError: the agent does not answer.
         """
         recipe, registry = self.recipe, Registry()
-        gateway = create_gateway(registry, max_concurrency=recipe.rollout_max_concurrency)
+        public_name = urlsplit(recipe.gateway_url or "").hostname
+        gateway = create_gateway(
+            registry,
+            max_concurrency=recipe.rollout_max_concurrency,
+            host_names=[name for name in (recipe.gateway_host, public_name) if name],
+        )
         place = GatewayServer(
             gateway, host=recipe.gateway_host, port=recipe.gateway_port, public_url=recipe.gateway_url
         )

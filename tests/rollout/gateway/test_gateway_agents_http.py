@@ -212,8 +212,10 @@ def test_every_attempt_has_an_id_of_its_own_that_headers_and_paths_can_carry(ses
     session.id = "train/日本 1"
     for seed in (1, 2, 1):
         assert rollout(handler, session, seed=seed).rewards == (1.0,)
-    assert all(re.fullmatch(r"train----1-[0-9a-f]{8}", id) for id in ids)
-    assert ids[0] == ids[2] != ids[1]
+    assert all(re.fullmatch(r"train----1-[0-9a-f]{8}-[0-9a-f]{32}", id) for id in ids)
+    names = [id.rpartition("-")[0] for id in ids]
+    assert names[0] == names[2] != names[1]
+    assert len({id.rpartition("-")[2] for id in ids}) == 3
 
 
 @asynccontextmanager

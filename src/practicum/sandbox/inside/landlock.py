@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every machine
+CONFINES_SIGNALS = 6
+"""From this version on, which Linux has since 6.12."""
 _VERSION_FLAG, _RULE_PATH = 1, 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14 | 1 << 15  # truncate, ioctl_dev
@@ -51,7 +53,7 @@ def restrict(listable: Iterable[str], readable: Iterable[str], writable: Iterabl
     if known == 0:
         return False
     handled = _FILES_BY_VERSION[min(known, 5)]
-    rules = _Ruleset(handled, _TCP if known >= 4 else 0, _SCOPES if known >= 6 else 0)
+    rules = _Ruleset(handled, _TCP if known >= 4 else 0, _SCOPES if known >= CONFINES_SIGNALS else 0)
     size = 24 if known >= 6 else 16 if known >= 4 else 8
     ruleset = kernel.libc.syscall(ctypes.c_long(_CREATE), ctypes.byref(rules), ctypes.c_size_t(size), 0)
     if ruleset < 0:

@@ -95,7 +95,13 @@ def _start(spec: dict[str, Any], report_fd: int) -> int:
         shared = spec["kind"] == "rlimits"
         if shared:
             landlock.restrict(*spec["landlock"])
-        blocked = closed_calls.program([launcher, spec["parent"]] if shared else [], shared)
+        blocked = closed_calls.program(
+            [launcher, spec["parent"]] if shared else [],
+            shared,
+            own=os.getpid(),
+            same_user=shared and not spec["uid"],
+            signals_confined=landlock.version() >= landlock.CONFINES_SIGNALS,
+        )
         for limit, value in spec["limits"]:
             resource.setrlimit(limit, tuple(value))
         if blocked:

@@ -26,7 +26,7 @@ from fastapi import Depends, FastAPI, Header, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from practicum.rollout.gateway_calls import ModelCalls
+from practicum.rollout.gateway_calls import LINE, Line, ModelCalls
 from practicum.rollout.gateway_errors import GatewayError, Json, install_handlers
 from practicum.rollout.gateway_limits import BodyLimits
 from practicum.rollout.gateway_recorder import RefusalRecorder
@@ -171,7 +171,9 @@ def _serve_chat(
             entry.session.release()
 
     async def answer(request: Request, body: ChatRequest, entry: Entry, *, retried: bool) -> Response:
-        answered = await calls.answer(entry, body, request.is_disconnected, retried=retried)
+        line = Line(request.is_disconnected)
+        request.scope[LINE] = line
+        answered = await calls.answer(entry, body, line, retried=retried)
         id = f"chatcmpl-{entry.id}-{answered.number}"
         if not body.streamed:
             return Json(completion(id, answered.result, body))

@@ -78,7 +78,7 @@ class _Report(BaseModel):
     model_config = ConfigDict(extra="forbid")
     TrajectoryId: str = Field(min_length=1)
     JobArn: str | None = None
-    ClientToken: str | None = None
+    ClientToken: str | None = Field(default=None, max_length=256)
 
     @model_validator(mode="before")
     @classmethod
@@ -87,7 +87,7 @@ class _Report(BaseModel):
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(key, cls.model_fields, 1)
                 guess = f" (did you mean {near[0]!r}?)" if near else ""
-                raise ValueError(f"unknown key {key!r}{guess}; keys of this call: {', '.join(cls.model_fields)}")
+                raise ValueError(f"unknown key {key!r:.80}{guess}; keys of this call: {', '.join(cls.model_fields)}")
         return body
 
 

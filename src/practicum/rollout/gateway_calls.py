@@ -93,7 +93,8 @@ class _Asked:
         """
         while True:
             for call in self.calls:
-                if call.line.reset if call.received else await call.line.gone():
+                # A connection whose answer has been sent meanwhile looks closed: look again whether it was received.
+                if call.line.reset if call.received else await call.line.gone() and not call.received:
                     return call
             if retried:
                 return self._named_by_retry()

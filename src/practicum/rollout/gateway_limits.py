@@ -1,12 +1,25 @@
-"""What a request must satisfy before it is looked at: a body small enough, of text that can be kept."""
+"""What a request must satisfy before it is looked at: a body small enough, of text that can be kept, nested as JSON in
+use is. Tested before anything is made of it, in time that is linear in a length bounded first."""
 
 import json
 import re
+from itertools import accumulate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from practicum.rollout.gateway_errors import Json, error_response
+from practicum.rollout.gateway_routes import REPORTS
 
+MAX_DEPTH = 100
+"""Lists and objects within one another."""
+MAX_PARTS = 50_000
+"""Lists and objects of a body in all: parsing and checking cost by them."""
+MAX_REPORT_BYTES = 1024 * 1024
+"""Largest body of a report; what it says is kept with its trajectory."""
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
@@ -21,34 +34,49 @@ class BodyLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = await self._read(receive)
-        refusal = self._refusal(body)
+        most = min(self.max_bytes, MAX_REPORT_BYTES) if scope["path"] in REPORTS else self.max_bytes
+        body = await _read(receive, most)
+        refusal = _refusal(body, most)
         if refusal:
             await refusal(scope, receive, send)
             return
         await self.app(scope, _replay(body or b"", receive), send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The body, or None where it is too large; read to its end, so that the client can hear so."""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size <= self.max_bytes:
-                parts.append(chunk)
-            else:
-                parts.clear()
-            if not message.get("more_body", False):
-                return b"".join(parts) if size <= self.max_bytes else None
 
-    def _refusal(self, body: bytes | None) -> Json | None:
-        if body is None:
-            text = f"the body has more than {self.max_bytes} bytes; shorten the history or the tool results"
-            return error_response(413, text, "body_too_large")
-        problem = _text_problem(body)
-        return error_response(400, problem, "invalid_request") if problem else None
+async def _read(receive: Receive, most: int) -> bytes | None:
+    """The body, or None where it has more bytes; read to its end, so that the client can hear so."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= most:
+            parts.append(chunk)
+        else:
+            parts.clear()
+        if not message.get("more_body", False):
+            return b"".join(parts) if size <= most else None
+
+
+def _refusal(body: bytes | None, most: int) -> Json | None:
+    if body is None:
+        text = f"the body has more than {most} bytes; shorten the history or the tool results"
+        return error_response(413, text, "body_too_large")
+    problem = _shape_problem(body) or _text_problem(body)
+    return error_response(400, problem, "invalid_request") if problem else None
+
+
+def _shape_problem(body: bytes) -> str | None:
+    """Why the body is nested too deep or has too many parts, if so."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return None
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    parts = brackets.count(b"[") + brackets.count(b"{")
+    if parts > MAX_PARTS:
+        return f"the body has {parts:,} lists and objects, of at most {MAX_PARTS:,}; shorten the history"
+    depth = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    return f"the body nests lists and objects {depth} deep, of at most {MAX_DEPTH}" if depth > MAX_DEPTH else None
 
 
 def _text_problem(body: bytes) -> str | None:

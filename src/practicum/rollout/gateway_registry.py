@@ -20,6 +20,8 @@ from practicum.rollout.session import Session
 
 _ENDED_REMEMBERED = 4096
 """So many ended trajectories are told from ones that never were."""
+_CLIENT_TOKENS = 64
+"""So many of a trajectory's ``ClientToken`` are known again; what says the same is taken without."""
 
 
 class State(StrEnum):
@@ -72,8 +74,8 @@ class Entry:
         self.closed = False
         self.sealed = asyncio.Event()
         self.settled = asyncio.Event()
-        self._complete_tokens: set[str] = set()
-        self._reward_tokens: set[str] = set()
+        self._complete_tokens: deque[str] = deque(maxlen=_CLIENT_TOKENS)
+        self._reward_tokens: deque[str] = deque(maxlen=_CLIENT_TOKENS)
         self._news = asyncio.Event()
 
     @property
@@ -126,7 +128,7 @@ class Entry:
             async with self.model_call:
                 self._seal(State.READY)
         if client_token:
-            self._complete_tokens.add(client_token)
+            self._complete_tokens.append(client_token)
 
     def update_reward(self, reward: Reward, client_token: str | None) -> None:
         """Take the reward of a sealed trajectory.
@@ -153,7 +155,7 @@ class Entry:
         self.settled.set()
         self._tell()
         if client_token:
-            self._reward_tokens.add(client_token)
+            self._reward_tokens.append(client_token)
 
     def _seal(self, target: State) -> None:
         was_ready = self.state in (State.READY, State.REWARD_RECEIVED)

@@ -20,6 +20,7 @@ from practicum.rollout.session import ChatResult
 from practicum.trajectory import Message, StopReason
 
 MODEL = "default"
+MAX_MESSAGES, MAX_TOOLS = 10_000, 1_000
 
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "audio": (None,),
@@ -198,13 +199,13 @@ class ChatRequest(BaseModel):
     """Body of ``POST /v1/chat/completions``."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
-    messages: list[AnyMessage] = Field(min_length=1)
+    messages: list[AnyMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     model: str = MODEL
-    tools: list[ToolSchema] | None = None
+    tools: Annotated[list[ToolSchema], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(max_length=64)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None

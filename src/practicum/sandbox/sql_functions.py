@@ -170,7 +170,8 @@ def _plain(name: str, arguments: tuple[Any, ...], rest: str = "") -> Any:
     """SQLite's own function, asked on a connection of this thread's own."""
     if not hasattr(_helpers, "connection"):
         _helpers.connection = sqlite3.connect(":memory:")
-    return _helpers.connection.execute(f"SELECT {name}({','.join('?' * len(arguments))}{rest})", arguments).fetchone()[0]
+    call = f"SELECT {name}({','.join('?' * len(arguments))}{rest})"
+    return _helpers.connection.execute(call, arguments).fetchone()[0]
 
 
 _remembered = lru_cache(maxsize=1024)(_plain)  # of short arguments, so that all of it together stays small

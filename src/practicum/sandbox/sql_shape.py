@@ -4,6 +4,7 @@ SQLite copies a common table expression to each place that names it, while it pr
 applies: thirty of them, each naming the one before twice, would be a thousand million copies.
 """
 
+import math
 import re
 from collections import Counter
 
@@ -35,20 +36,20 @@ def check_shape(query: str) -> str:
         return "the query is empty"
     if tokens[0] == "vacuum":  # whether SQLite asks about it depends on its version
         return "VACUUM is not allowed"
+    if _copies(tokens) > MAX_COPIES:
+        return "the query names its common table expressions in one another too often: use each of them once"
+    return ""
+
+
+def _copies(tokens: list[str]) -> int:
+    """How often a table may be copied, at most, where common table expressions name one another."""
     defined = _defined(tokens)
-    if not defined:
-        return ""
     named = Counter(
         word
         for place, word in enumerate(tokens)
         if word in defined and place and tokens[place - 1] in _BEFORE_A_TABLE and place not in defined[word]
     )
-    copies = 1
-    for count in named.values():
-        copies *= count
-    if copies > MAX_COPIES:
-        return "the query names its common table expressions in one another too often: use each of them once"
-    return ""
+    return math.prod(named.values())
 
 
 def _tokens(query: str) -> list[str]:

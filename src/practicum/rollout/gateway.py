@@ -32,7 +32,7 @@ from practicum.rollout.gateway_limits import BodyLimits
 from practicum.rollout.gateway_recorder import RefusalRecorder
 from practicum.rollout.gateway_refusals import Subject
 from practicum.rollout.gateway_registry import Entry, Registry, Reward
-from practicum.rollout.openai_types import ChatRequest, chunks, completion, model_list
+from practicum.rollout.openai_types import ChatRequest, FiniteObject, chunks, completion, model_list
 from practicum.rollout.session import Session
 
 TRAJECTORY_HEADER = "X-Amzn-SageMaker-Trajectory-Id"
@@ -102,7 +102,7 @@ class UpdateReward(_Report):
 
     Rewards: list[Finite] = Field(min_length=1)
     Metrics: dict[str, Finite] | None = None
-    Info: dict[str, Any] | None = None
+    Info: FiniteObject | None = None
 
 
 def create_gateway(

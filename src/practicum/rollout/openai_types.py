@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from practicum.digests import digest
 from practicum.rollout.session import ChatResult
@@ -154,13 +154,25 @@ class ToolMessage(_Said):
 AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
+def _require_finite(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("a number is infinite or none (NaN, Infinity, 1e999): JSON has no such numbers") from None
+    return value
+
+
+FiniteObject = Annotated[dict[str, Any], AfterValidator(_require_finite)]
+"""Any JSON object: Python also reads NaN and Infinity, which nothing behind could write as JSON again."""
+
+
 class FunctionSchema(BaseModel):
     """A function the model may call; ``parameters`` is a JSON Schema."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=256)
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: FiniteObject | None = None
     strict: bool | None = None
 
 

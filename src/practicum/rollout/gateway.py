@@ -100,7 +100,7 @@ class CompleteRollout(_Report):
 class UpdateReward(_Report):
     """Body of ``/update-reward``: one number for the trajectory, or one per turn."""
 
-    Rewards: list[Finite] = Field(min_length=1)
+    Rewards: Annotated[list[Finite], Field(fail_fast=True)] = Field(min_length=1)
     Metrics: dict[str, Finite] | None = None
     Info: FiniteObject | None = None
 

@@ -14,6 +14,8 @@ MAX_DEPTH = 100
 """Lists and objects within one another."""
 MAX_PARTS = 50_000
 """Lists and objects of a body in all: parsing and checking cost by them."""
+MAX_VALUES = 200_000
+"""Values and members of a body in all, as its commas say."""
 MAX_REPORT_BYTES = 1024 * 1024
 """Largest body of a report; what it says is kept with its trajectory."""
 
@@ -69,12 +71,16 @@ def _refusal(body: bytes | None, most: int) -> Json | None:
 
 def _shape_problem(body: bytes) -> str | None:
     """Why the body is nested too deep or has too many parts, if so."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH and body.count(b",") <= MAX_VALUES:
         return None
-    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
-    parts = brackets.count(b"[") + brackets.count(b"{")
-    if parts > MAX_PARTS:
-        return f"the body has {parts:,} lists and objects, of at most {MAX_PARTS:,}; shorten the history"
+    bare = _STRING.sub(b"", body)
+    brackets = bare.translate(None, _NO_BRACKETS)
+    for count, most, of in (
+        (brackets.count(b"[") + brackets.count(b"{"), MAX_PARTS, "lists and objects"),
+        (bare.count(b","), MAX_VALUES, "values"),
+    ):
+        if count > most:
+            return f"the body has {count:,} {of}, of at most {most:,}; shorten the history"
     depth = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
     return f"the body nests lists and objects {depth} deep, of at most {MAX_DEPTH}" if depth > MAX_DEPTH else None
 

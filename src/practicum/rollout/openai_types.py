@@ -98,7 +98,8 @@ class TextBlock(_Part):
     text: str
 
 
-Content = str | list[TextBlock] | None
+Blocks = Annotated[list[TextBlock], Field(fail_fast=True)]
+Content = str | Blocks | None
 
 
 class FunctionCall(_Part):
@@ -120,7 +121,7 @@ class SystemMessage(_Said):
     """Instructions. ``developer`` is OpenAI's newer name of ``system`` and becomes it."""
 
     role: Literal["system", "developer"]
-    content: str | list[TextBlock]
+    content: str | Blocks
     name: str | None = None
 
 
@@ -128,7 +129,7 @@ class UserMessage(_Said):
     """What the user says."""
 
     role: Literal["user"]
-    content: str | list[TextBlock]
+    content: str | Blocks
     name: str | None = None
 
 
@@ -146,7 +147,7 @@ class ToolMessage(_Said):
     """A tool's result."""
 
     role: Literal["tool"]
-    content: str | list[TextBlock]
+    content: str | Blocks
     tool_call_id: str
     name: str | None = None
 

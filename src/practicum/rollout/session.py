@@ -16,7 +16,7 @@ from typing import Any
 from renderers.base import RenderedTokens
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
-from practicum.errors import RenderError, RolloutError
+from practicum.errors import ContextFull, RenderError, RolloutError
 from practicum.rollout.answers import Answer, read_answer
 from practicum.rollout.breaks import break_cause
 from practicum.rollout.forest import Conversation, Forest, OpenSequence
@@ -176,9 +176,12 @@ class Session:
         self._sampler.release(self.id)
 
     def _require_room(self, messages: Sequence[Message]) -> None:
-        self.overfull = True
-        require_room(messages, context_of(self._sampler))
         self.overfull = False
+        try:
+            require_room(messages, context_of(self._sampler))
+        except ContextFull:
+            self.overfull = True
+            raise
 
     def _params(self, temperature: float | None, top_p: float | None, max_tokens: int | None) -> SamplingParams:
         ours = self.params

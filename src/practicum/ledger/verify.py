@@ -37,7 +37,10 @@ def verify(run_folder: Path) -> list[Finding]:
         chain,
         _manifest(run_folder),
         *(_file(run_folder, name, recorded[name]) for name in sorted(recorded)),
-        *(Finding(name, False, "in no event: nobody recorded it") for name in _unrecorded(run_folder, recorded)),
+        *(
+            Finding(name, False, "in no event: added by hand, or by a step cut short, which resuming does again")
+            for name in _unrecorded(run_folder, recorded)
+        ),
     ]
 
 

@@ -1,8 +1,11 @@
 """Chat messages in the OpenAI shape: their text, and when two of them say the same."""
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_WRITTEN_OUT = 1e21  # JavaScript writes whole numbers below it without an exponent
 
 Message = dict[str, Any]
 """One chat message in the OpenAI shape: role, content, optionally tool_calls / tool_call_id / name."""
@@ -77,9 +80,10 @@ def repeated(history: Sequence[str], keys: Sequence[str]) -> list[bool]:
         places.setdefault(key, []).append(place)
     after, said = 0, []
     for key in keys:
-        later = [place for place in places.get(key, ()) if place >= after]
-        said.append(bool(later))
-        after = later[0] + 1 if later else after
+        of_key = places.get(key, [])
+        next_place = bisect_left(of_key, after)
+        said.append(next_place < len(of_key))
+        after = of_key[next_place] + 1 if said[-1] else after
     return said
 
 
@@ -104,4 +108,4 @@ def _canonical(arguments: Any) -> str:
 
 def _number(text: str) -> float | int:
     value = float(text)
-    return int(value) if value.is_integer() else value
+    return int(value) if value.is_integer() and abs(value) < _WRITTEN_OUT else value

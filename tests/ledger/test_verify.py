@@ -90,3 +90,20 @@ def test_a_path_out_of_the_run_folder_is_refused(run):
     with EventLog(run / "events.jsonl") as log:
         log.append("checkpoint", {"files": {"../secret": "00"}})
     assert problems(run) == {"../secret": "lies outside the run folder"}
+
+
+def test_trajectories_that_no_event_mentions_are_named(run):
+    (run / "trajectories").mkdir()
+    (run / "trajectories" / "step-000009.parquet").write_bytes(b"made up")
+    (detail,) = problems(run).values()
+    assert problems(run).keys() == {"trajectories/step-000009.parquet"}
+    assert detail.startswith("in no event")
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "output", "output/adapter.safetensors"])
+def test_a_link_in_the_place_of_a_file_is_named_though_it_leads_to_the_same(run, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    (run / name).rename(elsewhere)
+    (run / name).symlink_to(elsewhere)
+    subject = name.partition("/")[0]
+    assert problems(run) == {subject: f"a link stands in its place: {name}"}

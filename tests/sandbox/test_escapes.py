@@ -125,7 +125,7 @@ ESCAPES: dict[str, Escape] = {
     "lower the limits of others": ("resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))", "error", REFUSED, {}),
     # other processes
     "signal its parent": (
-        "for n in (15, 9, 19):\n"
+        "for n in (2, 15, 9, 19):\n"
         "  for pid in (os.getppid(), 1, -1):\n"
         "    try: os.kill(pid, n)\n    except OSError as e: print(e)\n"
         "print('still here')",

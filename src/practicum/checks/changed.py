@@ -93,7 +93,10 @@ def _defined(path: Path, shown: Path) -> Iterator[EnvironmentTarget]:
 
 def _is_recipe(path: Path) -> bool:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return False
-    return isinstance(content, dict) and content.keys() >= _RECIPE
+    if not isinstance(node, yaml.MappingNode):
+        return False
+    # Keys are enough: what a stranger's file stands for in full is not built.
+    return {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)} >= _RECIPE

@@ -1,16 +1,19 @@
-"""Proof that a run folder is what it was: the chain of events, and every file whose digest stands in it.
+"""Proof that a run folder is what it was: the chain of events, every file whose digest stands in it, no trajectories
+besides, and no links in a file's place.
 
 An event's ``data["files"]`` maps paths inside the run folder to SHA-256 digests (``file_digests`` makes
 it). The latest mention of a path counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from practicum.digests import digest_file, digest_folder
 from practicum.errors import LedgerError
 from practicum.ledger import events, manifest
+
+TRAJECTORIES = "trajectories"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,22 @@ def verify(run_folder: Path) -> list[Finding]:
         chain,
         _manifest(run_folder),
         *(_file(run_folder, name, recorded[name]) for name in sorted(recorded)),
+        *(
+            Finding(name, False, "in no event: added by hand, or by a step cut short, which resuming does again")
+            for name in _unrecorded(run_folder, recorded)
+        ),
     ]
+
+
+def _unrecorded(run_folder: Path, recorded: Collection[str]) -> list[str]:
+    """Files of trajectories that no event mentions: whoever reads the run's would read them too.
+
+    Where the chain is broken nothing is known of what was recorded, and it is the chain that is named.
+    """
+    if not recorded:
+        return []
+    found = (path.relative_to(run_folder).as_posix() for path in (run_folder / TRAJECTORIES).rglob("*"))
+    return sorted(name for name in found if name not in recorded and not Path(name).name.startswith("."))
 
 
 def _chain(run_folder: Path) -> tuple[Finding, dict[str, str]]:
@@ -63,6 +81,8 @@ def _manifest(run_folder: Path) -> Finding:
 
 def _file(run_folder: Path, name: str, expected: str) -> Finding:
     path = run_folder / name
+    if link := _link_in(path, run_folder):
+        return Finding(name, False, f"a link stands in its place: {link}")
     if not path.resolve().is_relative_to(run_folder.resolve()):
         return Finding(name, False, "lies outside the run folder")
     if not path.exists():
@@ -71,6 +91,14 @@ def _file(run_folder: Path, name: str, expected: str) -> Finding:
     if actual != expected:
         return Finding(name, False, f"altered: SHA-256 {actual[:12]}, recorded {expected[:12]}")
     return Finding(name, True, f"SHA-256 {expected[:12]} as recorded")
+
+
+def _link_in(path: Path, run_folder: Path) -> str:
+    """The first link on the way to a file, or within a folder; what it leads to may change at any time."""
+    way = [path, *(parent for parent in path.parents if parent.is_relative_to(run_folder) and parent != run_folder)]
+    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+    links = (place for place in (*reversed(way), *sorted(inside)) if place.is_symlink())
+    return next((place.relative_to(run_folder).as_posix() for place in links), "")
 
 
 def _digest(path: Path) -> str:

@@ -11,7 +11,10 @@ from typing import Any
 import yaml
 
 from practicum.errors import RecipeError
+from practicum.recipe.yaml_bounds import require_bounded
 
+MOST_CHARACTERS, MOST_VALUES = 256 * 1024, 100_000
+"""Of a document, and of what its aliases stand for; recipes have some thousands and some hundreds."""
 MOST_NESTED = 100
 """Levels of nesting that a document may have; recipes have three or four."""
 
@@ -95,13 +98,16 @@ def parse(text: str, where: str) -> tuple[Any, dict[str, int]]:
         The value, and line numbers from 1 by key, inner keys as ``outer.inner``.
 
     Raises:
-        RecipeError: it is not one YAML document, or a mapping has a key twice; with line and column.
+        RecipeError: it is not one YAML document, too large, or a mapping has a key twice; with line and column.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise RecipeError(f"{len(text):,} characters of YAML", where=where, allowed=f"at most {MOST_CHARACTERS:,}")
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None, {}
+        require_bounded(node, MOST_VALUES)
         return loader.construct_document(node), dict(_lines(node))
     except yaml.MarkedYAMLError as error:
         raise RecipeError(
@@ -116,6 +122,8 @@ def parse(text: str, where: str) -> tuple[Any, dict[str, int]]:
 def _fix(problem: str) -> str:
     if "already given" in problem:
         return "a key stands once: take out one of the two lines"
+    if "alias" in problem:
+        return "write out what is meant: a recipe needs no aliases of aliases"
     return "mend that line (a missing quote, bracket or space after a colon is the usual cause)"
 
 

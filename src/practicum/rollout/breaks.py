@@ -14,6 +14,8 @@ from practicum.trajectory import BreakCause
 
 QUOTED = 8
 """Characters from which an earlier message's words in a new one are taken for a quotation."""
+_SEARCHED = 100
+"""So many earlier texts are looked for, the last ones: each is compared with all that is new."""
 
 _SUMMARY = re.compile(r"\bsummar(y|ies|i[sz]ed)\b|\bso far\b|\b(earlier|previous) conversation\b", re.IGNORECASE)
 
@@ -83,7 +85,8 @@ def _summarises(conversation: Conversation, start: int, sequence: OpenSequence) 
     requests = (place for place in range(sequence.opening) if sequence.messages[place].get("role") == "user")
     words = [text_of(sequence.messages[place]).strip() for place in (*requests, *sequence.answers)]
     new = [text_of(message) for message in conversation.messages[start:] if message.get("role") in ("user", "system")]
-    quoted = any(len(text) >= QUOTED and text in said for text in words for said in new)
+    worth_quoting = [text for text in words if len(text) >= QUOTED][-_SEARCHED:]
+    quoted = any(text in said for text in worth_quoting for said in new)
     return quoted or any(_SUMMARY.search(said) for said in new)
 
 

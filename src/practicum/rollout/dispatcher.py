@@ -12,6 +12,7 @@ from practicum.environment.calling import exited
 from practicum.errors import ContextFull, EnvironmentFault, ModelError, PracticumError
 from practicum.rollout.agents import Agent, Episode, Keep
 from practicum.rollout.failures import BrokenOff, ending_of, whose
+from practicum.rollout.long_requests import context_of
 from practicum.rollout.renderer import Renderer
 from practicum.rollout.session import Session
 from practicum.scoring import Judge, judge
@@ -196,15 +197,16 @@ class Dispatcher:
         if sampler.fault is not None:  # an agent elsewhere is told of it as of any refusal, and may go on after it
             raise sampler.fault
         trajectory = self._trajectory(request, attempt, session, kept[-1])
+        full = sampler.full or session.overfull
         if failure is None:
-            return _Attempt(replace(trajectory, ending="length") if sampler.full else trajectory, left)
+            return _Attempt(replace(trajectory, ending="length") if full else trajectory, left)
         broken = BrokenOff(
             failure,
             sampled=bool(session.turns),
             expired=isinstance(failure, TimeoutError) and deadline.expired(),
             environment=kept[-1].broke_in,
             engine=sampler.failed,
-            full=sampler.full,
+            full=full,
             last=attempt >= self.limits.retries,
         )
         if broken.overflowed:
@@ -327,6 +329,10 @@ class _Watched:
     @property
     def version(self) -> int:
         return self.sampler.version
+
+    @property
+    def max_length(self) -> int | None:
+        return context_of(self.sampler)
 
     async def sample(self, session: str, prompt_ids: Sequence[int], params: SamplingParams, seed: int) -> Sample:
         self.full = self.failed = False

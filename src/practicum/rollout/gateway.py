@@ -29,14 +29,14 @@ from fastapi import Depends, FastAPI, Header, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from practicum.rollout.gateway_calls import ModelCalls
+from practicum.rollout.gateway_calls import LINE, Line, ModelCalls
 from practicum.rollout.gateway_errors import GatewayError, Json, install_handlers
 from practicum.rollout.gateway_hosts import HostCheck
 from practicum.rollout.gateway_limits import BodyLimits
 from practicum.rollout.gateway_recorder import RefusalRecorder
 from practicum.rollout.gateway_refusals import Subject
 from practicum.rollout.gateway_registry import Entry, Registry, Reward, secret_id, unknown_trajectory
-from practicum.rollout.openai_types import ChatRequest, chunks, completion, model_list
+from practicum.rollout.openai_types import ChatRequest, FiniteObject, chunks, completion, model_list
 from practicum.rollout.session import Session
 
 TRAJECTORY_HEADER = "X-Amzn-SageMaker-Trajectory-Id"
@@ -82,7 +82,7 @@ class _Report(BaseModel):
     model_config = ConfigDict(extra="forbid")
     TrajectoryId: str = Field(min_length=1)
     JobArn: str | None = None
-    ClientToken: str | None = None
+    ClientToken: str | None = Field(default=None, max_length=256)
 
     @model_validator(mode="before")
     @classmethod
@@ -91,7 +91,7 @@ class _Report(BaseModel):
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(key, cls.model_fields, 1)
                 guess = f" (did you mean {near[0]!r}?)" if near else ""
-                raise ValueError(f"unknown key {key!r}{guess}; keys of this call: {', '.join(cls.model_fields)}")
+                raise ValueError(f"unknown key {key!r:.80}{guess}; keys of this call: {', '.join(cls.model_fields)}")
         return body
 
 
@@ -104,9 +104,9 @@ class CompleteRollout(_Report):
 class UpdateReward(_Report):
     """Body of ``/update-reward``: one number for the trajectory, or one per turn."""
 
-    Rewards: list[Finite] = Field(min_length=1)
+    Rewards: Annotated[list[Finite], Field(fail_fast=True)] = Field(min_length=1)
     Metrics: dict[str, Finite] | None = None
-    Info: dict[str, Any] | None = None
+    Info: FiniteObject | None = None
 
 
 def create_gateway(
@@ -180,7 +180,9 @@ def _serve_chat(
             entry.session.release()
 
     async def answer(request: Request, body: ChatRequest, entry: Entry, *, retried: bool) -> Response:
-        answered = await calls.answer(entry, body, request.is_disconnected, retried=retried)
+        line = Line(request.is_disconnected)
+        request.scope[LINE] = line
+        answered = await calls.answer(entry, body, line, retried=retried)
         id = f"chatcmpl-{entry.name}-{answered.number}"
         if not body.streamed:
             return Json(completion(id, answered.result, body))

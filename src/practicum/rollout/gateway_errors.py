@@ -20,6 +20,9 @@ from practicum.rollout.gateway_routes import SERVED, mend_of
 
 log = logging.getLogger(__name__)
 
+MAX_MESSAGE = 2_000
+"""Characters of an error's message: it may quote what the caller sent, and is remembered with the trajectory."""
+
 _MENDS: Mapping[str, str] = {
     "Rewards": "send finite numbers in a list, one for the trajectory or one per turn, such as [0.5]",
     "Metrics": "send finite numbers by name",
@@ -57,6 +60,7 @@ def error_response(
     status: int, message: str, code: str, headers: Mapping[str, str] | None = None, param: str | None = None
 ) -> Json:
     """The body every refusal has."""
+    message = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
     error = {"message": message, "type": kind, "param": param, "code": code}
     return Json({"error": error, "message": message}, status, dict(headers or {}))

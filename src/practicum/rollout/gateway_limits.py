@@ -1,12 +1,27 @@
-"""What a request must satisfy before it is looked at: a body small enough, of text that can be kept."""
+"""What a request must satisfy before it is looked at: a body small enough, of text that can be kept, nested as JSON in
+use is. Tested before anything is made of it, in time that is linear in a length bounded first."""
 
 import json
 import re
+from itertools import accumulate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from practicum.rollout.gateway_errors import Json, error_response
+from practicum.rollout.gateway_routes import REPORTS
 
+MAX_DEPTH = 100
+"""Lists and objects within one another."""
+MAX_PARTS = 50_000
+"""Lists and objects of a body in all: parsing and checking cost by them."""
+MAX_VALUES = 200_000
+"""Values and members of a body in all, as its commas say."""
+MAX_REPORT_BYTES = 1024 * 1024
+"""Largest body of a report; what it says is kept with its trajectory."""
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
@@ -21,34 +36,53 @@ class BodyLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = await self._read(receive)
-        refusal = self._refusal(body)
+        most = min(self.max_bytes, MAX_REPORT_BYTES) if scope["path"] in REPORTS else self.max_bytes
+        body = await _read(receive, most)
+        refusal = _refusal(body, most)
         if refusal:
             await refusal(scope, receive, send)
             return
         await self.app(scope, _replay(body or b"", receive), send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The body, or None where it is too large; read to its end, so that the client can hear so."""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size <= self.max_bytes:
-                parts.append(chunk)
-            else:
-                parts.clear()
-            if not message.get("more_body", False):
-                return b"".join(parts) if size <= self.max_bytes else None
 
-    def _refusal(self, body: bytes | None) -> Json | None:
-        if body is None:
-            text = f"the body has more than {self.max_bytes} bytes; shorten the history or the tool results"
-            return error_response(413, text, "body_too_large")
-        problem = _text_problem(body)
-        return error_response(400, problem, "invalid_request") if problem else None
+async def _read(receive: Receive, most: int) -> bytes | None:
+    """The body, or None where it has more bytes; read to its end, so that the client can hear so."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= most:
+            parts.append(chunk)
+        else:
+            parts.clear()
+        if not message.get("more_body", False):
+            return b"".join(parts) if size <= most else None
+
+
+def _refusal(body: bytes | None, most: int) -> Json | None:
+    if body is None:
+        text = f"the body has more than {most} bytes; shorten the history or the tool results"
+        return error_response(413, text, "body_too_large")
+    problem = _shape_problem(body) or _text_problem(body)
+    return error_response(400, problem, "invalid_request") if problem else None
+
+
+def _shape_problem(body: bytes) -> str | None:
+    """Why the body is nested too deep or has too many parts, if so."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH and body.count(b",") <= MAX_VALUES:
+        return None
+    bare = _STRING.sub(b"", body)
+    brackets = bare.translate(None, _NO_BRACKETS)
+    for count, most, of in (
+        (brackets.count(b"[") + brackets.count(b"{"), MAX_PARTS, "lists and objects"),
+        (bare.count(b","), MAX_VALUES, "values"),
+    ):
+        if count > most:
+            return f"the body has {count:,} {of}, of at most {most:,}; shorten the history"
+    depth = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    return f"the body nests lists and objects {depth} deep, of at most {MAX_DEPTH}" if depth > MAX_DEPTH else None
 
 
 def _text_problem(body: bytes) -> str | None:

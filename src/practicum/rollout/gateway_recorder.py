@@ -13,7 +13,7 @@ from practicum.rollout.gateway_refusals import Refusal, Subject
 from practicum.rollout.gateway_registry import Registry
 from practicum.rollout.gateway_routes import REPORTS
 
-_BODY_BYTES = 1024 * 1024
+_BODY_BYTES = 64 * 1024
 """Of a report's body, so much is searched for the trajectory it means."""
 
 

@@ -35,6 +35,10 @@ def secret_id(name: str) -> str:
     return f"{name}-{secrets.token_hex(_SECRET_BYTES)}"
 
 
+_CLIENT_TOKENS = 64
+"""So many of a trajectory's ``ClientToken`` are known again; what says the same is taken without."""
+
+
 class State(StrEnum):
     """Where a trajectory stands."""
 
@@ -85,8 +89,8 @@ class Entry:
         self.closed = False
         self.sealed = asyncio.Event()
         self.settled = asyncio.Event()
-        self._complete_tokens: set[str] = set()
-        self._reward_tokens: set[str] = set()
+        self._complete_tokens: deque[str] = deque(maxlen=_CLIENT_TOKENS)
+        self._reward_tokens: deque[str] = deque(maxlen=_CLIENT_TOKENS)
         self._news = asyncio.Event()
 
     @property
@@ -143,7 +147,7 @@ class Entry:
             async with self.model_call:
                 self._seal(State.READY)
         if client_token:
-            self._complete_tokens.add(client_token)
+            self._complete_tokens.append(client_token)
 
     def update_reward(self, reward: Reward, client_token: str | None) -> None:
         """Take the reward of a sealed trajectory.
@@ -170,7 +174,7 @@ class Entry:
         self.settled.set()
         self._tell()
         if client_token:
-            self._reward_tokens.add(client_token)
+            self._reward_tokens.append(client_token)
 
     def _seal(self, target: State) -> None:
         was_ready = self.state in (State.READY, State.REWARD_RECEIVED)

@@ -14,8 +14,10 @@ from typing import Self
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from practicum.errors import RunError
+from practicum.rollout.gateway_calls import LINE, Line
 
 _STARTUP_S = 10.0
 _KEEP_ALIVE_S = 120  # longer than an agent thinks between two calls: a reused connection is not found closed
@@ -26,6 +28,15 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Ctrl-C belongs to the training loop, which stops this server itself."""
         yield
+
+
+class _Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever parser is installed
+    def connection_lost(self, error: Exception | None) -> None:
+        """A connection that its client closed over unread bytes is reset: its last answer was not received."""
+        line = self.cycle.scope.get(LINE) if self.cycle is not None else None
+        if isinstance(error, ConnectionResetError) and isinstance(line, Line):
+            line.reset = True
+        super().connection_lost(error)
 
 
 class GatewayServer:
@@ -54,6 +65,7 @@ class GatewayServer:
         self.host, self.port, self._public_url = host, port, public_url
         config = uvicorn.Config(
             app,
+            http=_Connection,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from practicum.digests import digest
 from practicum.rollout.session import ChatResult
 from practicum.trajectory import Message, StopReason
 
 MODEL = "default"
+MAX_MESSAGES, MAX_TOOLS = 10_000, 1_000
 
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "audio": (None,),
@@ -97,7 +98,8 @@ class TextBlock(_Part):
     text: str
 
 
-Content = str | list[TextBlock] | None
+Blocks = Annotated[list[TextBlock], Field(fail_fast=True)]
+Content = str | Blocks | None
 
 
 class FunctionCall(_Part):
@@ -119,7 +121,7 @@ class SystemMessage(_Said):
     """Instructions. ``developer`` is OpenAI's newer name of ``system`` and becomes it."""
 
     role: Literal["system", "developer"]
-    content: str | list[TextBlock]
+    content: str | Blocks
     name: str | None = None
 
 
@@ -127,7 +129,7 @@ class UserMessage(_Said):
     """What the user says."""
 
     role: Literal["user"]
-    content: str | list[TextBlock]
+    content: str | Blocks
     name: str | None = None
 
 
@@ -145,12 +147,24 @@ class ToolMessage(_Said):
     """A tool's result."""
 
     role: Literal["tool"]
-    content: str | list[TextBlock]
+    content: str | Blocks
     tool_call_id: str
     name: str | None = None
 
 
 AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+def _require_finite(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("a number is infinite or none (NaN, Infinity, 1e999): JSON has no such numbers") from None
+    return value
+
+
+FiniteObject = Annotated[dict[str, Any], AfterValidator(_require_finite)]
+"""Any JSON object: Python also reads NaN and Infinity, which nothing behind could write as JSON again."""
 
 
 class FunctionSchema(BaseModel):
@@ -159,7 +173,7 @@ class FunctionSchema(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=256)
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: FiniteObject | None = None
     strict: bool | None = None
 
 
@@ -198,13 +212,13 @@ class ChatRequest(BaseModel):
     """Body of ``POST /v1/chat/completions``."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
-    messages: list[AnyMessage] = Field(min_length=1)
+    messages: list[AnyMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     model: str = MODEL
-    tools: list[ToolSchema] | None = None
+    tools: Annotated[list[ToolSchema], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(max_length=64)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None

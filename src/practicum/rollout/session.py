@@ -16,10 +16,11 @@ from typing import Any
 from renderers.base import RenderedTokens
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
-from practicum.errors import RenderError, RolloutError
+from practicum.errors import ContextFull, RenderError, RolloutError
 from practicum.rollout.answers import Answer, read_answer
 from practicum.rollout.breaks import break_cause
 from practicum.rollout.forest import Conversation, Forest, OpenSequence
+from practicum.rollout.long_requests import context_of, rendered, require_room
 from practicum.rollout.renderer import Renderer
 from practicum.trajectory import BreakCause, Message, StopReason, Turn
 
@@ -92,6 +93,8 @@ class Session:
         self._turns: list[Turn] = []
         self._forest = Forest()
         self._answers = 0
+        self.overfull = False
+        """Whether the last call's conversation was refused for its length, before it was tokenized."""
         self.tools: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -130,8 +133,9 @@ class Session:
         """``chat`` for whoever does not know yet whether the answer arrives: it is no turn until ``record``."""
         params = self._params(temperature, top_p, max_tokens)
         with self._rendering():
+            self._require_room(messages)
             conversation = Conversation.of(messages, tools or ())
-            prompt = self._prompt(conversation)
+            prompt = await self._prompt(conversation)
         began = time.perf_counter()
         sample = await self._sampler.sample(self.id, prompt.ids, params, self._seed)
         latency = time.perf_counter() - began
@@ -171,6 +175,14 @@ class Session:
         """Free what the sampler caches for this session."""
         self._sampler.release(self.id)
 
+    def _require_room(self, messages: Sequence[Message]) -> None:
+        self.overfull = False
+        try:
+            require_room(messages, context_of(self._sampler))
+        except ContextFull:
+            self.overfull = True
+            raise
+
     def _params(self, temperature: float | None, top_p: float | None, max_tokens: int | None) -> SamplingParams:
         ours = self.params
         for name, asked, fixed in (("temperature", temperature, ours.temperature), ("top_p", top_p, ours.top_p)):
@@ -187,20 +199,30 @@ class Session:
             tuple(self._renderer.get_stop_token_ids()),
         )
 
-    def _prompt(self, conversation: Conversation) -> _Prompt:
-        tools = conversation.tools or None
-        for sequence in self._forest.told_by(conversation):
-            bridged = self._bridged(sequence, conversation)
+    async def _prompt(self, conversation: Conversation) -> _Prompt:
+        tools = conversation.tools
+        for sequence in list(self._forest.told_by(conversation)):
+            tokens = sequence.tokens
+            bridged = await self._bridged(sequence, conversation)
             # The renderer's word is not enough: what is trained on must be what was sampled.
-            if bridged is not None and bridged[: len(sequence.tokens)] == sequence.tokens:
+            if bridged is not None and bridged[: len(tokens)] == tokens:
                 return _Prompt(bridged)
-        rendered = self._renderer.render(list(conversation.messages), tools=tools, add_generation_prompt=True)
-        return _Prompt(rendered.token_ids, rendered)
+        messages = list(conversation.messages)
 
-    def _bridged(self, sequence: OpenSequence, conversation: Conversation) -> list[int] | None:
+        def whole() -> RenderedTokens:
+            return self._renderer.render(messages, tools=tools or None, add_generation_prompt=True)
+
+        told = await rendered(whole, messages, tools)
+        return _Prompt(told.token_ids, told)
+
+    async def _bridged(self, sequence: OpenSequence, conversation: Conversation) -> list[int] | None:
         before, sampled = sequence.tokens[: sequence.prompt_length], sequence.tokens[sequence.prompt_length :]
         new, tools = sequence.news(conversation), conversation.tools or None
-        bridged = self._renderer.bridge_to_next_turn(before, sampled, new, tools=tools)
+
+        def bridge() -> RenderedTokens | None:
+            return self._renderer.bridge_to_next_turn(before, sampled, new, tools=tools)
+
+        bridged = await rendered(bridge, new, ())
         return None if bridged is None else bridged.token_ids
 
     @contextmanager

@@ -1,12 +1,16 @@
 """The functions of ``mathematics``: exact where the value is, bounded before they are carried out."""
 
+import functools
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 Number = int | float | Fraction
 MAX_DIGITS = 1_000
+_MAX_BITS = MAX_DIGITS * math.log2(10)
 
 
 class Bounds(Exception):
@@ -27,6 +31,23 @@ class Function:
         if self.most == self.least:
             return f"{self.least} argument{'s' if self.least != 1 else ''}"
         return f"{self.least} or more arguments" if self.most > 99 else f"{self.least} to {self.most} arguments"
+
+
+def bounded(value: Number) -> Number:
+    """The value, a fraction of too many digits as a float, a whole fraction as an int.
+
+    Raises:
+        Bounds: a whole number of more than ``MAX_DIGITS`` digits, an infinity, or no number.
+    """
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Bounds("the value is too large for a decimal number, or undefined")
+        return value
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
+        if value.denominator != 1:
+            return bounded(float(value))
+        raise Bounds(f"a value has more than {MAX_DIGITS} digits")
+    return value.numerator if value.denominator == 1 else value
 
 
 def power(base: Number, exponent: Number) -> Number:
@@ -71,14 +92,10 @@ def _whole_root(value: int, degree: int) -> int | None:
     if degree == 2:
         guess = math.isqrt(value)
         return guess if guess**2 == value else None
-    low, high = 0, 1 << (value.bit_length() // degree + 1)
-    while low < high:  # the smallest number whose power is not below value
-        middle = (low + high) // 2
-        if middle**degree < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low**degree == value else None
+    root = 1 << -(-value.bit_length() // degree)  # not below the root: from there Newton's steps only fall
+    while root and (lower := ((degree - 1) * root + value // root ** (degree - 1)) // degree) < root:
+        root = lower
+    return root if root**degree == value else None
 
 
 def _root(degree: int) -> Callable[[Number], Number]:
@@ -121,8 +138,16 @@ def _choices(name: str, count: Callable[[int, int], int]) -> Callable[[Number, N
     return choose
 
 
-def _divisors(name: str, combine: Callable[..., int]) -> Callable[..., int]:
-    return lambda *values: combine(*(_whole(value, name, 10**MAX_DIGITS) for value in values))
+def _divisors(name: str, combine: Callable[..., int]) -> Callable[..., Number]:
+    def divisor(*values: Number) -> Number:
+        return _folded(combine, [_whole(value, name, 10**MAX_DIGITS) for value in values], combine())
+
+    return divisor
+
+
+def _folded(step: Callable[[Any, Any], Number], values: Iterable[Number], start: Number) -> Number:
+    """All values combined one after the other, none on the way larger than a value may be."""
+    return functools.reduce(lambda total, value: bounded(step(total, value)), values, start)
 
 
 def _floats(function: Callable[..., float]) -> Callable[..., float]:
@@ -143,11 +168,17 @@ def _logarithm(value: Number, base: Number | None = None) -> Number:
     if base is None:
         return 0 if value == 1 else _log(value)
     close = _log(value) / _log(base)
-    if not (isinstance(value, float) or isinstance(base, float)) and abs(close) < 10_000:
+    if not (isinstance(value, float) or isinstance(base, float)) and math.isfinite(close):
         whole = round(close)
-        if Fraction(base) ** whole == value:
+        if _may_be_power(value, base, whole) and Fraction(base) ** whole == value:
             return whole
     return close
+
+
+def _may_be_power(value: int | Fraction, base: int | Fraction, exponent: int) -> bool:
+    """Whether base ** exponent has about as many digits as the value: found without computing it."""
+    bits, bits_of_base = (math.log2(max(number.numerator, number.denominator)) for number in (value, base))
+    return abs(abs(exponent) * bits_of_base - bits) < 1
 
 
 def _log(value: Number) -> float:
@@ -175,7 +206,7 @@ def _median(*values: Number) -> Number:
 
 
 def _total(*values: Number) -> Number:
-    return sum(values, start=0)
+    return _folded(operator.add, values, 0)
 
 
 def _hypotenuse(a: Number, b: Number) -> Number:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from practicum.sandbox.math_functions import FUNCTIONS, MAX_DIGITS, Bounds, Number, power
+from practicum.sandbox.math_functions import FUNCTIONS, MAX_DIGITS, Bounds, Number, bounded, power
 
 MAX_LENGTH, MAX_DEPTH, MAX_PARTS, MAX_ARGUMENTS = 1_000, 50, 500, 100
 
@@ -63,7 +63,7 @@ def evaluate(expression: str) -> Number:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise MathError(f"the expression is not complete or not well formed{_place(source, error)}") from None
     try:
-        return _tidy(_Evaluator(source).value(tree.body, 0))
+        return bounded(_Evaluator(source).value(tree.body, 0))
     except Bounds as error:
         raise MathError(str(error)) from None
     except ZeroDivisionError:
@@ -95,12 +95,6 @@ def _finite_decimal(value: Fraction) -> str:
     return ""
 
 
-def _tidy(value: Number) -> Number:
-    if isinstance(value, Fraction) and value.denominator == 1:
-        return value.numerator
-    return value
-
-
 def _place(source: str, error: Exception) -> str:
     offset = getattr(error, "offset", None)
     return f", near {source[max(offset - 1, 0) : offset + 9]!r}" if offset and offset <= len(source) else ""
@@ -127,7 +121,7 @@ class _Evaluator:
             return -value if isinstance(node.op, ast.USub) else value
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             left, right = self.value(node.left, depth + 1), self.value(node.right, depth + 1)
-            return _bounded(_OPERATORS[type(node.op)](left, right))
+            return bounded(_OPERATORS[type(node.op)](left, right))
         if isinstance(node, ast.Call):
             return self._call(node, depth)
         raise Bounds(f"{ast.get_source_segment(self.source, node) or 'this'!r:.60} is not arithmetic")
@@ -139,7 +133,7 @@ class _Evaluator:
         if len(text) > MAX_DIGITS or abs(int(text.lower().partition("e")[2] or 0)) > MAX_DIGITS:
             raise Bounds(f"a number has more than {MAX_DIGITS} digits")
         exact = Fraction(text.replace("_", ""))
-        return _bounded(exact.numerator if exact.denominator == 1 else exact)
+        return bounded(exact.numerator if exact.denominator == 1 else exact)
 
     def _call(self, node: ast.Call, depth: int) -> Number:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
@@ -150,20 +144,7 @@ class _Evaluator:
         function = FUNCTIONS[node.func.id]
         if not function.least <= len(node.args) <= min(function.most, MAX_ARGUMENTS):
             raise Bounds(f"{node.func.id} takes {function.takes}, not {len(node.args)}")
-        return _bounded(function.apply(*(self.value(argument, depth + 1) for argument in node.args)))
-
-
-def _bounded(value: Number) -> Number:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise Bounds("the value is too large for a decimal number, or undefined")
-        return value
-    bits = max(value.numerator.bit_length(), value.denominator.bit_length())
-    if bits > MAX_DIGITS * math.log2(10):
-        if value.denominator != 1:
-            return _bounded(float(value))
-        raise Bounds(f"a value has more than {MAX_DIGITS} digits")
-    return _tidy(value)
+        return bounded(function.apply(*(self.value(argument, depth + 1) for argument in node.args)))
 
 
 def _divide(left: Number, right: Number) -> Number:

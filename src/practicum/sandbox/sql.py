@@ -102,7 +102,8 @@ def run(
         query: One statement: SELECT, WITH, VALUES, EXPLAIN, a reading PRAGMA; with ``writes`` also INSERT, UPDATE,
             DELETE and REPLACE on the tables there are.
         max_rows: Rows to hand back.
-        steps: Instructions of SQLite's machine that it may take (in steps of 1,000).
+        steps: Instructions of SQLite's machine that it may take (in steps of 1,000, of 50 where it matches patterns or
+            reads JSON); calls of functions of ours count by the length of their arguments.
         seconds: Time by the clock that it may take.
         writes: Whether it may change rows. It does so wholly or, if refused, not at all.
         now: What 'now' and CURRENT_TIMESTAMP mean (UTC); None closes them.
@@ -125,7 +126,7 @@ def run(
     if connection.execute("PRAGMA writable_schema").fetchone()[0]:
         raise SandboxError("PRAGMA writable_schema is on", where="sql.run", fix="switch it off first")
     sql_functions.install(connection)
-    guard = Guard(connection, steps=steps, seconds=seconds, writes=writes, now=now)
+    guard = Guard(connection, query, steps=steps, seconds=seconds, writes=writes, now=now)
     try:
         with guard, closing(connection.cursor()) as cursor:
             cursor.row_factory = None

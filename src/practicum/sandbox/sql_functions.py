@@ -3,12 +3,22 @@
 import re
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
 
-CHARGE = 50  # steps that a call of a function of ours counts for
+from practicum.sandbox import sql_text
+
+CHARGE = 50  # steps that a call of a date function counts for
+CHARGE_OF_TEXT = 5  # steps that a call of ``sql_text`` counts for, and one more for every so many characters:
+CHARACTERS_A_STEP = 100
+
+# name: worst milliseconds of one call within the limits of an agent's statement; SQLite looks at no limit meanwhile
+_SLOW = {"like": 80, "glob": 80, "json_patch": 400}
+_SLOW_JSON = 5
+_MOST_SLOW = 1_000
+_CACHED = 100  # characters of a call's arguments up to which its result is remembered
 
 # name: place of the time in its arguments
 _DATES = {"date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 0, "strftime": 1}
@@ -38,6 +48,20 @@ class _Active(threading.local):
 active = _Active()
 
 
+def slowness(name: str) -> int:
+    """Milliseconds that one call may take at worst, between two looks at the limits; 0 for next to none."""
+    return _SLOW.get(name, _SLOW_JSON if name.startswith(("json", "->")) else 0)
+
+
+def too_many_slow(places: Mapping[str, int]) -> str:
+    """Why a statement that names functions in so many places may not run; "" if it may."""
+    if sum(slowness(name) * count for name, count in places.items()) <= _MOST_SLOW:
+        return ""
+    slowest = max(places, key=lambda name: slowness(name) * places[name])
+    most = _MOST_SLOW // slowness(slowest)
+    return f"the query calls {slowest} in too many places: at most {most}, fewer beside other slow functions"
+
+
 def objection(name: str, has_clock: bool) -> str:
     """Why a function may not be called; "" if it may."""
     if name in _CLOCKS:
@@ -57,6 +81,8 @@ def install(connection: sqlite3.Connection) -> None:
     try:
         connection.execute(f"SELECT {_MARK}()").close()
     except sqlite3.OperationalError:
+        for (name, count), function in sql_text.FUNCTIONS.items():
+            connection.create_function(name, count, partial(_text, name, function), deterministic=True)
         if not connection.execute("SELECT 1 FROM sqlite_temp_master").fetchall() and not connection.in_transaction:
             connection.execute("PRAGMA temp_store = MEMORY")
         for name, place in _DATES.items():
@@ -73,7 +99,7 @@ def install(connection: sqlite3.Connection) -> None:
 def _date(name: str, place: int, *arguments: Any) -> Any:
     guard = active.guard
     if guard is None:
-        return _plain.__wrapped__(name, arguments)
+        return _plain(name, arguments)
     guard.charge(CHARGE)
     words = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in arguments]
     if len(words) == place or (
@@ -85,18 +111,39 @@ def _date(name: str, place: int, *arguments: Any) -> Any:
     for word in words[place + 1 :]:
         if isinstance(word, str) and word.strip().lower() in ("localtime", "utc"):
             raise ValueError(guard.refuse(f"'{word.strip()}' is not available: all times are UTC"))
-    return _plain(name, tuple(words))
+    return _bounded(name, tuple(words))
 
 
 def _format(name: str, *arguments: Any) -> Any:
     """SQLite's printf, but for widths that would take it minutes."""
     guard = active.guard
     if guard is None:
-        return _plain.__wrapped__(name, arguments)
+        return _plain(name, arguments)
     guard.charge(CHARGE)
     if arguments and _WIDE.search(str(arguments[0])):
         raise ValueError(guard.refuse(f"{name}: a width or precision has at most four digits, and * is not allowed"))
-    return _plain.__wrapped__(name, arguments)
+    return _plain(name, arguments)
+
+
+def _text(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    guard = active.guard
+    if guard is None:
+        return _plain(name, arguments)
+    guard.charge(CHARGE_OF_TEXT + _length(arguments) // CHARACTERS_A_STEP)
+    try:
+        return function(_written, *arguments)
+    except sql_text.TooBig as error:
+        raise ValueError(guard.refuse(str(error))) from None
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(_plain("CAST", (value,), " AS TEXT"))
+
+
+def _length(values: Iterable[Any]) -> int:
+    return sum(len(value) for value in values if isinstance(value, str | bytes))
 
 
 def _clock(form: str) -> Callable[[], str]:
@@ -115,19 +162,26 @@ def _utc(moment: datetime) -> datetime:
 _helpers = threading.local()
 
 
-@lru_cache(maxsize=4096)
-def _plain(name: str, arguments: tuple[Any, ...]) -> Any:
+def _bounded(name: str, arguments: tuple[Any, ...]) -> Any:
+    return (_remembered if _length(arguments) <= _CACHED else _plain)(name, arguments)
+
+
+def _plain(name: str, arguments: tuple[Any, ...], rest: str = "") -> Any:
     """SQLite's own function, asked on a connection of this thread's own."""
     if not hasattr(_helpers, "connection"):
         _helpers.connection = sqlite3.connect(":memory:")
-    return _helpers.connection.execute(f"SELECT {name}({','.join('?' * len(arguments))})", arguments).fetchone()[0]
+    call = f"SELECT {name}({','.join('?' * len(arguments))}{rest})"
+    return _helpers.connection.execute(call, arguments).fetchone()[0]
+
+
+_remembered = lru_cache(maxsize=1024)(_plain)  # of short arguments, so that all of it together stays small
 
 
 @lru_cache
 def _exists(name: str) -> bool:
     """Whether this SQLite has the function."""
     try:
-        _plain.__wrapped__(name, ("%%", "2000-01-01") if name in ("strftime", "printf", "format") else ("2000-01-01",))
+        _plain(name, ("%%", "2000-01-01") if name in ("strftime", "printf", "format") else ("2000-01-01",))
     except sqlite3.Error:
         return False
     return True

@@ -1,15 +1,22 @@
 """What stands between an agent's statement and the database while it runs: permissions, limits, counters."""
 
+import re
 import sqlite3
 import time
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any
 
 from practicum.sandbox import sql_functions
 from practicum.sandbox.sql_memory import memory_used
+from practicum.sandbox.sql_shape import MAX_QUERY
+from practicum.sandbox.sql_text import MAX_LENGTH
 
 INTERVAL = 1_000  # instructions between two looks at the limits
+_CLOSER = {"json_patch": 5, "like": 50, "glob": 50, "json": 50, "->": 50}  # where a query holds such a word
+_SLOW_WORD = re.compile("json_patch|like|glob|json|->", re.IGNORECASE)
 MAX_GROWTH = 64 << 20  # bytes that a statement may make SQLite take
 
 READING_PRAGMAS = frozenset(
@@ -24,8 +31,8 @@ _NAMED = """ATTACH DETACH TRANSACTION SAVEPOINT ANALYZE REINDEX ALTER_TABLE CREA
     DROP_TABLE DROP_TRIGGER DROP_VIEW DROP_VTABLE DROP_TEMP_INDEX DROP_TEMP_TABLE DROP_TEMP_TRIGGER DROP_TEMP_VIEW"""
 _NAMES = {getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ") for name in _NAMED.split()}
 _LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: 100_000,  # also bounds what one call of a function can take
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 20_000,
+    sqlite3.SQLITE_LIMIT_LENGTH: MAX_LENGTH,  # also bounds what one call of a function can take
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: MAX_QUERY,
     sqlite3.SQLITE_LIMIT_COLUMN: 500,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
@@ -53,10 +60,22 @@ class Guard:
     """Guards a connection within its ``with`` block. ``reason`` is why it stopped a statement, if it did."""
 
     def __init__(
-        self, connection: sqlite3.Connection, *, steps: int, seconds: float, writes: bool, now: datetime | None
+        self,
+        connection: sqlite3.Connection,
+        query: str,
+        *,
+        steps: int,
+        seconds: float,
+        writes: bool,
+        now: datetime | None,
     ) -> None:
         self.connection, self.steps, self.seconds, self.writes, self.now = connection, steps, seconds, writes, now
         self.reason = ""
+        words = (word.lower() for word in _SLOW_WORD.findall(query))
+        self._interval = min(map(_CLOSER.__getitem__, words), default=INTERVAL)
+        self._places: Counter[str] = Counter()
+        self._shadows: Mapping[str, str] = _shadow_tables(connection) if writes else {}
+        self._written: set[str] = set()
         self._taken = 0
         self._before: dict[str, Any] = {}
         self._limits: dict[int, int] = {}
@@ -74,7 +93,7 @@ class Guard:
         self._deadline = time.monotonic() + self.seconds
         self._memory = memory_used()
         sql_functions.active.guard = self
-        connection.set_progress_handler(self._look, min(INTERVAL, self.steps))
+        connection.set_progress_handler(self._look, min(self._interval, self.steps))
         connection.set_authorizer(self._authorize)
         return self
 
@@ -96,16 +115,21 @@ class Guard:
         self._taken += steps
         if self._taken > self.steps:
             raise ValueError(self.refuse(self._too_long()))
+        if time.monotonic() > self._deadline:
+            raise ValueError(self.refuse(self._too_slow()))
 
     def _look(self) -> int:
-        self._taken += min(INTERVAL, self.steps)
+        self._taken += min(self._interval, self.steps)
         if self._taken > self.steps:
             self.refuse(self._too_long())
         elif time.monotonic() > self._deadline:
-            self.refuse(f"the query takes longer than {self.seconds:g} s")
+            self.refuse(self._too_slow())
         elif memory_used() - self._memory > MAX_GROWTH:
             self.refuse(f"the query needs more than {MAX_GROWTH >> 20} MiB of memory")
         return 1 if self.reason else 0
+
+    def _too_slow(self) -> str:
+        return f"the query takes longer than {self.seconds:g} s"
 
     def _too_long(self) -> str:
         return f"the query needs more than {self.steps:,} steps: join on keys, filter earlier, or end the recursion"
@@ -119,7 +143,8 @@ class Guard:
 
     def _objection(self, action: int, first: str, second: str) -> str:
         if action == sqlite3.SQLITE_FUNCTION:
-            return sql_functions.objection(second, self.now is not None)
+            self._places[second] += 1
+            return sql_functions.objection(second, self.now is not None) or sql_functions.too_many_slow(self._places)
         if action in _WRITES:
             return self._objection_to_write(_WRITES[action], first)
         refused = {
@@ -135,9 +160,25 @@ class Guard:
             return ""
         if not self.writes:
             return f"{what} is not allowed: this database is for reading"
-        return f"table {table} cannot be written" if table.startswith("sqlite_") else ""
+        owner = self._shadows.get(table)
+        if table.startswith("sqlite_") or (owner is not None and owner not in self._written):
+            return f"table {table} cannot be written"
+        self._written.add(table)
+        return ""
 
     def refuse(self, reason: str) -> str:
         """Remembers the first reason, and gives it."""
         self.reason = self.reason or reason
         return self.reason
+
+
+def _shadow_tables(connection: sqlite3.Connection) -> dict[str, str]:
+    """Tables in which a virtual table keeps its data, each with that table's name, both in lower case.
+
+    Only the virtual table itself may write them: SQLite asks for leave for that too, once it writes the virtual table.
+    """
+    kinds = {str(row[1]).lower(): row[2] for row in connection.execute("PRAGMA table_list").fetchall()}
+    virtual = [name for name, kind in kinds.items() if kind == "virtual"]
+    shadows = (name for name, kind in kinds.items() if kind == "shadow")
+    owners = ((name, [owner for owner in virtual if name.startswith(f"{owner}_")]) for name in shadows)
+    return {name: max(found, key=len) for name, found in owners if found}

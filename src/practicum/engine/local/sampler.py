@@ -66,7 +66,7 @@ class LocalSampler:
 
     def __init__(self, policy: Policy, *, max_length: int = 65536) -> None:
         self._policy = policy
-        self._max_length = max_length
+        self.max_length = max_length
         self._lanes: list[Lane] = []
         self._rows: dict[str, tuple[Lane, int]] = {}
         self._random: dict[str, np.random.Generator] = {}
@@ -107,10 +107,10 @@ class LocalSampler:
             RolloutError: the session already has a call under way.
             ModelError: the model computes no probabilities.
         """
-        room = self._max_length - len(prompt_ids)
+        room = self.max_length - len(prompt_ids)
         if not prompt_ids or room < 1:
             raise ContextFull(
-                f"a prompt of {len(prompt_ids)} tokens leaves no room in max_sequence_length {self._max_length}",
+                f"a prompt of {len(prompt_ids)} tokens leaves no room in max_sequence_length {self.max_length}",
                 fix="raise max_sequence_length, or lower max_turns or sampling_max_tokens",
             )
         if session in self._active:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from practicum.errors import EnvironmentFault
+from practicum.recipe.yaml_bounds import require_bounded
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -68,9 +69,10 @@ def line_of(path: Path, keys: Sequence[str | int], *, twice: str | None = None) 
     try:
         # JSON is YAML, but for tabs between its tokens.
         node = yaml.compose(text.replace("\t", " ") if path.suffix == ".json" else text, Loader=_LOADER)
+        if node is None:
+            return None
+        require_bounded(node)
     except (yaml.YAMLError, RecursionError):
-        return None
-    if node is None:
         return None
     if twice is not None:
         return next((mark for key, mark in _repeated(node) if key == twice), None)
@@ -102,7 +104,10 @@ def _json(text: str) -> Any:
 
 def _yaml(text: str) -> Any:
     node = yaml.compose(text, Loader=_LOADER)
-    for key, line in _repeated(node) if node is not None else ():
+    if node is None:
+        return None
+    require_bounded(node)
+    for key, line in _repeated(node):
         raise _Twice(key, line)
     return _plain(yaml.load(text, Loader=_LOADER))
 

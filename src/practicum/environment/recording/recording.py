@@ -35,6 +35,8 @@ FORMAT = "practicum-recording/1"
 
 SHOWN = 400
 """Characters of arguments in an error."""
+COMPARED = 2_000
+"""Characters of an unrecorded call that recorded ones are compared with; an agent chose how many there are."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Recording:
         self.allowed = dict(allowed or {})
         self._answers = {tool: dict(sorted(answers.get(tool, {}).items())) for tool in sorted(t.name for t in tools)}
         self._requests = {tool.name: tool.request for tool in tools}
-        self._nearest = functools.lru_cache(maxsize=4096)(self._find_nearest)
+        self._nearest = functools.lru_cache(maxsize=1024)(self._find_nearest)
 
     def __len__(self) -> int:
         return sum(map(len, self._answers.values()))
@@ -109,7 +111,7 @@ class Recording:
             raise ToolError(f"invalid arguments for {tool}: {error}") from error
         found = self._answers[tool].get(key)
         if found is None:
-            raise ToolError(f"no recorded answer for {_call(tool, key)}; {self._nearest(tool, key)}")
+            raise ToolError(f"no recorded answer for {_call(tool, key)}; {self._nearest(tool, key[:COMPARED])}")
         if found.error is not None:
             raise ToolError(found.error)
         return frozen(found.value)

@@ -9,6 +9,7 @@ It speaks to its starter over one socket: a list of netstrings ("5:start,"). It 
 
 from __future__ import annotations
 
+import _signal
 import marshal
 import os
 import resource
@@ -29,6 +30,7 @@ TICK_MS = 50
 
 def main(spec_fd: int, report_fd: int) -> None:
     """Does it all; never returns."""
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # Python's handler would let the program end process 1 by it
     status = 70
     try:
         os.set_inheritable(report_fd, False)
@@ -90,6 +92,7 @@ def _start(spec: dict[str, Any], report_fd: int) -> int:
     if child:
         return child
     try:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         os.setsid()
         os.chdir(spec["work"])
         shared = spec["kind"] == "rlimits"

@@ -128,7 +128,9 @@ def test_any_prompt_survives_jsonl_whatever_line_separators_it_holds(tmp_path, p
         ("d.jsonl", '{"prompt": "a"}\n{"prompt": null}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{"question": "b"}\n', "row 2"),
-        ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "weight": NaN}\n', "row 2"),
+        ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "weight": -Infinity}\n', "row 2"),
+        ("d.jsonl", '{"prompt": "a", "answer": 1}\n{"prompt": "b", "answer": NaN}\n', "row 2"),
+        ("d.jsonl", '{"prompt": "a", "id": 1}\n{"prompt": "b", "id": NaN}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "weight": 1e999}\n', "row 2"),
     ],
 )
@@ -153,7 +155,7 @@ def test_a_column_that_is_not_json_is_refused_when_it_is_read(tmp_path):
     [
         (b"\x89PNG", pa.binary(), "base64"),
         (datetime.time(9, 30), pa.time64("us"), "'09:30:00'"),
-        (float("nan"), pa.float64(), "write null"),
+        (float("inf"), pa.float64(), "write null"),
         (1, pa.timestamp("ns"), "as text"),
     ],
 )
@@ -165,6 +167,16 @@ def test_a_cell_that_no_task_can_hold_is_named_with_its_mend(tmp_path, value, ty
     assert "'extra'" in str(caught.value)
     assert mend in str(caught.value)
     assert len(caught.value.what) < 200
+
+
+def test_nan_in_a_column_of_metadata_is_null_as_what_is_missing_is(tmp_path):
+    text = '{"prompt": "a", "weight": NaN, "parts": [{"seconds": NaN}, 2]}\n{"prompt": "b", "weight": null}\n'
+    first, second = load_tasks(written(tmp_path / "d.jsonl", text))
+    assert first.metadata == {"weight": None, "parts": [{"seconds": None}, 2]}
+    assert second.metadata == {"weight": None}
+    table = pa.table({"prompt": ["a", "b"], "weight": pa.array([float("nan"), 0.5], pa.float64())})
+    pq.write_table(table, tmp_path / "d.parquet")
+    assert [task.metadata["weight"] for task in load_tasks(tmp_path / "d.parquet")] == [None, 0.5]
 
 
 def test_half_a_character_is_named_by_row_and_column(tmp_path):

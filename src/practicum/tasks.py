@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,7 +194,7 @@ def _columns(first: tuple[int, Any], path: Path, chosen: Columns) -> Columns:
         TaskError: one that was chosen is not there, or none is left for the prompt.
     """
     line, row = first
-    names = list(_checked(row, f"{path}, row {line}"))
+    names = list(_cells(row, f"{path}, row {line}"))
     for role, name in chosen.named().items():
         if name not in names:
             raise TaskError(
@@ -218,15 +219,23 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _checked(row: Any, where: str) -> dict[str, Any]:
-    """The row as columns, each of which JSON can hold."""
+def _cells(row: Any, where: str) -> dict[str, Any]:
     if isinstance(row, str):
         row = {"prompt": row}
     if not isinstance(row, dict) or not row:
         raise TaskError(f"a row must be an object with a prompt, not {type(row).__name__}", where=where)
-    for column, value in row.items():
+    return row
+
+
+def _checked(row: Any, where: str, columns: Columns) -> dict[str, Any]:
+    """The row as columns, each of which JSON can hold: in those of metadata, NaN is read as null."""
+    cells = dict(_cells(row, where))
+    named = set(columns.named().values())
+    for column, value in cells.items():
         try:
-            canonical_json({column: value}).encode()
+            if column not in named:
+                cells[column] = _nan_as_null(value)
+            canonical_json({column: cells[column]}).encode()
         except UnicodeEncodeError as error:
             raise TaskError(
                 f"the text holds half a character: {error.object[error.start]!r}",
@@ -241,7 +250,18 @@ def _checked(row: Any, where: str) -> dict[str, Any]:
                 allowed="text, finite numbers, booleans, null, lists and objects of these",
                 fix=_mend(value),
             ) from error
-    return row
+    return cells
+
+
+def _nan_as_null(value: Any) -> Any:
+    """The same data with null for NaN, which is what many programs write where a number is missing."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, list):
+        return [_nan_as_null(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _nan_as_null(item) for name, item in value.items()}
+    return value
 
 
 def _mend(value: Any) -> str:
@@ -261,7 +281,7 @@ def _identifier(row: Any, column: str) -> str:
 
 def _task(row: Any, line: int, path: Path, columns: Columns) -> Task:
     where = f"{path}, row {line}"
-    rest = dict(_checked(row, where))
+    rest = _checked(row, where, columns)
     if columns.prompt not in rest:
         raise TaskError(
             f"the row has no column {columns.prompt!r}, from which the prompts are taken",

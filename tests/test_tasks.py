@@ -95,6 +95,8 @@ def test_tasks_without_an_id_are_named_by_file_and_row(tmp_path):
         ("{1, 2, 3}", {"answer": "{1, 2, 3}"}),
         (r"{\frac{1}{2}}", {"answer": r"{\frac{1}{2}}"}),
         ('{"x": NaN}', {"answer": '{"x": NaN}'}),
+        ('{"x": 1e999}', {"answer": '{"x": 1e999}'}),
+        ('{"x": "\\ud800"}', {"answer": '{"x": "\\ud800"}'}),
         (None, None),
     ],
 )
@@ -365,3 +367,11 @@ def test_the_digest_follows_content_and_order():
     assert TaskSet(reversed(tasks())).digest != base
     assert TaskSet([Task("a", "x", {"k": 2}), Task("b", "y")]).digest != base
     assert TaskSet([Task("a", "x", {"k": 1}, {"m": 1}), Task("b", "y")]).digest != base
+
+
+def test_tasks_of_an_environment_have_a_digest_though_their_labels_are_no_json():
+    def tasks(day, weight):
+        return TaskSet([Task("a", "x", {"day": datetime.date(2026, 7, day)}, {"weight": weight})])
+
+    assert tasks(2, float("nan")).digest == tasks(2, float("nan")).digest
+    assert len({tasks(2, 1.0).digest, tasks(3, 1.0).digest, tasks(2, float("nan")).digest}) == 3

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from practicum.chat import Message, split_opening
 from practicum.datasets import read_rows
@@ -94,7 +94,10 @@ class TaskSet(Sequence[Task]):
     @property
     def digest(self) -> str:
         """SHA-256 over all tasks in order."""
-        return digest([task.to_dict() for task in self._tasks])
+        try:
+            return digest([task.to_dict() for task in self._tasks])
+        except (TypeError, ValueError):  # of an environment whose labels or metadata are no JSON
+            return digest([repr(task.to_dict()) for task in self._tasks])
 
     def overlap(self, other: "TaskSet") -> list[str]:
         """Prompts of the tasks that stand in both sets, in this set's order.
@@ -325,13 +328,11 @@ def _shown(value: Any) -> str:
 def _answer(value: Any) -> Mapping[str, Any] | None:
     """A label as named fields: an object, also one written as JSON, is its own; anything else is the field answer."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        # Text may only begin like an object: a set, LaTeX, code.
+        # Text may only begin like an object: a set, LaTeX, code. Half a character or an infinite number is no JSON.
         with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(value, parse_constant=_not_json)
+            fields = json.loads(value)
+            canonical_json(fields).encode()
+            value = fields
     if value is None or isinstance(value, dict):
         return value
     return {"answer": value}
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

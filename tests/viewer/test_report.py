@@ -67,6 +67,8 @@ def evaluation(label, mode, rate, **changes):
         "split": "test",
         "n_tasks": 50,
         "n_rollouts": 200,
+        "attempts": 207,
+        "failures": {"policy": 3, "infrastructure": 1},
         "successes": round(200 * rate),
         "success_rate": rate,
         "interval": [max(0.0, rate - 0.06), min(1.0, rate + 0.06)],
@@ -250,6 +252,8 @@ def test_the_table_has_a_row_per_evaluation_in_the_order_of_the_run(run):
         ["trained", "greedy"],
     ]
     assert rows[0][2:5] == ["10.0%", "4.0% – 16.0%", "20 / 200"]
+    assert dict(zip(head, rows[3], strict=True))["attempts"] == "207"
+    assert dict(zip(head, rows[3], strict=True))["failed"] == "3 policy, 1 infrastructure"
     assert dict(zip(head, rows[3], strict=True))["pass@4"] == "80.0%"
     assert dict(zip(head, rows[3], strict=True))["pass^4"] == "30.0%"
     assert dict(zip(head, rows[3], strict=True))["field team <b>"] == "25.0%"

@@ -459,3 +459,14 @@ def test_a_failed_rollout_and_an_unexecuted_call_are_shown_as_such(tmp_path):
     text = page(tmp_path).text
     assert "the desk burnt" in text
     assert "drop_all · not executed" in text
+
+
+@pytest.mark.parametrize("recorded", [{}, None, [1]])
+def test_a_call_whose_arguments_are_no_object_is_shown_as_any_other(tmp_path, recorded):
+    wish = {"id": "c", "type": "function", "function": {"name": "list_all", "arguments": "null"}}
+    first = Turn((), {"role": "assistant", "content": "", "tool_calls": [wish]}, (1,), (2,), (-1.0,), (0,), "tool_calls")
+    odd = trajectory("r", "t", 0.0, turns=(first,), tool_calls=(ToolCall("c", "list_all", recorded, "nothing there"),))
+    write_trajectories(tmp_path / "trajectories" / "eval-base-greedy.parquet", [odd])
+    text = page(tmp_path).text
+    assert "list_all" in text
+    assert "nothing there" in text

@@ -219,6 +219,8 @@ def test_a_whole_run_has_every_part_and_nothing_unreadable(run):
         (("evaluation", "promote"), "finished"),
         (("resume",), "under way or interrupted"),
         (("resume", "error"), "ended with an error"),
+        (("error",), "finished"),
+        (("resume", "error", "evaluation"), "ended with an error"),
     ],
 )
 def test_a_run_that_has_ended_is_not_under_way_again_because_it_was_evaluated(run, later, state):
@@ -226,6 +228,23 @@ def test_a_run_that_has_ended_is_not_under_way_again_because_it_was_evaluated(ru
         for kind in later:
             log.append(kind)
     assert f"<p class='subtitle'>{state}" in write_report(run).read_text()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state"),
+    [
+        (("start", "evaluation"), "not trained yet"),
+        (("start", "error"), "not trained yet, ended with an error"),
+        (("start", "error", "warmstart", "evaluation"), "not trained yet"),
+        (("start", "check", "evaluation"), "under way or interrupted"),
+        (("start", "check", "error"), "ended with an error"),
+    ],
+)
+def test_a_run_that_was_only_evaluated_is_not_under_way(tmp_path, kinds, state):
+    with EventLog(tmp_path / "events.jsonl") as log:
+        for kind in kinds:
+            log.append(kind)
+    assert f"<p class='subtitle'>{state} · begun" in write_report(tmp_path).read_text()
 
 
 def test_the_page_needs_no_network(run):
@@ -464,7 +483,9 @@ def test_a_failed_rollout_and_an_unexecuted_call_are_shown_as_such(tmp_path):
 @pytest.mark.parametrize("recorded", [{}, None, [1]])
 def test_a_call_whose_arguments_are_no_object_is_shown_as_any_other(tmp_path, recorded):
     wish = {"id": "c", "type": "function", "function": {"name": "list_all", "arguments": "null"}}
-    first = Turn((), {"role": "assistant", "content": "", "tool_calls": [wish]}, (1,), (2,), (-1.0,), (0,), "tool_calls")
+    first = Turn(
+        (), {"role": "assistant", "content": "", "tool_calls": [wish]}, (1,), (2,), (-1.0,), (0,), "tool_calls"
+    )
     odd = trajectory("r", "t", 0.0, turns=(first,), tool_calls=(ToolCall("c", "list_all", recorded, "nothing there"),))
     write_trajectories(tmp_path / "trajectories" / "eval-base-greedy.parquet", [odd])
     text = page(tmp_path).text

@@ -120,7 +120,7 @@ def test_a_value_that_stands_in_the_prompt_among_others_gives_nothing_away() -> 
     told = [Task(f"t{n}", f"Is box {n}, which is {colours[n % 5]}, heavy?", {"c": colours[n % 5]}) for n in range(20)]
     assert codes({"train": asked}) == {}
     assert "DATA-LEAK" in codes({"train": told})
-    before = [replace(task, prompt=f"Is box {n} heavy?", history=_said(told[n].prompt)) for n, task in enumerate(told)]
+    before = [replace(task, prompt=f"Is box {n} heavy?", history=_said(task.prompt)) for n, task in enumerate(told)]
     assert "DATA-LEAK" in codes({"train": before})
 
 

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from practicum.cli import app
+from practicum.rollout.chat_template import chatml_template
 
 SUPPORT_DESK = """
 model_name: {model}
@@ -322,6 +323,8 @@ def test_serve_says_that_a_port_is_taken(commands: Any, able_model: Path) -> Non
 def test_the_adapter_of_a_lora_run_can_be_served(commands: Any) -> None:
     done = commands("train", "desk.yaml", "lora_rank=2", "train_embeddings=false", "max_steps=1", "--run", "a")
     assert done.code == 0, done.err
+    template = commands.folder / "runs/a/output/chat_template.jinja"
+    assert template.read_text() == chatml_template("pythonic")
 
     command, url = served(commands, "runs/a/output")
     body = {"model": "default", "messages": [{"role": "user", "content": "Box 3?"}], "max_tokens": 3}

@@ -95,6 +95,8 @@ def test_tasks_without_an_id_are_named_by_file_and_row(tmp_path):
         ("{1, 2, 3}", {"answer": "{1, 2, 3}"}),
         (r"{\frac{1}{2}}", {"answer": r"{\frac{1}{2}}"}),
         ('{"x": NaN}', {"answer": '{"x": NaN}'}),
+        ('{"x": 1e999}', {"answer": '{"x": 1e999}'}),
+        ('{"x": "\\ud800"}', {"answer": '{"x": "\\ud800"}'}),
         (None, None),
     ],
 )
@@ -128,7 +130,9 @@ def test_any_prompt_survives_jsonl_whatever_line_separators_it_holds(tmp_path, p
         ("d.jsonl", '{"prompt": "a"}\n{"prompt": null}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{"question": "b"}\n', "row 2"),
-        ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "weight": NaN}\n', "row 2"),
+        ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "weight": -Infinity}\n', "row 2"),
+        ("d.jsonl", '{"prompt": "a", "answer": 1}\n{"prompt": "b", "answer": NaN}\n', "row 2"),
+        ("d.jsonl", '{"prompt": "a", "id": 1}\n{"prompt": "b", "id": NaN}\n', "row 2"),
         ("d.jsonl", '{"prompt": "a"}\n{"prompt": "b", "weight": 1e999}\n', "row 2"),
     ],
 )
@@ -153,7 +157,7 @@ def test_a_column_that_is_not_json_is_refused_when_it_is_read(tmp_path):
     [
         (b"\x89PNG", pa.binary(), "base64"),
         (datetime.time(9, 30), pa.time64("us"), "'09:30:00'"),
-        (float("nan"), pa.float64(), "write null"),
+        (float("inf"), pa.float64(), "write null"),
         (1, pa.timestamp("ns"), "as text"),
     ],
 )
@@ -165,6 +169,16 @@ def test_a_cell_that_no_task_can_hold_is_named_with_its_mend(tmp_path, value, ty
     assert "'extra'" in str(caught.value)
     assert mend in str(caught.value)
     assert len(caught.value.what) < 200
+
+
+def test_nan_in_a_column_of_metadata_is_null_as_what_is_missing_is(tmp_path):
+    text = '{"prompt": "a", "weight": NaN, "parts": [{"seconds": NaN}, 2]}\n{"prompt": "b", "weight": null}\n'
+    first, second = load_tasks(written(tmp_path / "d.jsonl", text))
+    assert first.metadata == {"weight": None, "parts": [{"seconds": None}, 2]}
+    assert second.metadata == {"weight": None}
+    table = pa.table({"prompt": ["a", "b"], "weight": pa.array([float("nan"), 0.5], pa.float64())})
+    pq.write_table(table, tmp_path / "d.parquet")
+    assert [task.metadata["weight"] for task in load_tasks(tmp_path / "d.parquet")] == [None, 0.5]
 
 
 def test_half_a_character_is_named_by_row_and_column(tmp_path):
@@ -353,3 +367,11 @@ def test_the_digest_follows_content_and_order():
     assert TaskSet(reversed(tasks())).digest != base
     assert TaskSet([Task("a", "x", {"k": 2}), Task("b", "y")]).digest != base
     assert TaskSet([Task("a", "x", {"k": 1}, {"m": 1}), Task("b", "y")]).digest != base
+
+
+def test_tasks_of_an_environment_have_a_digest_though_their_labels_are_no_json():
+    def tasks(day, weight):
+        return TaskSet([Task("a", "x", {"day": datetime.date(2026, 7, day)}, {"weight": weight})])
+
+    assert tasks(2, float("nan")).digest == tasks(2, float("nan")).digest
+    assert len({tasks(2, 1.0).digest, tasks(3, 1.0).digest, tasks(2, float("nan")).digest}) == 3

@@ -3,10 +3,11 @@
 import contextlib
 import datetime
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from practicum.chat import Message, split_opening
 from practicum.datasets import read_rows
@@ -93,7 +94,10 @@ class TaskSet(Sequence[Task]):
     @property
     def digest(self) -> str:
         """SHA-256 over all tasks in order."""
-        return digest([task.to_dict() for task in self._tasks])
+        try:
+            return digest([task.to_dict() for task in self._tasks])
+        except (TypeError, ValueError):  # of an environment whose labels or metadata are no JSON
+            return digest([repr(task.to_dict()) for task in self._tasks])
 
     def overlap(self, other: "TaskSet") -> list[str]:
         """Prompts of the tasks that stand in both sets, in this set's order.
@@ -193,7 +197,7 @@ def _columns(first: tuple[int, Any], path: Path, chosen: Columns) -> Columns:
         TaskError: one that was chosen is not there, or none is left for the prompt.
     """
     line, row = first
-    names = list(_checked(row, f"{path}, row {line}"))
+    names = list(_cells(row, f"{path}, row {line}"))
     for role, name in chosen.named().items():
         if name not in names:
             raise TaskError(
@@ -218,15 +222,23 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _checked(row: Any, where: str) -> dict[str, Any]:
-    """The row as columns, each of which JSON can hold."""
+def _cells(row: Any, where: str) -> dict[str, Any]:
     if isinstance(row, str):
         row = {"prompt": row}
     if not isinstance(row, dict) or not row:
         raise TaskError(f"a row must be an object with a prompt, not {type(row).__name__}", where=where)
-    for column, value in row.items():
+    return row
+
+
+def _checked(row: Any, where: str, columns: Columns) -> dict[str, Any]:
+    """The row as columns, each of which JSON can hold: in those of metadata, NaN is read as null."""
+    cells = dict(_cells(row, where))
+    named = set(columns.named().values())
+    for column, value in cells.items():
         try:
-            canonical_json({column: value}).encode()
+            if column not in named:
+                cells[column] = _nan_as_null(value)
+            canonical_json({column: cells[column]}).encode()
         except UnicodeEncodeError as error:
             raise TaskError(
                 f"the text holds half a character: {error.object[error.start]!r}",
@@ -241,7 +253,18 @@ def _checked(row: Any, where: str) -> dict[str, Any]:
                 allowed="text, finite numbers, booleans, null, lists and objects of these",
                 fix=_mend(value),
             ) from error
-    return row
+    return cells
+
+
+def _nan_as_null(value: Any) -> Any:
+    """The same data with null for NaN, which is what many programs write where a number is missing."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, list):
+        return [_nan_as_null(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _nan_as_null(item) for name, item in value.items()}
+    return value
 
 
 def _mend(value: Any) -> str:
@@ -261,7 +284,7 @@ def _identifier(row: Any, column: str) -> str:
 
 def _task(row: Any, line: int, path: Path, columns: Columns) -> Task:
     where = f"{path}, row {line}"
-    rest = dict(_checked(row, where))
+    rest = _checked(row, where, columns)
     if columns.prompt not in rest:
         raise TaskError(
             f"the row has no column {columns.prompt!r}, from which the prompts are taken",
@@ -305,13 +328,11 @@ def _shown(value: Any) -> str:
 def _answer(value: Any) -> Mapping[str, Any] | None:
     """A label as named fields: an object, also one written as JSON, is its own; anything else is the field answer."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        # Text may only begin like an object: a set, LaTeX, code.
+        # Text may only begin like an object: a set, LaTeX, code. Half a character or an infinite number is no JSON.
         with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(value, parse_constant=_not_json)
+            fields = json.loads(value)
+            canonical_json(fields).encode()
+            value = fields
     if value is None or isinstance(value, dict):
         return value
     return {"answer": value}
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

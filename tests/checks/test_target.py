@@ -109,6 +109,19 @@ def test_a_chat_is_a_prompt_for_the_built_in_agent_and_none_for_an_agent_server(
             resolve_target(str(recipe)).tasks("train")
 
 
+def test_a_chat_of_an_environments_own_is_none_for_an_agent_server_either(desk: Path) -> None:
+    told = 'Task("t", "Do it.", history=({"role": "system", "content": "Hurry."},))'
+    desk.write_text(DESK.replace('Task("t", "Do it.")', told), encoding="utf-8")
+    recipe = desk.with_name("desk.yaml")
+    recipe.write_text("environment: desk.py:Desk\n", encoding="utf-8")
+    (task,) = resolve_target(str(recipe)).tasks("train")
+    assert task.asked == "system: Hurry.\nDo it."
+    recipe.write_text("environment: desk.py:Desk\nagent: http://h:1\n", encoding="utf-8")
+    with pytest.raises(TaskError, match="an agent server is sent one text") as caught:
+        resolve_target(str(recipe)).tasks("train")
+    assert "desk.py" in str(caught.value.where)
+
+
 def test_a_score_may_lie_in_a_file_of_its_own(desk: Path) -> None:
     (desk.parent / "judge.py").write_text("def right(rollout):\n    return 1.0\n", encoding="utf-8")
     recipe = desk.with_name("desk.yaml")

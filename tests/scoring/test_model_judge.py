@@ -85,6 +85,14 @@ def test_it_is_shown_rubric_task_label_and_work_and_its_number_is_the_score(serv
     assert shown["work"] == "assistant: Dear you"
 
 
+def test_it_is_shown_what_a_task_says_before_its_prompt(service, finished):
+    rollout = finished("Dear you")
+    before = ({"role": "system", "content": "In French."},)
+    judged(made(service), replace(rollout, task=replace(rollout.task, history=before)))
+    shown = json.loads(service.requests[0]["messages"][1]["content"])
+    assert shown["task"] == "system: In French.\ndo"
+
+
 def test_what_it_said_is_kept_on_disk_and_not_asked_again(service, finished, tmp_path):
     first = judged(made(service, cache=tmp_path), finished("Dear you"))
     again = judged(made(service, cache=tmp_path), finished("Dear you"))

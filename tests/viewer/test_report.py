@@ -67,6 +67,8 @@ def evaluation(label, mode, rate, **changes):
         "split": "test",
         "n_tasks": 50,
         "n_rollouts": 200,
+        "attempts": 207,
+        "failures": {"policy": 3, "infrastructure": 1},
         "successes": round(200 * rate),
         "success_rate": rate,
         "interval": [max(0.0, rate - 0.06), min(1.0, rate + 0.06)],
@@ -217,6 +219,8 @@ def test_a_whole_run_has_every_part_and_nothing_unreadable(run):
         (("evaluation", "promote"), "finished"),
         (("resume",), "under way or interrupted"),
         (("resume", "error"), "ended with an error"),
+        (("error",), "finished"),
+        (("resume", "error", "evaluation"), "ended with an error"),
     ],
 )
 def test_a_run_that_has_ended_is_not_under_way_again_because_it_was_evaluated(run, later, state):
@@ -224,6 +228,23 @@ def test_a_run_that_has_ended_is_not_under_way_again_because_it_was_evaluated(ru
         for kind in later:
             log.append(kind)
     assert f"<p class='subtitle'>{state}" in write_report(run).read_text()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state"),
+    [
+        (("start", "evaluation"), "not trained yet"),
+        (("start", "error"), "not trained yet, ended with an error"),
+        (("start", "error", "warmstart", "evaluation"), "not trained yet"),
+        (("start", "check", "evaluation"), "under way or interrupted"),
+        (("start", "check", "error"), "ended with an error"),
+    ],
+)
+def test_a_run_that_was_only_evaluated_is_not_under_way(tmp_path, kinds, state):
+    with EventLog(tmp_path / "events.jsonl") as log:
+        for kind in kinds:
+            log.append(kind)
+    assert f"<p class='subtitle'>{state} · begun" in write_report(tmp_path).read_text()
 
 
 def test_the_page_needs_no_network(run):
@@ -250,6 +271,8 @@ def test_the_table_has_a_row_per_evaluation_in_the_order_of_the_run(run):
         ["trained", "greedy"],
     ]
     assert rows[0][2:5] == ["10.0%", "4.0% – 16.0%", "20 / 200"]
+    assert dict(zip(head, rows[3], strict=True))["attempts"] == "207"
+    assert dict(zip(head, rows[3], strict=True))["failed"] == "3 policy, 1 infrastructure"
     assert dict(zip(head, rows[3], strict=True))["pass@4"] == "80.0%"
     assert dict(zip(head, rows[3], strict=True))["pass^4"] == "30.0%"
     assert dict(zip(head, rows[3], strict=True))["field team <b>"] == "25.0%"
@@ -455,3 +478,16 @@ def test_a_failed_rollout_and_an_unexecuted_call_are_shown_as_such(tmp_path):
     text = page(tmp_path).text
     assert "the desk burnt" in text
     assert "drop_all · not executed" in text
+
+
+@pytest.mark.parametrize("recorded", [{}, None, [1]])
+def test_a_call_whose_arguments_are_no_object_is_shown_as_any_other(tmp_path, recorded):
+    wish = {"id": "c", "type": "function", "function": {"name": "list_all", "arguments": "null"}}
+    first = Turn(
+        (), {"role": "assistant", "content": "", "tool_calls": [wish]}, (1,), (2,), (-1.0,), (0,), "tool_calls"
+    )
+    odd = trajectory("r", "t", 0.0, turns=(first,), tool_calls=(ToolCall("c", "list_all", recorded, "nothing there"),))
+    write_trajectories(tmp_path / "trajectories" / "eval-base-greedy.parquet", [odd])
+    text = page(tmp_path).text
+    assert "list_all" in text
+    assert "nothing there" in text

@@ -6,7 +6,7 @@ Training loads its environments here too, so what was checked is what is trained
 import copy
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -103,7 +103,7 @@ class EnvironmentTarget:
 
         Raises:
             EnvironmentFault: the environment has no such split, or gave something that is not a Task.
-            TaskError: the dataset cannot be read.
+            TaskError: the dataset cannot be read, or a task is a chat and its agent is sent one text.
         """
         if split in self.datasets:
             return list(self.dataset(split))
@@ -115,27 +115,39 @@ class EnvironmentTarget:
                     where=place_of_method(self.environment, "tasks"),
                     allowed="a list of practicum.Task",
                 )
+        self._refuse_chats(
+            tasks,
+            where=place_of_method(self.environment, "tasks"),
+            fix="write what the user says into the prompt and what the system says into the agent; or agent: builtin",
+        )
         return tasks
 
     def dataset(self, split: str) -> TaskSet:
         """Tasks of a split that has a dataset.
 
         Raises:
-            TaskError: it cannot be read.
+            TaskError: it cannot be read, or a prompt is a chat and its agent is sent one text.
         """
         tasks = load_tasks(self.datasets[split], self.reading.columns)
-        chat = next((task for task in tasks if task.history), None)
-        if chat is not None and self.reading.one_text:
-            raise TaskError(
-                f"the prompt of task {chat.id!r} is a chat of {len(chat.history) + 1} messages, and an agent server is "
-                "sent one text",
-                where=str(self.datasets[split]),
-                fix="write the user's text into the column, and what the system says into the agent",
-            )
+        self._refuse_chats(
+            tasks,
+            where=str(self.datasets[split]),
+            fix="write the user's text into the column, and what the system says into the agent",
+        )
         if not self.reading.carved:
             return tasks
         trained, held_out = with_held_out(tasks)
         return trained if split == "train" else held_out
+
+    def _refuse_chats(self, tasks: Iterable[Task], *, where: str, fix: str) -> None:
+        chat = next((task for task in tasks if task.history), None) if self.reading.one_text else None
+        if chat is not None:
+            raise TaskError(
+                f"the prompt of task {chat.id!r} is a chat of {len(chat.history) + 1} messages, and an agent server is "
+                "sent one text",
+                where=where,
+                fix=fix,
+            )
 
     def tasks_or_fault(self, split: str) -> list[Task]:
         """``tasks``, with whatever the user's code raises as a fault at its line.

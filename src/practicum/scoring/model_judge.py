@@ -61,7 +61,7 @@ class JudgePrompt:
         """The request's messages."""
         label = rollout.task.answer if self.shows_label else None
         work = _cut(_work(rollout) if self.shows_calls else rollout.answer, self.longest)
-        asked = {"rubric": self.rubric, "task": rollout.task.prompt, "label": label, "work": work}
+        asked = {"rubric": self.rubric, "task": rollout.task.asked, "label": label, "work": work}
         content = json.dumps(asked, ensure_ascii=True, sort_keys=True, default=_plain)
         return [{"role": "system", "content": self.system}, {"role": "user", "content": content}]
 

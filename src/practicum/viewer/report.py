@@ -37,6 +37,8 @@ PAIRED = (
     "tasks' differences (with one rollout per task, McNemar's). Only this / only that: by first rollouts."
 )
 DISAGREE = "Paid without success first: what a hacked reward pays for shows here before it shows in any mean."
+UNDER_WAY, FINISHED, BROKEN = "under way or interrupted", "finished", "ended with an error"
+"""States of a run's training."""
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:"
@@ -107,13 +109,19 @@ def _header(run: RunData) -> str:
 
 
 def _state(run: RunData) -> str:
-    """Finished, stopped by an error, or still under way, as far as the ledger tells."""
-    if not run.events:
-        return ""
-    # What comes after the end, such as an evaluation or a promotion, begins nothing anew.
-    kinds = [event.kind for event in run.events if event.kind in ("start", "resume", "step", "stop", "error")]
-    last = kinds[-1] if kinds else ""
-    return {"stop": "finished", "error": "ended with an error"}.get(last, "under way or interrupted")
+    """How far the run has come, as the ledger tells."""
+    state = ""
+    for event in run.events:
+        if event.kind in ("check", "resume", "step"):
+            state = UNDER_WAY
+        elif event.kind == "stop":
+            state = FINISHED
+        # What comes after the end, such as an evaluation, begins nothing anew, and ends nothing where it fails.
+        elif event.kind == "error" and state != FINISHED:
+            state = BROKEN if state == UNDER_WAY else f"not trained yet, {BROKEN}"
+        elif state not in (UNDER_WAY, FINISHED, BROKEN):
+            state = "not trained yet"
+    return state
 
 
 def _suggested(folder: Path) -> list[tuple[str, str]]:

@@ -110,12 +110,18 @@ def test_a_task_without_a_label_among_others_with_one_is_found() -> None:
     assert codes({"train": bare}) == {}
 
 
+def _said(text: str) -> tuple[dict[str, Any], ...]:
+    return ({"role": "user", "content": text},)
+
+
 def test_a_value_that_stands_in_the_prompt_among_others_gives_nothing_away() -> None:
     colours = ("red", "green", "blue", "black", "white")
     asked = [Task(f"t{n}", f"Is box {n} red, green, blue, black or white?", {"c": colours[n % 5]}) for n in range(20)]
     told = [Task(f"t{n}", f"Is box {n}, which is {colours[n % 5]}, heavy?", {"c": colours[n % 5]}) for n in range(20)]
     assert codes({"train": asked}) == {}
     assert "DATA-LEAK" in codes({"train": told})
+    before = [replace(task, prompt=f"Is box {n} heavy?", history=_said(task.prompt)) for n, task in enumerate(told)]
+    assert "DATA-LEAK" in codes({"train": before})
 
 
 # Budget

@@ -128,6 +128,7 @@ SPACES = {
         "tuple (np.int64(2), 'ab')",
         [2, "abc"],
     ),
+    "nothing": (spaces.Tuple([]), {"type": "array", "minItems": 0, "maxItems": 0}, [], "tuple ()", [1]),
     "dict": (
         spaces.Dict({"move": spaces.MultiDiscrete([4, 2]), "fire": spaces.Discrete(2)}),
         {

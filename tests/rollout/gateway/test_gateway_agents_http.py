@@ -201,6 +201,13 @@ def test_tool_calls_are_read_off_the_conversation():
     assert observed_tool_calls(turns) == (ToolCall("call_0_0", "lookup", {"id": 7}, "open", turn=0),)
 
 
+@pytest.mark.parametrize("arguments", ["null", "[1]", '"T-7"', "7", "{"])
+def test_arguments_that_are_no_object_are_a_call_that_failed(arguments):
+    result = {"role": "tool", "tool_call_id": "c", "content": "what?"}
+    turns = [turn({"tool_calls": [asked("c", arguments)]}), turn({"content": "gone"}, result)]
+    assert observed_tool_calls(turns) == (ToolCall("c", "lookup", {}, "what?", is_error=True, turn=0),)
+
+
 def test_every_attempt_has_an_id_of_its_own_that_headers_and_paths_can_carry(session):
     ids = []
 

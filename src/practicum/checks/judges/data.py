@@ -149,7 +149,7 @@ def _leaks(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
 
 
 def _read_off(task: Task, values: Mapping[str, Mapping[str, str]]) -> bool:
-    said = f" {normalized(task.prompt)} "
+    said = f" {normalized(task.asked)} "
     for name, value in (task.answer or {}).items():
         words = [normalized(str(item)) for item in scalars(value) if not isinstance(item, bool) and item is not None]
         if not words:

@@ -71,8 +71,9 @@ def _grid(lows: Any, counts: Any) -> dict[str, Any]:
 
 def _list(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A list of exactly these parts; said once where all are alike."""
-    alike = bool(parts) and all(part == parts[0] for part in parts)
-    items: dict[str, Any] = {"items": parts[0]} if alike else {"prefixItems": list(parts)}
+    items: dict[str, Any] = {"prefixItems": list(parts)} if parts else {}
+    if parts and all(part == parts[0] for part in parts):
+        items = {"items": parts[0]}
     return {"type": "array", **items, "minItems": len(parts), "maxItems": len(parts)}
 
 

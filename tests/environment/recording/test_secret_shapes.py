@@ -130,7 +130,9 @@ PEM = "-----BEGIN {0}PRIVATE KEY-----\n" + "\n".join(word(64) for _ in range(5))
 
 @pytest.mark.parametrize("kind", ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "])
 @pytest.mark.parametrize(
-    "cut", [lambda t: t, lambda t: t[:120], lambda t: t[60:], lambda t: t.replace("\n", "\\n")], ids=str
+    "cut",
+    [lambda t: t, lambda t: t[:120], lambda t: t[60:], lambda t: t.replace("\n", "\\n")],
+    ids=["whole", "end cut off", "start cut off", "escaped lines"],
 )
 def test_a_private_key_is_found_whole_cut_off_and_with_escaped_lines(kind, cut):
     text = cut(PEM.format(kind))

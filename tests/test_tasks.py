@@ -353,3 +353,10 @@ def test_the_digest_follows_content_and_order():
     assert TaskSet(reversed(tasks())).digest != base
     assert TaskSet([Task("a", "x", {"k": 2}), Task("b", "y")]).digest != base
     assert TaskSet([Task("a", "x", {"k": 1}, {"m": 1}), Task("b", "y")]).digest != base
+
+
+def test_a_whole_number_that_python_does_not_read_is_named_by_its_line(tmp_path):
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"prompt": "a"}\n{"prompt": "b", "answer": ' + "9" * 5_000 + "}\n")
+    with pytest.raises(TaskError, match=r"broken JSON(.|\n)*line 2"):
+        load_tasks(path)

@@ -189,13 +189,8 @@ class HttpAgent:
             lost = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ReadTimeout)
             large = isinstance(error, AnswerTooLarge)
             reached = large or (lost and not isinstance(error, httpx.ConnectError))
-            what = (
-                "the agent's answer was not read"
-                if large
-                else "the connection to the agent was lost"
-                if reached
-                else "the agent cannot be reached"
-            )
+            what = "the connection to the agent was lost" if reached else "the agent cannot be reached"
+            what = "the agent's answer was not read" if large else what
             fix = "see whether the agent's server runs, and check its address in the recipe"
             failure = RolloutError(f"{what}: {_name(error)}{ending.lead}", where=ending.where, fix=fix)
             raise ending.known(failure, reached=reached) from error

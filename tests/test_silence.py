@@ -1,8 +1,10 @@
 """Others' silence ends: judges, agents and the model hub are waited for within bounds that hold for the whole."""
 
 import asyncio
+import gzip
 import json
 import threading
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -177,3 +179,50 @@ def test_what_the_hubs_client_raises_is_said_as_before(cache, monkeypatch):
     monkeypatch.setattr(hub, "snapshot_download", refused)
     with pytest.raises(ModelError, match="no such repository"):
         hub.fetched("own/model")
+
+
+class Endless(httpx.AsyncByteStream):
+    """A mebibyte after the other; ``sent`` of them."""
+
+    sent = 0
+
+    async def __aiter__(self):
+        while True:
+            self.sent += 1
+            yield b" " * (1 << 20)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_endpoint_that_sends_without_end_is_not_read_without_end(packed, monkeypatch):
+    stream = Endless()
+
+    async def answer(_: int) -> httpx.Response:
+        if not packed:
+            return httpx.Response(200, stream=stream)
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=gzip.compress(b" " * (40 << 20)))
+
+    seconds, server = judged(monkeypatch, answer, Patience(timeout_s=60, retries=0))
+    assert seconds < 1
+    assert server.asked == 1
+    assert stream.sent <= 17
+
+
+def test_an_answer_that_nests_too_deep_is_no_fault_of_ours(monkeypatch):
+    async def answer(_: int) -> httpx.Response:
+        return httpx.Response(200, content=b"[" * 200_000)
+
+    monkeypatch.setattr(httpx, "AsyncClient", partial(httpx.AsyncClient, transport=Answers(answer)))
+    with pytest.raises(RolloutError, match="not a JSON object"):
+        asyncio.run(complete(JUDGE, [], {}, Patience(retries=0)))
+
+
+def test_an_agent_whose_answer_has_no_end_fails_its_health_check():
+    async def answer(_: int) -> httpx.Response:
+        return httpx.Response(200, stream=Endless())
+
+    async def check() -> None:
+        async with httpx.AsyncClient(transport=Answers(answer)) as client:
+            await HttpAgent("http://agent.example", Registry(), "", client, "job").check_health()
+
+    with pytest.raises(RunError, match="16 MiB"):
+        asyncio.run(check())

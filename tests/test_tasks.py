@@ -375,3 +375,10 @@ def test_tasks_of_an_environment_have_a_digest_though_their_labels_are_no_json()
 
     assert tasks(2, float("nan")).digest == tasks(2, float("nan")).digest
     assert len({tasks(2, 1.0).digest, tasks(3, 1.0).digest, tasks(2, float("nan")).digest}) == 3
+
+
+def test_a_whole_number_that_python_does_not_read_is_named_by_its_line(tmp_path):
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"prompt": "a"}\n{"prompt": "b", "answer": ' + "9" * 5_000 + "}\n")
+    with pytest.raises(TaskError, match=r"broken JSON(.|\n)*line 2"):
+        load_tasks(path)

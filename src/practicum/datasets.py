@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -112,7 +113,7 @@ def _header(cells: Sequence[str], path: Path) -> list[str]:
 
 
 def _refuse_twice(names: Sequence[str], path: Path) -> None:
-    twice = [name for n, name in enumerate(names) if name in names[:n]]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise TaskError(f"two columns are called {twice[0]!r}", where=str(path), fix="rename or remove one of them")
 
@@ -162,5 +163,7 @@ def _json(text: str, path: Path, line: int) -> Any:
     except json.JSONDecodeError as error:
         place = f"{path}, line {line + error.lineno - 1}, column {error.colno}"
         raise TaskError(f"broken JSON: {error.msg}", where=place, fix="mend or remove that line") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise TaskError(f"broken JSON: {error}", where=f"{path}, line {line}", fix="write it as text") from error
     except RecursionError as error:
         raise TaskError("JSON that is nested too deeply", where=f"{path}, line {line}", fix="flatten it") from error

@@ -98,6 +98,17 @@ def test_trajectories_that_no_event_mentions_are_named(run):
     (detail,) = problems(run).values()
     assert problems(run).keys() == {"trajectories/step-000009.parquet"}
     assert detail.startswith("in no event")
+    assert "If the run was killed" in detail
+    assert "`practicum resume` does that step again" in detail
+
+
+def test_a_run_killed_in_its_first_step_is_told_the_same(run):
+    (run / "events.jsonl").unlink()
+    with EventLog(run / "events.jsonl") as log:
+        log.append("start", {})
+    (run / "trajectories").mkdir()
+    (run / "trajectories" / "step-000001.parquet").write_bytes(b"half")
+    assert problems(run).keys() == {"trajectories/step-000001.parquet"}
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "output", "output/adapter.safetensors"])

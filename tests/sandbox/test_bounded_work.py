@@ -102,7 +102,7 @@ def test_the_shape_of_a_query_is_found_in_one_pass(form: str) -> None:
 
 
 def test_a_query_too_long_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql_shape, "_tokens", lambda query: pytest.fail("it was read"))
+    monkeypatch.setattr(sql_shape, "tokens_of", lambda query: pytest.fail("it was read"))
     assert "too large" in sql_shape.check_shape("SELECT " + "(" * 1_000_000)
     assert "too large" in sql_shape.check_shape("SELECT '" + "é" * 15_000 + "'")
 

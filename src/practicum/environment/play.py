@@ -107,7 +107,7 @@ def parsed(text: str) -> Any:
     """A result as an oracle receives it: JSON as data, other text as it is."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

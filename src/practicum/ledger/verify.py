@@ -14,6 +14,10 @@ from practicum.errors import LedgerError
 from practicum.ledger import events, manifest
 
 TRAJECTORIES = "trajectories"
+UNRECORDED = (
+    "in no event. If the run was killed, this is its last step, cut short: `practicum resume` does that step again and "
+    "records it. Otherwise the file was added by hand: remove it"
+)
 
 
 @dataclass(frozen=True)
@@ -38,19 +42,14 @@ def verify(run_folder: Path) -> list[Finding]:
         _manifest(run_folder),
         *(_file(run_folder, name, recorded[name]) for name in sorted(recorded)),
         *(
-            Finding(name, False, "in no event: added by hand, or by a step cut short, which resuming does again")
-            for name in _unrecorded(run_folder, recorded)
+            Finding(name, False, UNRECORDED)
+            for name in (_unrecorded(run_folder, recorded) if chain.ok or recorded else ())
         ),
     ]
 
 
 def _unrecorded(run_folder: Path, recorded: Collection[str]) -> list[str]:
-    """Files of trajectories that no event mentions: whoever reads the run's would read them too.
-
-    Where the chain is broken nothing is known of what was recorded, and it is the chain that is named.
-    """
-    if not recorded:
-        return []
+    """Files of trajectories that no event mentions: whoever reads the run's would read them too."""
     found = (path.relative_to(run_folder).as_posix() for path in (run_folder / TRAJECTORIES).rglob("*"))
     return sorted(name for name in found if name not in recorded and not Path(name).name.startswith("."))
 

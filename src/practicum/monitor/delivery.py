@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from practicum.errors import RunError
-from practicum.monitor.tracking import first_line, is_broken, parts_of, quieten, without_password, write_part
+from practicum.monitor.addresses import without_password
+from practicum.monitor.tracking import first_line, is_broken, parts_of, quieten, write_part
 from practicum.monitor.undelivered import Destination, Undelivered
 
 if TYPE_CHECKING:
@@ -76,5 +77,6 @@ def _unanswered(destination: Destination, error: Exception) -> RunError:
     return RunError(
         f"MLflow takes nothing: {first_line(error)}",
         where=without_password(destination.tracking_uri or "the store in the run folder"),
-        fix="see that it runs there, then run the command again; or name another with --tracking-uri",
+        fix="see that it runs there, then run the command again; or name another with --tracking-uri. "
+        "No password is kept: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or name the whole address",
     )

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracing.client import TracingClient
 
 from practicum.files import sync, write_text
+from practicum.monitor.addresses import storable
 from practicum.monitor.spans import trace_of
 from practicum.trajectory import Trajectory
 
@@ -37,6 +38,7 @@ class MlflowStore:
 
     def __init__(self, folder: Path, experiment: str, run_name: str, uri: str | None) -> None:
         self._folder, self._uri = folder, uri
+        self._address = None if uri is None else storable(uri)
         store = uri or _own_store(folder.resolve())
         self._client, self._tracing = MlflowClient(store), TracingClient(store)
         self._experiment_id = self._experiment(experiment)
@@ -79,7 +81,8 @@ class MlflowStore:
         """The run this folder was tracked as before, if the store still has it."""
         try:
             before = json.loads((self._folder / RUN_FILE).read_text(encoding="utf-8"))
-            if before["tracking_uri"] != self._uri:
+            before_uri = before["tracking_uri"]
+            if (None if before_uri is None else storable(before_uri)) != self._address:
                 return None
             run = self._client.get_run(before["run_id"])
         except (OSError, ValueError, KeyError, MlflowException):
@@ -90,7 +93,7 @@ class MlflowStore:
 
     def _started(self, run_name: str) -> str:
         run_id = str(self._client.create_run(self._experiment_id, run_name=run_name).info.run_id)
-        about = {"tracking_uri": self._uri, "run_id": run_id}
+        about = {"tracking_uri": self._address, "run_id": run_id}
         write_text(self._folder / RUN_FILE, json.dumps(about) + "\n")
         return run_id
 

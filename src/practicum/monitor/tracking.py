@@ -14,7 +14,6 @@ with ``mlflow ui --backend-store-uri sqlite:///RUN/mlflow.db``. MLflow's own tel
 
 import logging
 import os
-import re
 import threading
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from practicum.display import say_line, visible
+from practicum.monitor.addresses import without_password
 from practicum.monitor.undelivered import Destination, Entry, Undelivered
 from practicum.trajectory import Trajectory
 
@@ -258,11 +258,6 @@ def is_broken(error: BaseException) -> bool:
     if isinstance(error, MlflowException):
         return bool(error.get_http_status_code() == 400)
     return isinstance(error, ValueError | TypeError)
-
-
-def without_password(address: str) -> str:
-    """An address as it may stand on a screen."""
-    return re.sub(r"(://)[^/\s@]*@", r"\1…@", address)
 
 
 def first_line(error: BaseException) -> str:

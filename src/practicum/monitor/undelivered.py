@@ -6,12 +6,13 @@ the order they came in, ``000001.parquet`` the rollouts among them (``store``), 
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from practicum.errors import RunError
 from practicum.files import write_text
+from practicum.monitor.addresses import storable
 from practicum.store import read_trajectories, write_trajectories
 
 Entry = tuple[Literal["params", "metrics", "rollout", "status"], Any]
@@ -22,7 +23,10 @@ FOLDER = "undelivered"
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run is tracked: experiment, the run's name there, and the store's address (None: in the folder)."""
+    """Where a run is tracked: experiment, the run's name there, and the store's address (None: in the folder).
+
+    No password is written down.
+    """
 
     experiment: str
     run_name: str
@@ -43,7 +47,9 @@ class Undelivered:
         if not entries:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / "about.json", json.dumps(vars(destination)) + "\n")
+        address = destination.tracking_uri
+        about = replace(destination, tracking_uri=None if address is None else storable(address))
+        write_text(self.folder / "about.json", json.dumps(vars(about)) + "\n")
         number = max((int(path.stem) for path in self.batches()), default=0) + 1
         target = self.folder / f"{number:06}.json"
         rollouts = [payload for kind, payload in entries if kind == "rollout"]

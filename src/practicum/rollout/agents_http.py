@@ -28,6 +28,7 @@ from practicum.rollout.gateway_registry import Entry, Registry, Reward, State, s
 from practicum.rollout.session import Session
 from practicum.tasks import Task
 from practicum.trajectory import Ending, ToolCall, Turn, text_of
+from practicum.whole_answers import AnswerTooLarge, ask
 
 _CONNECT_S = 10.0
 HEALTH_S = 10.0
@@ -91,7 +92,7 @@ class HttpAgent:
             with waiting:
                 # One limit for the whole answer: one that trickles is none.
                 async with asyncio.timeout(HEALTH_S):
-                    answer = await self.client.get(self.health_url, timeout=None)
+                    answer = await ask(self.client, "GET", self.health_url, timeout=None)
         except TimeoutError as error:
             raise RunError(
                 f"the agent does not answer within {HEALTH_S:g} s", where=self.health_url, fix=fix
@@ -175,7 +176,9 @@ class HttpAgent:
     async def _start(self, ending: RolloutEnding, prompt: str) -> AgentAnswer | None:
         """Post the rollout; None where the connection broke after the agent had reported: nothing is missing."""
         try:
-            answer = await self.client.post(
+            answer = await ask(
+                self.client,
+                "POST",
                 self.rollout_url,
                 json=self._body(ending.entry, prompt),
                 timeout=httpx.Timeout(None, connect=_CONNECT_S),
@@ -184,8 +187,10 @@ class HttpAgent:
             if ending.over and ending.entry.state is not State.FAILED:
                 return None
             lost = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ReadTimeout)
-            reached = lost and not isinstance(error, httpx.ConnectError)
+            large = isinstance(error, AnswerTooLarge)
+            reached = large or (lost and not isinstance(error, httpx.ConnectError))
             what = "the connection to the agent was lost" if reached else "the agent cannot be reached"
+            what = "the agent's answer was not read" if large else what
             fix = "see whether the agent's server runs, and check its address in the recipe"
             failure = RolloutError(f"{what}: {_name(error)}{ending.lead}", where=ending.where, fix=fix)
             raise ending.known(failure, reached=reached) from error

@@ -193,12 +193,8 @@ def _signature(tool: Mapping[str, Any]) -> str:
 
 
 def _arguments(arguments: Any) -> dict[str, Any]:
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments or "{}")
-        except ValueError:
-            return {"arguments": arguments}
-    return dict(arguments)
+    read = argument_object(arguments)
+    return {"arguments": arguments} if read is None else read
 
 
 def _written(arguments: Mapping[str, Any]) -> str:

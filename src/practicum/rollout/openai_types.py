@@ -21,6 +21,8 @@ from practicum.trajectory import Message, StopReason
 
 MODEL = "default"
 MAX_MESSAGES, MAX_TOOLS = 10_000, 1_000
+MAX_ARGUMENT_VALUES = 200_000
+"""Values in the arguments of all calls of a request: they are JSON within its texts, read to compare conversations."""
 
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "audio": (None,),
@@ -152,6 +154,18 @@ class ToolMessage(_Said):
     name: str | None = None
 
 
+def _require_few_values(messages: list[Any]) -> list[Any]:
+    """Counted in the text, before anything parses it."""
+    calls = (call for message in messages if isinstance(message, AssistantMessage) for call in message.tool_calls or ())
+    texts = (call.function.arguments for call in calls)
+    count = sum(sum(map(text.count, ("[", "{", ","))) for text in texts)
+    if count > MAX_ARGUMENT_VALUES:
+        raise ValueError(
+            f"the calls' arguments have about {count:,} values, of at most {MAX_ARGUMENT_VALUES:,}; shorten the history"
+        )
+    return messages
+
+
 AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
@@ -212,7 +226,9 @@ class ChatRequest(BaseModel):
     """Body of ``POST /v1/chat/completions``."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
-    messages: list[AnyMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: Annotated[list[AnyMessage], AfterValidator(_require_few_values)] = Field(
+        min_length=1, max_length=MAX_MESSAGES
+    )
     model: str = MODEL
     tools: Annotated[list[ToolSchema], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: Literal["auto", "none", "required"] | ChosenTool | None = None

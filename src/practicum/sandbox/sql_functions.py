@@ -24,6 +24,8 @@ _CACHED = 100  # characters of a call's arguments up to which its result is reme
 _DATES = {"date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 0, "strftime": 1}
 _CLOCKS = {"current_date": "%Y-%m-%d", "current_time": "%H:%M:%S", "current_timestamp": "%Y-%m-%d %H:%M:%S"}
 _WIDE = re.compile(r"%[^a-zA-Z%]*(?:\*|\d{5})")
+_CONVERSION, _WIDTH = re.compile("%[^a-zA-Z%]*"), re.compile("[0-9]+")
+_WIDEST = 2 * sql_text.MAX_LENGTH  # of all conversions of a format together
 _MARK = "practicum_dates_installed"
 _TEXT_AND_VALUES = """abs char coalesce concat concat_ws format glob hex if ifnull iif instr last_insert_rowid length
     like likelihood likely lower ltrim max min nullif octet_length printf quote replace round rtrim sign soundex substr
@@ -34,7 +36,7 @@ _MATHEMATICS = """acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh d
     pi pow power radians sin sinh sqrt tan tanh trunc"""
 _JSON = """-> ->> json json_array json_array_length json_error_position json_extract json_insert json_object json_patch
     json_pretty json_quote json_remove json_replace json_set json_type json_valid json_group_array json_group_object"""
-_FULL_TEXT = "match bm25 highlight snippet matchinfo offsets"
+_FULL_TEXT = "match bm25 highlight"  # snippet, matchinfo, offsets compare each place found with each
 _TIMES = "date time datetime julianday unixepoch strftime timediff"
 ALLOWED = frozenset(" ".join((_TEXT_AND_VALUES, _GROUPS_AND_WINDOWS, _MATHEMATICS, _JSON, _FULL_TEXT, _TIMES)).split())
 
@@ -119,9 +121,12 @@ def _format(name: str, *arguments: Any) -> Any:
     guard = active.guard
     if guard is None:
         return _plain(name, arguments)
-    guard.charge(CHARGE)
-    if arguments and _WIDE.search(str(arguments[0])):
+    guard.charge(CHARGE + _length(arguments) // CHARACTERS_A_STEP)
+    form = str(arguments[0]) if arguments else ""
+    if _WIDE.search(form):
         raise ValueError(guard.refuse(f"{name}: a width or precision has at most four digits, and * is not allowed"))
+    if sum(int(width) for conversion in _CONVERSION.findall(form) for width in _WIDTH.findall(conversion)) > _WIDEST:
+        raise ValueError(guard.refuse(f"{name}: widths and precisions come to more than {_WIDEST:,} characters"))
     return _plain(name, arguments)
 
 
@@ -169,7 +174,8 @@ def _bounded(name: str, arguments: tuple[Any, ...]) -> Any:
 def _plain(name: str, arguments: tuple[Any, ...], rest: str = "") -> Any:
     """SQLite's own function, asked on a connection of this thread's own."""
     if not hasattr(_helpers, "connection"):
-        _helpers.connection = sqlite3.connect(":memory:")
+        # no statement is kept: with it would stay what was bound to it, which an agent chose
+        _helpers.connection = sqlite3.connect(":memory:", cached_statements=0)
     call = f"SELECT {name}({','.join('?' * len(arguments))}{rest})"
     return _helpers.connection.execute(call, arguments).fetchone()[0]
 

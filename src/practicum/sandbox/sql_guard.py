@@ -9,10 +9,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from practicum.sandbox import sql_functions
+from practicum.sandbox import sql_full_text, sql_functions
 from practicum.sandbox.sql_memory import memory_used
 from practicum.sandbox.sql_shape import MAX_QUERY
 from practicum.sandbox.sql_text import MAX_LENGTH
+from practicum.sandbox.sql_tokens import tokens_of
 
 INTERVAL = 1_000  # instructions between two looks at the limits
 _CLOSER = {"json_patch": 5, "like": 50, "glob": 50, "json": 50, "->": 50}  # where a query holds such a word
@@ -72,9 +73,18 @@ class Guard:
         self.connection, self.steps, self.seconds, self.writes, self.now = connection, steps, seconds, writes, now
         self.reason = ""
         words = (word.lower() for word in _SLOW_WORD.findall(query))
-        self._interval = min(map(_CLOSER.__getitem__, words), default=INTERVAL)
+        indexes = _virtual_tables(connection)
+        tokens = tokens_of(query) if indexes else []
+        widest = INTERVAL if indexes.isdisjoint(tokens) else sql_full_text.INTERVAL
+        self._interval = min(*map(_CLOSER.__getitem__, words), widest, INTERVAL)
         self._places: Counter[str] = Counter()
         self._shadows: Mapping[str, str] = _shadow_tables(connection) if writes else {}
+        self._bounds = _LIMITS
+        if writes and indexes:
+            if index := sql_full_text.command(tokens, frozenset(self._shadows.values())):
+                self.refuse(f"commands of the full-text index {index} are not allowed")
+            if sql_full_text.may_write(tokens):
+                self._bounds = _LIMITS | {sqlite3.SQLITE_LIMIT_LENGTH: sql_full_text.MAX_WRITTEN}
         self._written: set[str] = set()
         self._taken = 0
         self._before: dict[str, Any] = {}
@@ -88,7 +98,8 @@ class Guard:
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
         connection.row_factory = None
         self._limits = {
-            limit: connection.setlimit(limit, min(most, connection.getlimit(limit))) for limit, most in _LIMITS.items()
+            limit: connection.setlimit(limit, min(most, connection.getlimit(limit)))
+            for limit, most in self._bounds.items()
         }
         self._deadline = time.monotonic() + self.seconds
         self._memory = memory_used()
@@ -135,7 +146,7 @@ class Guard:
         return f"the query needs more than {self.steps:,} steps: join on keys, filter earlier, or end the recursion"
 
     def _authorize(self, action: int, first: str | None, second: str | None, *place: str | None) -> int:
-        refused = self._objection(action, (first or "").lower(), (second or "").lower())
+        refused = self.reason or self._objection(action, (first or "").lower(), (second or "").lower())
         if refused:
             self.refuse(refused)
             return sqlite3.SQLITE_DENY
@@ -182,3 +193,10 @@ def _shadow_tables(connection: sqlite3.Connection) -> dict[str, str]:
     shadows = (name for name, kind in kinds.items() if kind == "shadow")
     owners = ((name, [owner for owner in virtual if name.startswith(f"{owner}_")]) for name in shadows)
     return {name: max(found, key=len) for name, found in owners if found}
+
+
+def _virtual_tables(connection: sqlite3.Connection) -> set[str]:
+    """Names of virtual tables in lower case, with those of views where there are any, which may read them."""
+    query = "SELECT name, type = 'table' FROM sqlite_master WHERE type = 'view' OR (type = 'table' AND rootpage = 0)"
+    found = [(str(row[0]).lower(), row[1]) for row in connection.execute(query).fetchall()]
+    return {name for name, _ in found} if any(is_virtual for _, is_virtual in found) else set()

@@ -1,26 +1,21 @@
-"""A look at a query before SQLite sees it: does naming tables that name tables make it grow beyond measure?
+"""A look at a query before SQLite sees it: does naming tables or columns make it grow beyond measure?
 
 SQLite copies a common table expression to each place that names it, while it prepares, where no limit of its own
-applies: thirty of them, each naming the one before twice, would be a thousand million copies.
+applies: thirty of them, each naming the one before twice, would be a thousand million copies. The same
+holds of columns (``sql_expansion``).
 """
 
 import math
-import re
 from collections import Counter
 
+from practicum.sandbox.sql_expansion import places
+from practicum.sandbox.sql_tokens import tokens_of
+
 MAX_COPIES = 1_000
+MAX_PLACES = 200_000
 MAX_QUERY = 20_000
 """Bytes of a query."""
 
-_TOKEN = re.compile(
-    r"""
-      (?P<skip>  \s+ | --[^\n]* | /\*.*?(?:\*/|$) )
-    | (?P<text>  '(?:[^']|'')*'? )
-    | (?P<name>  "(?:[^"]|"")*"? | `(?:[^`]|``)*`? | \[[^\]]*\]? | [^\W\d][\w$]* )
-    | (?P<other> . )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 _AFTER_AS = (["("], ["materialized", "("], ["not", "materialized", "("])
 _BEFORE_A_TABLE = frozenset({"from", "join", ",", "(", "in"})
 
@@ -31,13 +26,20 @@ def check_shape(query: str) -> str:
         return f"the query is too large: at most {MAX_QUERY:,} bytes"
     if "\0" in query or any("\ud800" <= character <= "\udfff" for character in query):
         return "a query cannot hold NUL characters or lone surrogates"
-    tokens = _tokens(query)
+    tokens = tokens_of(query)
     if not set(tokens) - {";"}:
         return "the query is empty"
     if tokens[0] == "vacuum":  # whether SQLite asks about it depends on its version
         return "VACUUM is not allowed"
-    if _copies(tokens) > MAX_COPIES:
+    return _growth(tokens)
+
+
+def _growth(tokens: list[str]) -> str:
+    copies = _copies(tokens)
+    if copies > MAX_COPIES:
         return "the query names its common table expressions in one another too often: use each of them once"
+    if copies * places(tokens) > MAX_PLACES:
+        return "the query's subqueries name one another's columns too often: name each of them once"
     return ""
 
 
@@ -50,20 +52,6 @@ def _copies(tokens: list[str]) -> int:
         if word in defined and place and tokens[place - 1] in _BEFORE_A_TABLE and place not in defined[word]
     )
     return math.prod(named.values())
-
-
-def _tokens(query: str) -> list[str]:
-    """Words, quoted names without their quotes, and signs; comments and texts left out."""
-    found = []
-    for match in _TOKEN.finditer(query):
-        if match["name"]:
-            name = match["name"]
-            found.append((name[1:].rstrip('"`]') if name[0] in '"`[' else name).lower())
-        elif match["text"]:
-            found.append("''")
-        elif match["other"]:
-            found.append(match["other"])
-    return found
 
 
 def _defined(tokens: list[str]) -> dict[str, set[int]]:

@@ -99,6 +99,8 @@ async def _complete(
 ) -> dict[str, Any]:
     import httpx
 
+    from practicum.whole_answers import ask
+
     headers = {"Authorization": f"Bearer {_key(endpoint)}"} if endpoint.api_key_env else {}
     body = {"model": endpoint.model, "messages": list(messages), **settings}
     url = f"{endpoint.base_url.rstrip('/')}/chat/completions"
@@ -110,7 +112,7 @@ async def _complete(
             try:
                 # One limit for the whole exchange: a server that trickles must not hold a rollout for ever.
                 async with asyncio.timeout(patience.timeout_s):
-                    response = await client.post(url, json=body)
+                    response = await ask(client, "POST", url, json=body)
             except TimeoutError:
                 problem = f"no answer within {patience.timeout_s:g} s"
                 _tell_once(f"{endpoint.model} at {endpoint.base_url}: {patience.total_s:g} s at most for one answer")
@@ -160,7 +162,7 @@ def _key(endpoint: Endpoint) -> str:
 def _answer(response: Any, endpoint: Endpoint) -> dict[str, Any]:
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise RolloutError(

@@ -71,6 +71,16 @@ FORMATS = {
     "nvidia": f"nvapi-{word(64)}",
     "linear": f"lin_api_{word(40)}",
     "figma": f"figd_{word(40)}",
+    "heroku": f"HRKU-AA{word(58)}",
+    "azure, a client's": f"{word(7)[:3]}8Q~{word(34)}",
+    "terraform": f"{word(14)}.atlasv1.{word(64)}",
+    "pulumi": f"pul-{hexadecimal(40)}",
+    "planetscale": f"pscale_tkn_{word(43)}",
+    "airtable": f"pat{word(14)}.{hexadecimal(64)}",
+    "fly.io": f"fm2_{word(100)}",
+    "1password, a service's": f"ops_eyJ{word(200)}",
+    "dropbox": f"sl.{word(135)}",
+    "facebook": f"EAAC{word(70)}",
     "a json web token": f"eyJ{word(30)}.eyJ{word(40)}.{word(43)}",
     "a json web token, cut off": f"eyJ{word(30)}.eyJ{word(40)}",
     "an encrypted one": f"eyJ{word(30)}.{word(40)}.{word(16)}.{word(60)}.{word(22)}",
@@ -114,6 +124,12 @@ TEXTS = {
     "json in json": (json.dumps(json.dumps({"password": "s3cr3t-words"})), "s3cr3t"),
     "ruby": (':token => "abc123def456"', "abc123"),
     "an address": ("amqp://guest:gue5t@mq:5672/", "gue5t"),
+    "an option": ("deploy --db-password hunter-two --dry-run", "hunter-two"),
+    "curl's user": ("curl -u ann:pass-4711 https://h/", "pass-4711"),
+    "netrc": ("machine h login ann password hunter-two", "hunter-two"),
+    "xml": ("<db><user>ann</user><password>hunter-two</password></db>", "hunter-two"),
+    "an attribute": ("<add key='Db:Password' value='hunter-two'/>", "hunter-two"),
+    "percent signs": ("next=%2Flogin%3Fpassword%3Dhunter-two%26a%3D1", "hunter-two"),
     "npm's settings": ("//registry.example/:_authToken=abcdefghijkl", "abcdefghijkl"),
 }
 
@@ -214,3 +230,28 @@ def test_ordinary_data_is_left_alone(name):
 def test_a_name_within_a_secret_does_not_make_it_public():
     out = Redactor().redacted({"token": {"key": "abc", "session": ["x"]}, "password": {"card_number": "none"}})
     assert out == {"token": {"key": "<token-1>", "session": ["<token-2>"]}, "password": {"card_number": "<password-1>"}}
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        {"name": "DATABASE_PASSWORD", "value": "hunter-two"},
+        {"key": "X-Api-Key", "value": "letters-only"},
+        {"Name": "client_secret", "Values": ["letters-only"]},
+        {"header": "Authorization", "content": {"text": "letters-only"}},
+    ],
+)
+def test_a_value_has_the_name_that_stands_beside_it(pair):
+    out = json.dumps(Redactor().redacted({"list": [pair]}))
+    assert "hunter-two" not in out
+    assert "letters-only" not in out
+
+
+def test_a_name_beside_an_ordinary_value_hides_nothing():
+    ordinary = [{"name": "colour", "value": "red"}, {"name": "password", "required": True}, {"key": "A", "data": "b"}]
+    assert Redactor().redacted(ordinary) == ordinary
+
+
+@pytest.mark.parametrize("name", ["ｐａｓｓｗｏｒｄ", "pass\u200bword", "PASS WORD"])
+def test_a_name_is_read_as_it_looks(name):
+    assert Redactor().redacted({name: "hunter-two"}) != {name: "hunter-two"}

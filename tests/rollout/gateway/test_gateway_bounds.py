@@ -10,6 +10,7 @@ from practicum.chat import message_key, repeated
 from practicum.engine.protocol import SamplingParams
 from practicum.errors import ContextFull
 from practicum.rollout import gateway_limits, long_requests
+from practicum.rollout.calls import call_text
 from practicum.rollout.gateway_errors import MAX_MESSAGE
 from practicum.rollout.gateway_limits import MAX_DEPTH, MAX_PARTS, MAX_REPORT_BYTES, MAX_VALUES
 from practicum.rollout.session import Session
@@ -239,3 +240,31 @@ def test_numbers_in_arguments_are_written_out_only_up_to_where_javascript_does()
 
     assert key('{"a": 2.0, "b": 1e20}') == key('{"a": 2, "b": 100000000000000000000}')
     assert len(key("[" + "1e300," * 1_000 + "1]")) < 10_000
+
+
+def call_with(arguments):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    said = [{"role": "assistant", "content": None, "tool_calls": [call]}]
+    said.append({"role": "tool", "tool_call_id": "c", "content": "ok"})
+    return json.dumps({"messages": [{"role": "user", "content": "hi"}, *said]})
+
+
+@pytest.mark.parametrize("values", ["[],", "1,", '{"b":1},'])
+def test_values_within_the_arguments_of_calls_are_counted_before_they_are_parsed(
+    gateway, trajectory, values, monkeypatch
+):
+    session = gateway.open(trajectory)
+    body = call_with(f'{{"a": [{values * 210_000}1]}}')
+    monkeypatch.setattr("practicum.chat._canonical", lambda arguments: pytest.fail("they were parsed"))
+    response = post(gateway, "/v1/chat/completions", body, trajectory)
+    assert response.status_code == 400
+    assert "of at most 200,000" in response.text
+    assert session.asked == []
+
+
+@pytest.mark.parametrize("arguments", ["[" * 40_000, "[1, 2]", "null", "1", '{"a": ' + "9" * 5_000 + "}", '"text"'])
+@pytest.mark.parametrize("style", ["hermes", "pythonic"])
+def test_arguments_that_python_cannot_read_or_that_are_no_object_are_served(gateway, trajectory, arguments, style):
+    gateway.open(trajectory)
+    assert post(gateway, "/v1/chat/completions", call_with(arguments), trajectory).status_code == 200
+    assert "arguments" in call_text([{"function": {"name": "f", "arguments": arguments}}], style)

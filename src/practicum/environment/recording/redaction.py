@@ -9,14 +9,19 @@ given ``<token-1>`` by one call finds the answers of the calls that need it.
 import base64
 import binascii
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
+from practicum.environment.recording.pairs import name_beside
 from practicum.environment.recording.rule import Rule, can_be_secret
 from practicum.errors import EnvironmentFault
 
 ENCODED = re.compile(r"[A-Za-z0-9+/_-]{24,8192}={0,2}")
 """What may be Base64 of text with a secret in it."""
+_RUN = re.compile(r"""[^\s"'<>]+""")
+_NOT_IN_NAMES = re.compile(r"[_\-\s\u200b-\u200f\u2060\ufeff]")
 
 SHORTEST = 6
 """Characters of the shortest secret that is replaced in all texts because it is known."""
@@ -123,7 +128,7 @@ class Redactor:
         if isinstance(value, Mapping):
             for key in sorted(value):
                 yield from self._secrets_in(str(key))
-                yield from self._secrets(value[key], (*self._rules_of(key), *under))
+                yield from self._secrets(value[key], (*self._rules_within(value, key), *under))
         elif isinstance(value, list | tuple):
             for item in value:
                 yield from self._secrets(item, under)
@@ -147,16 +152,27 @@ class Redactor:
                 inside = next(self._spans(_decoded(match[0]), decoding=False), None)
                 if inside is not None:
                     yield match.start(), match.end(), inside[2]
+            for match in _RUN.finditer(text) if "%" in text else ():
+                if "%" not in match[0]:
+                    continue
+                inside = next(self._spans(unquote(match[0]), decoding=False), None)
+                if inside is not None and next(self._spans(match[0], decoding=False), None) is None:
+                    yield match.start(), match.end(), inside[2]
+
+    def _rules_within(self, around: Mapping[str, Any], key: str) -> tuple[Rule, ...]:
+        """Rules for a member, by its name, and by what its neighbour calls it."""
+        beside = name_beside(str(key), around)
+        return (*self._rules_of(key), *(self._rules_of(beside) if beside else ()))
 
     def _rules_of(self, key: str) -> tuple[Rule, ...]:
-        plain = re.sub(r"[_\-\s]", "", str(key).lower())
+        plain = _NOT_IN_NAMES.sub("", unicodedata.normalize("NFKC", str(key)).lower())
         return tuple(rule for rule, pattern in self._keys if pattern.fullmatch(plain))
 
     def _walked(self, value: Any, under: tuple[Rule, ...], put: Callable[[str, Any], Any]) -> Any:
         if isinstance(value, Mapping):
             return {
                 self._by_value(key, put) if isinstance(key, str) else key: self._walked(
-                    value[key], (*self._rules_of(key), *under), put
+                    value[key], (*self._rules_within(value, key), *under), put
                 )
                 for key in sorted(value)
             }

@@ -52,7 +52,7 @@ _LONG_MIXED = r"(?=\S{16,})(?!" + r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-f
 
 _NAMES = (
     Rule("token", key=".*token|.*sessionid|.*sessionkey|sid|sessid|phpsessid|jwt|bearer"),
-    Rule("password", key=".*password|.*passwd|pwd|.*passphrase|.*passcode|pin"),
+    Rule("password", key=".*password|.*passwd|pwd|pw|.*passphrase|.*passcode|pin"),
     Rule(
         "secret",
         key=".*secret|.*apikey|.*(private|access|signing|encryption|account|master|hmac|shared|secret|ssh|deploy)key"
@@ -62,6 +62,7 @@ _NAMES = (
     Rule("token", key=".*auth|session|.*[cx]srf.*|pat|codeverifier|refresh|access", shape=MIXED),
     Rule("secret", key="sig|.*signature|hmac|.*authkey|.*licen[cs]ekey", shape=MIXED),
     Rule("secret", key="key", shape=_LONG_MIXED),
+    Rule("password", key="pass", shape=r"(?=\S{8,64}\Z)" + MIXED),
     Rule(
         "otp",
         key="t?otp(code)?|mfacode|onetime(code|passcode)|verificationcode|(backup|recovery)codes?",
@@ -87,6 +88,9 @@ _LATER_FORMATS = (
     r"\bglsa_\w{32}_\w{8}|\bglc_[\w+/=]{32,}|\bPMAK-[0-9a-f]{24}-[0-9a-f]{34}|\bdp\.[a-z]{2}\.\w{40,}",
     r"\bfigd_[\w-]{30,}|\bsntry[su]_[\w+/=]{40,}|\btskey-\w+-[\w-]{20,}|\bNRAK-[A-Z0-9]{27}",
     r"\bSG\.[\w-]{16,}\.[\w-]{16,}|\bkey-[0-9a-f]{32}\b|\b\d{8,10}:AA[\w-]{30,35}\b|\bAKCp[0-9A-Za-z]{40,}",
+    r"\bHRKU-[\w-]{30,}|(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}|\b[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,}",
+    r"\bpul-[0-9a-f]{40}\b|\bpscale_[a-z]+_[\w.-]{32,}|\bpat[A-Za-z0-9]{14}\.[0-9a-f]{64}\b|\bEAA[A-Z][0-9A-Za-z]{60,}",
+    r"\bfm[12][ar]?_[\w+/=]{80,}|\bops_eyJ[\w+/=-]{80,}|\bsl\.(?:u\.)?[\w-]{130,}",
     r"\b[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{25,38}\b",
     r"https://hooks\.slack\.com/services/[\w/]{20,}|https://(?:ptb\.)?discord(?:app)?\.com/api/webhooks/\d+/[\w-]{20,}",
     # Whole, cut off at either end, and with line ends that were escaped.
@@ -122,6 +126,16 @@ _IN_TEXT = (
     Rule("password", value=r"://[^/\s:@]*:([^/\s@]+)@"),
 )
 _SETTINGS = (
+    # Options of a command, .netrc, elements and attributes of XML.
+    Rule("secret", value=rf"(?i)(?<!\S)--?(?:\w+-)*(?:{_WORD})\s+(?!-)({_VALUE}{{6,}})", spreads=False),
+    Rule("password", value=r"(?<!\S)(?:-u|--user)[= ]\s*[^\s:]+:([^\s'\"]{4,})", spreads=False),
+    Rule("password", value=r"(?i)\blogin\s+\S+\s+password\s+(\S{4,})", spreads=False),
+    Rule("secret", value=rf"(?i)<[\w:.-]*(?:{_WORD})[\w.-]*(?:\s[^<>]*)?>([^<>]{{4,}})</", spreads=False),
+    Rule(
+        "secret",
+        value=rf"""(?i)\b(?:key|name)=["'][\w:. -]*(?:{_WORD})[\w. -]*["']\s+value=["']([^"']{{4,}})""",
+        spreads=False,
+    ),
     # Settings, query strings and JSON within text: what follows may be a word, so it is replaced only here.
     Rule("secret", value=rf"(?i)(?:{_WORD}){_BETWEEN}((?={_VALUE}{{0,256}}\d){_VALUE}{{6,}})", spreads=False),
     Rule("secret", value=rf"(?i)(?:{_WORD})\\?[\"']?\s?=\s?\\?[\"']?{_NOTHING}({_VALUE}{{6,}})", spreads=False),

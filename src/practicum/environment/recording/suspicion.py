@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from practicum.digests import canonical_json
+from practicum.environment.recording.pairs import name_beside
 from practicum.environment.recording.recording import Answer, Recording
 
 SECRET_WORDS = re.compile(
@@ -96,8 +97,8 @@ def _walk_all(recording: Recording, allow: Mapping[str, str], put: Put) -> dict[
     for tool, by_key in recording.answers.items():
         walk = _Walk(tool, allow, put)
         answers[tool] = {
-            canonical_json(walk.value(json.loads(key), "", "")): Answer(
-                walk.value(answer.value, "", ""), None if answer.error is None else walk.text(answer.error, "", "")
+            canonical_json(walk.value(json.loads(key), "")): Answer(
+                walk.value(answer.value, ""), None if answer.error is None else walk.text(answer.error, "")
             )
             for key, answer in by_key.items()
         }
@@ -110,17 +111,18 @@ class _Walk:
     allow: Mapping[str, str]
     put: Put
 
-    def value(self, value: Any, member: str, names: str) -> Any:
-        """The value, with what ``put`` says for every suspect; ``names``: those of all members around it."""
+    def value(self, value: Any, member: str) -> Any:
+        """The value, with what ``put`` says for every suspect."""
         if isinstance(value, Mapping):
             return {
-                self.text(str(key), "", ""): self.value(item, str(key), f"{names} {key}") for key, item in value.items()
+                self.text(str(key), ""): self.value(item, name_beside(str(key), value) or str(key))
+                for key, item in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self.value(item, member, names) for item in value]
-        return self.text(value, member, names) if isinstance(value, str) else value
+            return [self.value(item, member) for item in value]
+        return self.text(value, member) if isinstance(value, str) else value
 
-    def text(self, text: str, member: str, names: str) -> str:
+    def text(self, text: str, member: str) -> str:
         """The text, with what ``put`` says for every suspect in it."""
         parts, end = [], 0
         for match in _RUN.finditer(text):

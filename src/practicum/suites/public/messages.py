@@ -24,6 +24,6 @@ def asked_calls(messages: Iterable[Message]) -> list[Call]:
 def _arguments(function: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         arguments = json.loads(function["arguments"] or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         arguments = None
     return arguments if isinstance(arguments, dict) else {"": arguments}

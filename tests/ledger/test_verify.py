@@ -98,16 +98,22 @@ def test_trajectories_that_no_event_mentions_are_named(run):
     (detail,) = problems(run).values()
     assert problems(run).keys() == {"trajectories/step-000009.parquet"}
     assert detail.startswith("in no event")
-    assert "If the run was killed" in detail
-    assert "`practicum resume` does that step again" in detail
 
 
-def test_a_run_killed_in_its_first_step_is_told_the_same(run):
+def test_what_is_left_of_the_step_a_run_was_stopped_in_is_no_alteration(run):
     (run / "events.jsonl").unlink()
     with EventLog(run / "events.jsonl") as log:
         log.append("start", {})
     (run / "trajectories").mkdir()
     (run / "trajectories" / "step-000001.parquet").write_bytes(b"half")
+    assert not problems(run)
+    (left,) = [finding for finding in verify(run) if finding.subject == "trajectories/step-000001.parquet"]
+    assert "`practicum resume` does again" in left.detail
+
+
+def test_a_finished_run_has_no_next_step(run):
+    (run / "trajectories").mkdir()
+    (run / "trajectories" / "step-000001.parquet").write_bytes(b"made up")
     assert problems(run).keys() == {"trajectories/step-000001.parquet"}
 
 

@@ -190,7 +190,8 @@ def played(request: pytest.FixtureRequest) -> Iterator[dict[str, list[Any]]]:
         Path(folder).chmod(0o755)
         copy = Path(folder) / "practicum"
         shutil.copytree(source / "sandbox", copy / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(source / "errors.py", copy)
+        for ground in ("errors.py", "display.py"):
+            shutil.copy(source / ground, copy)
         if request.param != "of this kernel":
             code = copy / "sandbox" / "inside" / "landlock.py"
             old = (

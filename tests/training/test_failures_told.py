@@ -24,7 +24,7 @@ class Failing:
 
     def kind(self, rollout: str) -> str:
         """What becomes of this rollout, at every attempt."""
-        name = rollout.rpartition("-")[0]
+        name = rollout.rsplit("-", 2)[0]  # without the attempt and the secret
         with self.lock:
             if name not in self.kinds:
                 self.kinds[name] = next(self.plan, "none")

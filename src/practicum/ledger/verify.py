@@ -5,6 +5,7 @@ An event's ``data["files"]`` maps paths inside the run folder to SHA-256 digests
 it). The latest mention of a path counts.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,8 @@ from practicum.errors import LedgerError
 from practicum.ledger import events, manifest
 
 TRAJECTORIES = "trajectories"
-UNRECORDED = (
-    "in no event. If the run was killed, this is its last step, cut short: `practicum resume` does that step again and "
-    "records it. Otherwise the file was added by hand: remove it"
-)
+UNRECORDED = "in no event: it was added by hand, or is left of a step cut short long ago; remove it"
+CUT_SHORT = "not on record yet: the step that the run was stopped in, which `practicum resume` does again"
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,7 @@ def verify(run_folder: Path) -> list[Finding]:
         chain,
         _manifest(run_folder),
         *(_file(run_folder, name, recorded[name]) for name in sorted(recorded)),
-        *(
-            Finding(name, False, UNRECORDED)
-            for name in (_unrecorded(run_folder, recorded) if chain.ok or recorded else ())
-        ),
+        *(_besides(name, recorded) for name in (_unrecorded(run_folder, recorded) if chain.ok or recorded else ())),
     ]
 
 
@@ -52,6 +48,14 @@ def _unrecorded(run_folder: Path, recorded: Collection[str]) -> list[str]:
     """Files of trajectories that no event mentions: whoever reads the run's would read them too."""
     found = (path.relative_to(run_folder).as_posix() for path in (run_folder / TRAJECTORIES).rglob("*"))
     return sorted(name for name in found if name not in recorded and not Path(name).name.startswith("."))
+
+
+def _besides(name: str, recorded: Collection[str]) -> Finding:
+    """A file of trajectories that no event mentions: the next step's, while the run has no output, is no alteration."""
+    steps = (re.fullmatch(rf"{TRAJECTORIES}/step-(\d+)\.parquet", each) for each in recorded)
+    last = max((int(match[1]) for match in steps if match), default=0)
+    under_way = "output" not in recorded and name == f"{TRAJECTORIES}/step-{last + 1:06d}.parquet"
+    return Finding(name, under_way, CUT_SHORT if under_way else UNRECORDED)
 
 
 def _chain(run_folder: Path) -> tuple[Finding, dict[str, str]]:

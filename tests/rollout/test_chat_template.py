@@ -76,10 +76,21 @@ def in_template(
     return list(ids)
 
 
+def calling(argument: str) -> dict[str, Any]:
+    function = {"name": "get_ticket", "arguments": {argument: None}}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c", "type": "function", "function": function}],
+    }
+
+
 @pytest.mark.parametrize("style", ["pythonic", "hermes"])
 @given(st.lists(messages, min_size=1, max_size=5), st.none() | st.lists(tools, max_size=2), st.booleans())
 @example([{"role": "user", "content": "\n  indented"}], None, True)
 @example([{"role": "system", "content": ""}, {"role": "user", "content": None}], [], False)
+@example([calling("ª")], None, False)
+@example([calling("né")], None, False)
 @settings(max_examples=60, deadline=None)
 def test_a_template_gives_the_renderers_tokens(
     request: Any, tokenizer: Any, style: Any, conversation: Any, schemas: Any, more: bool

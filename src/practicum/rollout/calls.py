@@ -9,7 +9,6 @@ Both are a matter between renderer and model: agents see OpenAI ``tool_calls`` e
 import ast
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
 from typing import Any, Literal
@@ -211,8 +210,9 @@ def _unnameable(key: object) -> bool:
 
 
 def _is_python_name(name: str) -> bool:
-    """Whether Python reads it as the same name: it normalizes some letters (NFKC)."""
-    return name.isidentifier() and not iskeyword(name) and unicodedata.normalize("NFKC", name) == name
+    """Whether Python reads it as the same name: of other letters than ASCII's it normalizes some (NFKC)."""
+    # A chat template, which cannot normalize, must come to the same answer.
+    return name.isascii() and name.isidentifier() and not iskeyword(name)
 
 
 def _literal(value: Any) -> str:

@@ -212,6 +212,13 @@ def test_a_whole_run_has_every_part_and_nothing_unreadable(run):
     assert "finished" in made.text
 
 
+def page_after(folder, kinds):
+    with EventLog(folder / "events.jsonl") as log:
+        for kind in kinds:
+            log.append(kind)
+    return write_report(folder).read_text()
+
+
 @pytest.mark.parametrize(
     ("later", "state"),
     [
@@ -224,10 +231,7 @@ def test_a_whole_run_has_every_part_and_nothing_unreadable(run):
     ],
 )
 def test_a_run_that_has_ended_is_not_under_way_again_because_it_was_evaluated(run, later, state):
-    with EventLog(run / "events.jsonl") as log:
-        for kind in later:
-            log.append(kind)
-    assert f"<p class='subtitle'>{state}" in write_report(run).read_text()
+    assert f"<p class='subtitle'>{state}" in page_after(run, later)
 
 
 @pytest.mark.parametrize(
@@ -241,10 +245,7 @@ def test_a_run_that_has_ended_is_not_under_way_again_because_it_was_evaluated(ru
     ],
 )
 def test_a_run_that_was_only_evaluated_is_not_under_way(tmp_path, kinds, state):
-    with EventLog(tmp_path / "events.jsonl") as log:
-        for kind in kinds:
-            log.append(kind)
-    assert f"<p class='subtitle'>{state} · begun" in write_report(tmp_path).read_text()
+    assert f"<p class='subtitle'>{state} · begun" in page_after(tmp_path, kinds)
 
 
 def test_the_page_needs_no_network(run):

@@ -36,11 +36,15 @@ def file_digests(run_folder: Path, paths: Iterable[Path]) -> dict[str, str]:
 def verify(run_folder: Path) -> list[Finding]:
     """Look at the chain, the manifest and every recorded file. The run is proven when all findings are ok."""
     chain, recorded = _chain(run_folder)
+    cut_short = _next_table(recorded)
     return [
         chain,
         _manifest(run_folder),
         *(_file(run_folder, name, recorded[name]) for name in sorted(recorded)),
-        *(_besides(name, recorded) for name in (_unrecorded(run_folder, recorded) if chain.ok or recorded else ())),
+        *(
+            Finding(name, True, CUT_SHORT) if name == cut_short else Finding(name, False, UNRECORDED)
+            for name in (_unrecorded(run_folder, recorded) if chain.ok or recorded else ())
+        ),
     ]
 
 
@@ -50,12 +54,13 @@ def _unrecorded(run_folder: Path, recorded: Collection[str]) -> list[str]:
     return sorted(name for name in found if name not in recorded and not Path(name).name.startswith("."))
 
 
-def _besides(name: str, recorded: Collection[str]) -> Finding:
-    """A file of trajectories that no event mentions: the next step's, while the run has no output, is no alteration."""
-    steps = (re.fullmatch(rf"{TRAJECTORIES}/step-(\d+)\.parquet", each) for each in recorded)
+def _next_table(recorded: Collection[str]) -> str:
+    """The table of the step after the last on record, which a stopped run may leave behind; none beside an output."""
+    if "output" in recorded:
+        return ""
+    steps = (re.fullmatch(rf"{TRAJECTORIES}/step-(\d+)\.parquet", name) for name in recorded)
     last = max((int(match[1]) for match in steps if match), default=0)
-    under_way = "output" not in recorded and name == f"{TRAJECTORIES}/step-{last + 1:06d}.parquet"
-    return Finding(name, under_way, CUT_SHORT if under_way else UNRECORDED)
+    return f"{TRAJECTORIES}/step-{last + 1:06d}.parquet"
 
 
 def _chain(run_folder: Path) -> tuple[Finding, dict[str, str]]:

@@ -1,13 +1,14 @@
 """Tools: types become schemas, and calls are checked against them."""
 
 import enum
+import functools
 from typing import Annotated, Literal
 
 import jsonschema
 import pytest
 from pydantic import BaseModel, Field
 
-from practicum.environment import Environment, ToolError, ToolSpec, tool
+from practicum.environment import Environment, ToolError, ToolSpec, read_only, tool
 from practicum.environment.tool import ARGUMENT_LIMIT, collect_tools
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
@@ -352,3 +353,11 @@ def test_nested_arguments_are_the_tools_own_copy():
     spec = ToolSpec.from_schema("take", "", {"type": "object"}, dict)
     spec.check(given)["items"].clear()
     assert given == {"items": [{"name": "x", "count": 1}], "notes": {"a": "b"}}
+
+
+@pytest.mark.parametrize(
+    "thing", [7, read_only(dict), functools.partial(print, "x")], ids=["number", "state", "partial"]
+)
+def test_what_is_no_function_at_all_is_refused_with_what_it_is(thing):
+    with pytest.raises(EnvironmentFault, match=f"cannot be a tool: it is a {type(thing).__name__}"):
+        tool(thing)

@@ -42,7 +42,7 @@ def tool(function: F) -> F:
     Raises:
         EnvironmentFault: the class already has a tool of that name, which Python would silently replace.
     """
-    if isinstance(function, _NO_METHODS):
+    if isinstance(function, _NO_METHODS) or not hasattr(function, "__name__"):
         raise _no_method(function)
     body = sys._getframe(1).f_locals
     before = body.get(function.__name__) if "__qualname__" in body else None

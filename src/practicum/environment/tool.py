@@ -233,7 +233,7 @@ def _fault(function: Any, what: str, fix: str = "annotate every parameter") -> E
 
 
 def _inner(function: Any) -> Any:
-    return function.fget if isinstance(function, property) else function.__func__
+    return function.fget if isinstance(function, property) else getattr(function, "__func__", function)
 
 
 def _no_method(function: Any) -> EnvironmentFault:

@@ -21,10 +21,10 @@ from practicum.checks.catalogue import CHECKS
 from practicum.checks.defaults import REPETITIONS
 from practicum.checks.differences import first_difference
 from practicum.checks.environment import run_checks
-from practicum.checks.nursery.client import Nursery
-from practicum.checks.plays.threaded import thread
+from practicum.checks.processes.client import Nursery
 from practicum.checks.target import EnvironmentTarget, load_target
 from practicum.checks.trial import prepare
+from practicum.checks.ways.threaded import thread
 
 SUITES = ("support_desk", "warehouse", "sql_analyst", "code_repair")
 RACES = ("OutputCaptured", "FolderForAMoment", "PatchedForAMoment", "CheckedThenTaken", "BufferOfAll")

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from practicum.checks.judges.check import SEARCHED
-from practicum.checks.judges.evidence import gather
-from practicum.checks.judges.near import near_duplicates
+from practicum.checks.attacks import attack, material_of, search
+from practicum.checks.attacks.material import answered
+from practicum.checks.scores.check import SEARCHED
+from practicum.checks.scores.evidence import gather
+from practicum.checks.scores.near import near_duplicates
 from practicum.checks.target import load_target, suites
 from practicum.scoring import judge
-from practicum.scoring.attacks import attack, material_of, search
-from practicum.scoring.attacks.material import answered
 from practicum.store import read_trajectories, write_trajectories
 from practicum.trajectory import EnvironmentRef, Rollout, Trajectory, Turn
 

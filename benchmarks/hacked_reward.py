@@ -15,9 +15,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from practicum.checks.judges.check import check_judges
+from practicum.checks.scores.check import check_judges
 from practicum.checks.target import load_target
-from practicum.viewer.disagreements import recorded_disagreements
+from practicum.evaluation.disagreements import recorded_disagreements
 
 HERE = Path(__file__).parent
 MODULE = HERE / "hacked_desk.py"
@@ -35,7 +35,17 @@ def main() -> None:
         keys = [f"environment={MODULE}:SupportDesk", f"reward={name}"]
         reason = f"to show what becomes of a {name} reward"
         for stage, more in (("warmstart", []), ("train", ["--without-gate", reason])):
-            command = [sys.executable, "-m", "practicum.cli", stage, "support_desk", *keys, "--run", str(run), *more]
+            command = [
+                sys.executable,
+                "-m",
+                "practicum.commands",
+                stage,
+                "support_desk",
+                *keys,
+                "--run",
+                str(run),
+                *more,
+            ]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         show(name, run)
     draw(folder, HERE.parent / "docs" / "hacked_reward.svg")

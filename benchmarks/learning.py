@@ -45,6 +45,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers.utils import logging as transformers_logging
 
 from practicum.algorithms.advantages import AdvantageMethod
+from practicum.commands.training_runs import open_pipeline
 from practicum.digests import digest_file
 from practicum.engine.local.models import SMOLLM2
 from practicum.evaluation.evaluator import Evaluation
@@ -53,7 +54,6 @@ from practicum.files import write_folder, write_text
 from practicum.recipe import Recipe, load_recipe
 from practicum.recipes import shipped
 from practicum.suites.support_desk import SupportDesk
-from practicum.training.demo import open_pipeline
 
 METHODS = get_args(AdvantageMethod)
 LOSSES = ("ppo", "importance_sampling", "cispo")

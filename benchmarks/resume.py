@@ -105,7 +105,7 @@ def _torn(folder: Path, recipe: str, kills: int, rng: random.Random) -> Counter[
 def _start(folder: Path, *command: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": "nowhere://"}
     return subprocess.Popen(
-        [sys.executable, "-m", "practicum.cli", *command],
+        [sys.executable, "-m", "practicum", *command],
         cwd=folder,
         env=environment,
         stdout=subprocess.DEVNULL,

@@ -25,18 +25,18 @@ from pathlib import Path
 from rich.console import Console
 
 from practicum.checks.target import target_of
+from practicum.commands.control import run_control
+from practicum.commands.training_runs import open_pipeline
 from practicum.digests import digest
 from practicum.engine.local.hardware import choose_device, processor
-from practicum.ledger.events import read_events
 from practicum.recipe import Recipe, load_recipe
 from practicum.recipes import shipped
-from practicum.training.checkpoint import newest_step
-from practicum.training.control import run_control
-from practicum.training.demo import open_pipeline
+from practicum.runs.checkpoint import newest_step
+from practicum.runs.events import read_events
 
 FOLDER = Path(__file__).parent / "robustness"
 CELLS = FOLDER / "cells.jsonl"
-PRACTICUM = (sys.executable, "-m", "practicum.cli")
+PRACTICUM = (sys.executable, "-m", "practicum")
 AIM_GAIN, AIM_SUCCESS, LEAST_GAIN = 0.40, 0.85, 0.30
 
 WAYS: Mapping[str, tuple[Mapping[str, str], Sequence[str]]] = {

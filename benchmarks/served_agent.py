@@ -19,7 +19,7 @@ from trainer.vllm import served
 from practicum.checks.target import target_of
 from practicum.evaluation.evaluator import EvaluationPlan, Mode, read_evaluation
 from practicum.evaluation.reference import Reference, evaluate_reference
-from practicum.evaluation.summary import Evaluation
+from practicum.evaluation.summary import MODES, Evaluation
 from practicum.recipe import Recipe, load_recipe
 from practicum.rollout.export import export_model
 from practicum.scoring.endpoint import Endpoint, Patience
@@ -28,7 +28,6 @@ from practicum.tasks import TaskSet
 from practicum.training.splits import load_splits
 
 FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser", "pythonic")
-MODES: tuple[Mode, ...] = ("sampled", "greedy")
 ROWS = 16
 
 

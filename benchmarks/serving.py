@@ -26,7 +26,7 @@ from practicum.engine.protocol import SamplingParams
 from practicum.rollout.agents import opening
 from practicum.rollout.renderer import make_renderer
 from practicum.suites.support_desk import SupportDesk
-from practicum.training.foothold import demonstrations, imitate
+from practicum.training.imitation import demonstrations, imitate
 
 PROMPTS, TOKENS, SEED = 8, 32, 0
 CPU = torch.device("cpu")

@@ -153,7 +153,7 @@ def _measured(folder: Path, model: Path, desk: type[SlowDesk], ahead: int, strag
     recipe = tiny.recipe(folder / f"{name}.yaml", model, f"staleness.py:{desk.__name__}", **keys)
     calls = folder / f"calls-{name}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": "nowhere://", "CALLS": str(calls)}
-    command = [sys.executable, "-m", "practicum.cli", "train", recipe.name, "--run", name]
+    command = [sys.executable, "-m", "practicum", "train", recipe.name, "--run", name]
     command += ["--without-gate", "a benchmark"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -16,7 +16,7 @@ from practicum.engine.local.models import SMOLLM2, find_model, load_tokenizer
 from practicum.engine.local.policy import Policy
 from practicum.recipe.yaml_text import dump
 from practicum.rollout.renderer import make_renderer
-from practicum.training.foothold import demonstrations, imitate
+from practicum.training.imitation import demonstrations, imitate
 
 COLOURS = ("red", "green", "blue", "grey")
 TASKS = {"train": 200, "validation": 20, "test": 40}

@@ -39,7 +39,7 @@ from practicum.rollout.agents import BuiltinAgent
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.rollout.renderer import make_renderer
 from practicum.suites.support_desk import SupportDesk
-from practicum.training.foothold import demonstrations, imitate
+from practicum.training.imitation import demonstrations, imitate
 from practicum.trajectory import Trajectory
 
 HERE = Path(__file__).parent
@@ -209,7 +209,14 @@ def print_shares(policy: Policy, steps: Sequence[Mapping[str, float]], rollout: 
 def our_steps(model: Path, folder: Path) -> list[Mapping[str, float]]:
     """Steps of ``practicum train`` with the demo's recipe."""
     keys = {**KEYS, "model_name": str(model), "environment": f"{HERE / 'trainer' / 'noisy_desk.py'}:SupportDesk"}
-    command = [sys.executable, "-m", "practicum.cli", "train", "support_desk", *[f"{k}={v}" for k, v in keys.items()]]
+    command = [
+        sys.executable,
+        "-m",
+        "practicum.commands",
+        "train",
+        "support_desk",
+        *[f"{k}={v}" for k, v in keys.items()],
+    ]
     command += ["--run", str(folder / "ours"), "--without-gate", "a benchmark"]
     succeed(command)
     lines = [json.loads(line) for line in (folder / "ours" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]

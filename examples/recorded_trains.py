@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from practicum import Call, Task, score_fields
-from practicum.environment.recording import CallableSource, RecordedEnvironment, Recorder
+from practicum.services import CallableSource, RecordedEnvironment, Recorder
 
 City = Annotated[str, Field(max_length=20)]
 CITIES = ("Basel", "Chur", "Genf", "Olten", "Visp", "Zug")

@@ -23,7 +23,7 @@ from practicum.engine.local.models import SMOLLM2, find_model, load_tokenizer
 from practicum.engine.local.policy import Policy
 from practicum.rollout.renderer import make_renderer
 from practicum.tasks import Task
-from practicum.training.foothold import demonstrations, imitate
+from practicum.training.imitation import demonstrations, imitate
 from practicum.trajectory import Rollout
 
 HERE = Path(__file__).parent

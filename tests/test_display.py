@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 import practicum
-from practicum.cli import main
+from practicum.commands import main
 from practicum.display import COMMANDS, StatusLine, VisibleFormatter, say, say_line, visible, visible_within
 from practicum.errors import EnvironmentFault, RecipeError
-from practicum.viewer.sections import esc
+from practicum.report.sections import esc
 
 SOURCE = Path(practicum.__file__).parent
 HOSTILE = {
@@ -136,7 +136,7 @@ def test_an_error_nobody_expected_is_shown_without_power(
     def failing() -> None:
         raise ValueError("the server said \x1b]0;owned\x07")
 
-    monkeypatch.setattr("practicum.cli.app", failing)
+    monkeypatch.setattr("practicum.commands.app", failing)
     with pytest.raises(SystemExit, match="1"):
         main()
     err = capsys.readouterr().err

@@ -14,7 +14,7 @@ from practicum.display import telling
 from practicum.engine.local import hub
 from practicum.errors import ModelError, RolloutError, RunError
 from practicum.rollout.agents_http import HEALTH_S, HttpAgent
-from practicum.rollout.gateway_registry import Registry
+from practicum.rollout.gateway.registry import Registry
 from practicum.scoring import endpoint
 from practicum.scoring.endpoint import LONGEST_WAIT_S, Endpoint, Patience, complete
 from virtual_time import run_virtually

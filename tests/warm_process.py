@@ -18,10 +18,10 @@ sys.path = [path for path in sys.path if Path(path or ".").resolve() != Path(__f
 import torch  # noqa: E402
 
 import practicum.checks.environment  # noqa: E402
-import practicum.cli  # noqa: E402
+import practicum.commands  # noqa: E402
+import practicum.commands.serve  # noqa: E402
+import practicum.commands.training_runs  # noqa: E402
 import practicum.monitor.mlflow_store  # noqa: E402
-import practicum.rollout.serving  # noqa: E402
-import practicum.training.demo  # noqa: E402
 
 
 def serve() -> None:
@@ -58,7 +58,7 @@ def _become(order: dict[str, Any]) -> None:
     code: Any = 0
     try:
         exec(compile(order["first"], "<first>", "exec"), {})
-        practicum.cli.main()
+        practicum.commands.main()
     except SystemExit as end:
         code = end.code
     except BaseException:

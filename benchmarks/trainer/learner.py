@@ -17,7 +17,7 @@ from practicum.engine.local.policy import Policy
 from practicum.engine.protocol import Datum
 from practicum.rollout.renderer import make_renderer
 from practicum.suites.support_desk import SupportDesk
-from practicum.training.foothold import demonstrations
+from practicum.training.imitation import demonstrations
 from trainer.chain import Chain
 
 GROUP, BUDGET, REPETITIONS = 4, 2048, 2

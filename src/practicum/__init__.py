@@ -1,6 +1,7 @@
 """Practicum: open, self-hosted multi-turn reinforcement learning for tool-using language-model agents."""
 
 from practicum.environment import Call, Environment, ToolError, Transform, persist, read_only, reset, tool
+from practicum.moved import answer_old_names
 from practicum.scoring import (
     called,
     hierarchical,
@@ -16,6 +17,8 @@ from practicum.scoring import (
 )
 from practicum.tasks import Task, TaskSet
 from practicum.trajectory import Rollout
+
+answer_old_names()
 
 __version__ = "0.1.0"
 

@@ -16,4 +16,4 @@ def program(name: str) -> str:
     if os.path.isfile(beside):  # noqa: PTH113 (False where this user may not look, instead of an error)
         here = Path.cwd()
         return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
-    return f"{shlex.quote(sys.executable)} -m practicum.cli" if name == "practicum" else name
+    return f"{shlex.quote(sys.executable)} -m practicum" if name == "practicum" else name

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from practicum.rollout.gateway import create_gateway
-from practicum.rollout.gateway_registry import Registry, Reward, State
-from practicum.rollout.gateway_server import GatewayServer
+from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.registry import Registry, Reward, State
+from practicum.rollout.gateway.server import GatewayServer
 
 ID = "rollout-1"
 

@@ -13,7 +13,7 @@ from typing import Any
 from planted import Planted, planted
 
 from practicum.checks.environment import run_checks
-from practicum.checks.nursery.client import Nursery
+from practicum.checks.processes.client import Nursery
 from practicum.checks.target import EnvironmentTarget, load_target
 
 JOBS = 3

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from shelf import ROWS, SPLITS
 
 from practicum import Call, Task, score_fields
-from practicum.environment.faces.gym_foreign import GymnasiumEnvironment
-from practicum.environment.recording import RecordedEnvironment
+from practicum.bridges.gym_foreign import GymnasiumEnvironment
+from practicum.services import RecordedEnvironment
 
 CODE = "none"
 SCORES = {"Lake": "crossed"}

@@ -12,10 +12,10 @@ from pydantic import Field
 from practicum.checks.catalogue import CHECKS
 from practicum.checks.environment import run_checks
 from practicum.checks.findings import Report
-from practicum.checks.nursery.client import Nursery
+from practicum.checks.processes.client import Nursery
 from practicum.checks.target import load_target
-from practicum.environment.recording import CallableSource, Recorder
 from practicum.errors import EnvironmentFault
+from practicum.services import CallableSource, Recorder
 
 SHELF = Path(__file__).with_name("shelf.py")
 
@@ -183,7 +183,7 @@ def test_a_recording_named_from_the_working_folder_answers_alike_in_other_proces
         record.calls([("stock", {"shelf": "A"})])
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "How much is left of A?"}\n')
-    target = load_target("practicum.environment.recording:RecordedEnvironment", {"recording": "stock.json"})
+    target = load_target("practicum.services:RecordedEnvironment", {"recording": "stock.json"})
     report = check(replace(target, datasets={"train": rows}), tasks_per_split=1)
     assert "ENV-PROCESS" in report.checks
     assert not {finding.code for finding in report.findings} & {"ENV-PROCESS", "ENV-FAULT"}

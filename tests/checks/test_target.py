@@ -5,9 +5,9 @@ import pytest
 
 from practicum.checks.modules import load_file
 from practicum.checks.target import load_target, resolve_target, target_of
-from practicum.environment.recording import CallableSource, Recorder
 from practicum.errors import EnvironmentFault, TaskError
 from practicum.recipe import build_recipe
+from practicum.services import CallableSource, Recorder
 from practicum.suites.support_desk import SupportDesk
 from practicum.tasks import Task
 
@@ -156,7 +156,7 @@ def test_a_recording_named_from_the_working_folder_answers_in_every_folder(
     monkeypatch.chdir(tmp_path / "here")
     with Recorder(CallableSource([stock]), Path("stock.json")) as record:
         record.calls([("stock", {"shelf": "A"})])
-    target = load_target("practicum.environment.recording:RecordedEnvironment", {"recording": "stock.json"})
+    target = load_target("practicum.services:RecordedEnvironment", {"recording": "stock.json"})
     told = []
     for folder in ("here", "there"):
         monkeypatch.chdir(tmp_path / folder)

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from practicum.checks.plays.traced import Step, parting
+from practicum.checks.ways.traced import Step, parting
 
 
 def steps(tmp_path: Path, *held: tuple[int, str, dict[str, int]]) -> list[Step]:

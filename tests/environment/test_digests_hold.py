@@ -14,7 +14,7 @@ import pytest
 
 from practicum.environment.identity import parts_of
 
-PLAIN_SERVER = Path(__file__).parent / "faces" / "plain_server.py"
+PLAIN_SERVER = Path(__file__).parents[1] / "bridges" / "plain_server.py"
 
 FILES = {
     "desks/helper.py": "LIMIT = 3\n",

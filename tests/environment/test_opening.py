@@ -2,8 +2,8 @@
 
 import pytest
 
+from practicum.bridges.episode import Episode
 from practicum.environment import Environment
-from practicum.environment.faces.playing import Episode
 from practicum.environment.opening import opening
 from practicum.tasks import Task
 

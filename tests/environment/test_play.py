@@ -10,11 +10,11 @@ from practicum import Environment, Task, tool
 from practicum.checks import episodes
 from practicum.environment import Call
 from practicum.environment.play import CALL_LIMIT, OracleFault, OracleSteps
-from practicum.environment.recording import Recorder
-from practicum.environment.recording.callables import CallableSource
 from practicum.seeds import derive
+from practicum.services import Recorder
+from practicum.services.callables import CallableSource
 from practicum.suites.support_desk import SupportDesk
-from practicum.training import foothold
+from practicum.training import imitation as foothold
 
 TASK = Task("climb", "Climb as many steps as the label says.", {"steps": 250})
 

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from practicum.commands.summary import print_evaluations
 from practicum.digests import digest_file
 from practicum.errors import RunError
 from practicum.evaluation.comparison import compare, comparisons
+from practicum.evaluation.disagreements import disagreements
 from practicum.evaluation.evaluator import read_evaluation, write_evaluation
 from practicum.evaluation.gates import PromotionGate, promote, require_baseline, require_foothold, unearned_share
-from practicum.evaluation.record import (
+from practicum.evaluation.statistics import wilson_interval
+from practicum.evaluation.summary import Circumstances, Evaluation, summarize
+from practicum.runs.evaluations import (
     FILE,
     TIMINGS,
     conclude,
@@ -23,11 +27,7 @@ from practicum.evaluation.record import (
     told,
     write_record,
 )
-from practicum.evaluation.statistics import wilson_interval
-from practicum.evaluation.summary import Circumstances, Evaluation, summarize
-from practicum.training.summary import print_evaluations
 from practicum.trajectory import EnvironmentRef, ToolCall, Trajectory, Turn
-from practicum.viewer.disagreements import disagreements
 
 REF = EnvironmentRef("e", "1", "d")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from practicum.cli import app
+from practicum.commands import app
 from practicum.errors import RunError
 from practicum.monitor import tracking
 from practicum.monitor.delivery import deliver
@@ -277,7 +277,7 @@ def test_a_broken_batch_is_named(tmp_path, reach):
 
 
 def test_the_command_sends_and_says_so(tmp_path, reach, monkeypatch):
-    monkeypatch.setattr("practicum.training.run.require_run", lambda run: None)
+    monkeypatch.setattr("practicum.runs.folder.require_run", lambda run: None)
     Undelivered(tmp_path).keep(Destination("desk", "first", THERE), [("params", {"a": 1}), ("status", "FINISHED")])
     reach(Store())
     done = CliRunner().invoke(app, ["track", str(tmp_path)])

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from practicum.checks.changed import _is_recipe
-from practicum.environment.faces.documents import line_of, load_document
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import load_recipe
 from practicum.recipe.yaml_bounds import require_bounded
 from practicum.recipe.yaml_text import MOST_CHARACTERS, parse
+from practicum.services.documents import line_of, load_document
 
 LEVELS = "abcdefghij"
 

@@ -30,7 +30,7 @@ from practicum.environment.opening import opening
 from practicum.rollout.agents import BuiltinAgent
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.rollout.renderer import make_renderer
-from practicum.training.foothold import demonstrations
+from practicum.training.imitation import demonstrations
 from practicum.trajectory import Trajectory
 
 CHATML = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")

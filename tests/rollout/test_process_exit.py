@@ -12,7 +12,7 @@ from practicum.rollout import dispatcher as dispatcher_module
 from practicum.rollout.agents import BuiltinAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.tasks import Task
-from practicum.training.foothold import demonstrate
+from practicum.training.imitation import demonstrate
 
 
 class Leaving(Environment):

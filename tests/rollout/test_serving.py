@@ -7,10 +7,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from practicum.commands.serve import load_policy, serve_model
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.policy import Policy
 from practicum.errors import ModelError, RunError
-from practicum.rollout.serving import load_policy, serve_model
 
 
 def test_an_adapter_is_merged_into_its_base_model(tiny_model: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from practicum.checks.actions import random_calls, values_in
-from practicum.environment.faces.production import load_production, production_of
+from practicum.services.production import load_production, production_of
 from practicum.suites.code_repair import CodeRepair
 
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from practicum.checks.actions import random_calls, values_in
-from practicum.environment.faces.production import document_of, load_production, production_of
+from practicum.services.production import document_of, load_production, production_of
 from practicum.suites.sql_analyst import SqlAnalyst
 
 

@@ -17,7 +17,7 @@ from practicum.suites.support_desk import SupportDesk, generate, reward, score
 from practicum.suites.support_desk.environment import ARGUMENTS
 from practicum.suites.support_desk.procedure import LEVELS, final_output, known, verdict
 from practicum.tasks import TaskSet
-from practicum.training import foothold
+from practicum.training import imitation as foothold
 from practicum.trajectory import Rollout
 
 SPLITS = ("train", "validation", "test")

@@ -9,9 +9,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from practicum.rollout.agents_http import HttpAgent
-from practicum.rollout.gateway import create_gateway
-from practicum.rollout.gateway_registry import Registry
-from practicum.rollout.gateway_server import GatewayServer
+from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.registry import Registry
+from practicum.rollout.gateway.server import GatewayServer
 from practicum.tasks import Task
 
 TASK = Task("t-1", "Fix it", {"label": "secret"})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from practicum.cli.app import run_name
+from practicum.commands.app import run_name
 from practicum.recipe import build_recipe
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from kills import KILL
 from practicum.digests import digest_file
-from practicum.ledger.events import Event, read_events
+from practicum.runs.events import Event, read_events
 
 BEFORE_THE_EVENT = (
     KILL
     + """
-from practicum.ledger.events import EventLog
+from practicum.runs.events import EventLog
 original = EventLog.append
 def at_the_event(self, kind, data=None):
     if kind == "{kind}" and (data or {{}}).get("{key}") == {value!r}:

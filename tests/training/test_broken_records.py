@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from practicum.commands.training_runs import evaluations_of
 from practicum.errors import RunError
 from practicum.evaluation.evaluator import read_evaluation
-from practicum.evaluation.record import recorded_evaluations
 from practicum.recipe import build_recipe
-from practicum.training.demo import evaluations_of
-from practicum.training.run import Run
+from practicum.runs.evaluations import recorded_evaluations
+from practicum.runs.folder import Run
 
 LINE = json.dumps({"step": 1, "time": 1.0, "phase": "rl", "metrics": {}}) + "\n"
 

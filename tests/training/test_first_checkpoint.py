@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from practicum.errors import RunError
-from practicum.training.checkpoint import first_checkpoint, latest_checkpoint, save_checkpoint
+from practicum.runs.checkpoint import first_checkpoint, latest_checkpoint, save_checkpoint
 
 
 class Weights:

@@ -7,8 +7,8 @@ import pytest
 import tiny
 from rich.console import Console
 
+from practicum.commands.training_runs import open_pipeline
 from practicum.recipe import load_recipe
-from practicum.training.demo import open_pipeline
 
 RECIPE = {
     "environment_args": {"wrong": 0.35},
@@ -32,7 +32,7 @@ RECIPE = {
 @pytest.mark.parametrize("seed", range(5))
 def test_reinforcement_learns_what_the_demonstrator_gets_wrong(tmp_path, monkeypatch, seed, dtype):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://")
-    monkeypatch.setattr("practicum.training.pipeline.Pipeline.modes", ("sampled",))
+    monkeypatch.setattr("practicum.commands.stages.Pipeline.modes", ("sampled",))
     monkeypatch.chdir(tmp_path)
     model = learning_desk.tiny_model(tmp_path / "raw", seed)
     path = tiny.recipe(

@@ -18,7 +18,7 @@ LEARNER = "practicum.engine.local.learner"
 WITHIN_A_FOLDER = (
     KILL
     + """
-import practicum.files, practicum.training.checkpoint as checkpoint
+import practicum.files, practicum.runs.checkpoint as checkpoint
 original = checkpoint.write_folder
 def half(target, fill):
     if target.name == "step-000002":
@@ -30,7 +30,7 @@ checkpoint.write_folder = half
 WITHIN_AN_EVENT = (
     KILL
     + """
-from practicum.ledger.events import EventLog
+from practicum.runs.events import EventLog
 original = EventLog.append
 def half(self, kind, data=None):
     if kind == "step":
@@ -49,7 +49,7 @@ MOMENTS = [
     ("the second checkpoint", WITHIN_A_FOLDER),
     ("the third step's sampling", killed_at(*SAMPLER, 8)),
     ("the export", killed_at(LEARNER, "LocalLearner", "export", 1)),
-    ("the evaluation", killed_at("practicum.training.run", "Run", "record_evaluation", 1, before=True)),
+    ("the evaluation", killed_at("practicum.runs.folder", "Run", "record_evaluation", 1, before=True)),
 ]
 
 

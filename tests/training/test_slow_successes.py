@@ -18,9 +18,9 @@ from practicum.recipe import build_recipe
 from practicum.rollout.dispatcher import RolloutRequest
 from practicum.seeds import derive
 from practicum.tasks import Task
-from practicum.training import overlap
+from practicum.training import async_trainer as overlap
+from practicum.training.async_trainer import Ahead
 from practicum.training.buffer import GroupBuffer, StepClock
-from practicum.training.overlap import Ahead
 from practicum.trajectory import EnvironmentRef, Group, Trajectory, Turn, survivors
 from virtual_time import run_virtually
 

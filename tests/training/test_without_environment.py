@@ -11,11 +11,11 @@ import pytest
 from http_agent import Order, http_agent
 from practicum.checks.target import target_of
 from practicum.errors import EnvironmentFault
-from practicum.ledger.manifest import read_manifest
 from practicum.recipe import build_recipe, load_recipe
+from practicum.runs.manifest import read_manifest
 from practicum.store import read_trajectories
+from practicum.training.components import build
 from practicum.training.splits import load_splits
-from practicum.training.workbench import build
 
 
 def play(order: dict[str, Any]) -> None:

@@ -8,12 +8,12 @@ from practicum.checks.causes import Case, Causes, grouped
 from practicum.checks.episodes import Plan, shortened
 from practicum.checks.findings import Finding
 from practicum.checks.guilty import place_of_case, place_of_tasks
-from practicum.checks.nursery.client import Nursery
-from practicum.checks.nursery.work import Trouble
-from practicum.checks.plays.abandoned import Aftermath
+from practicum.checks.processes.client import Nursery
+from practicum.checks.processes.work import Trouble
 from practicum.checks.trial import Trial
 from practicum.checks.undeclared import others
 from practicum.checks.visits import Visit
+from practicum.checks.ways.abandoned import Aftermath
 from practicum.environment.state import StateFault
 
 

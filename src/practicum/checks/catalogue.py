@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from practicum.checks.judges.catalogue import rows
+from practicum.checks.scores.catalogue import rows
 from practicum.digests import digest
 
 Severity = Literal["fail", "warn"]

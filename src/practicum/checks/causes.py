@@ -12,7 +12,7 @@ from typing import Any
 from practicum.checks.differences import Difference, first_difference
 from practicum.checks.episodes import Transcript
 from practicum.checks.trial import Trial
-from practicum.checks.watching.touches import EPISODE
+from practicum.checks.watch.outside_access import EPISODE
 
 
 @dataclass(frozen=True)

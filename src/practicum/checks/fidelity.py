@@ -9,12 +9,12 @@ from typing import Any
 from practicum.checks.fidelity_answers import Answer, check_answers
 from practicum.checks.fidelity_schemas import gaps
 from practicum.checks.findings import Finding
-from practicum.checks.nursery.client import NoEnd
-from practicum.checks.nursery.stage import stage
 from practicum.checks.places import is_users, place_of_class, place_of_function
+from practicum.checks.processes.client import NoEnd
+from practicum.checks.processes.stage import stage
 from practicum.checks.trial import Trial, answer
-from practicum.environment.faces.production import ProductionTool, load_production
 from practicum.environment.tool import collect_tools
+from practicum.services.production import ProductionTool, load_production
 
 CODE = "ENV-FIDELITY"
 FILES = ("production.json", "production.yaml", "production.yml")

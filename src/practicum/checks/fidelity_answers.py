@@ -14,7 +14,7 @@ from referencing.exceptions import Unresolvable
 from practicum.checks.episodes import call_text, shortened
 from practicum.checks.findings import Finding
 from practicum.environment import Call
-from practicum.environment.faces.production import ProductionTool
+from practicum.services.production import ProductionTool
 
 _CODE = "ENV-FIDELITY"
 _WIDTH = 400

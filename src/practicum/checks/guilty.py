@@ -1,13 +1,13 @@
 """Which of the user's lines to name for an episode that came out another way."""
 
 from practicum.checks.causes import Case
-from practicum.checks.nursery.client import NoEnd, Nursery
-from practicum.checks.plays import watched
-from practicum.checks.plays.suspects import suspect
-from practicum.checks.plays.traced import parting, trace_episode, trace_tasks
+from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.trial import Trial
 from practicum.checks.undeclared import place_of_change
 from practicum.checks.visits import Visit, world_of
+from practicum.checks.ways import watched
+from practicum.checks.ways.suspects import suspect
+from practicum.checks.ways.traced import parting, trace_episode, trace_tasks
 
 
 def place_of_case(trial: Trial, nursery: Nursery, case: Case, *, together: bool) -> tuple[str, str]:

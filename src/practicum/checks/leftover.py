@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from practicum.checks.findings import Finding
-from practicum.checks.nursery.client import NoEnd, Nursery
-from practicum.checks.plays import watched
-from practicum.checks.plays.watched import Left, Watched
+from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.trial import Trial
-from practicum.checks.watching.leftovers import OPENED
-from practicum.checks.watching.settings import Leftover
-from practicum.checks.watching.shared import SETTINGS
-from practicum.checks.watching.touches import Touch
+from practicum.checks.watch.outside_access import Touch
+from practicum.checks.watch.residue import OPENED
+from practicum.checks.watch.settings import Leftover
+from practicum.checks.watch.shared import SETTINGS
+from practicum.checks.ways import watched
+from practicum.checks.ways.watched import Left, Watched
 
 _LISTED = 5
 _GROWING = frozenset(setting.kind for setting in SETTINGS if setting.grows)

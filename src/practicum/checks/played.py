@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
-from practicum.checks.nursery.client import DEADLINE_S, NoEnd, Nursery
-from practicum.checks.nursery.work import Trouble
-from practicum.checks.nursery.world import ELSEWHERE
-from practicum.checks.plays.abandoned import Aftermath, abandon
-from practicum.checks.plays.interleaved import gather, interleave
-from practicum.checks.plays.repeated import Again, repeat
-from practicum.checks.plays.threaded import thread
-from practicum.checks.plays.together import play_together
-from practicum.checks.plays.watched import Watched, watch
+from practicum.checks.processes.client import DEADLINE_S, NoEnd, Nursery
+from practicum.checks.processes.work import Trouble
+from practicum.checks.processes.world import ELSEWHERE
 from practicum.checks.trial import Trial
 from practicum.checks.visits import Visit, visit
+from practicum.checks.ways.abandoned import Aftermath, abandon
+from practicum.checks.ways.interleaved import gather, interleave
+from practicum.checks.ways.repeated import Again, repeat
+from practicum.checks.ways.threaded import thread
+from practicum.checks.ways.together import play_together
+from practicum.checks.ways.watched import Watched, watch
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 """ENV-UNSOLVED: the oracle comes to no answer, or to one the score does not give 1."""
 
 from practicum.checks.findings import Finding
-from practicum.checks.plays.solo import Sampled, has_oracle
 from practicum.checks.trial import Trial
+from practicum.checks.ways.solo import Sampled, has_oracle
 
 
 def check_solved(trial: Trial) -> list[Finding]:

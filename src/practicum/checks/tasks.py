@@ -9,8 +9,8 @@ from typing import Any
 from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
 from practicum.checks.judging import written
-from practicum.checks.nursery.stage import Stage, stage
 from practicum.checks.places import place_of_method
+from practicum.checks.processes.stage import Stage, stage
 from practicum.environment.fixtures import thawed
 from practicum.tasks import Task, content_of, is_game
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from practicum.checks.causes import Case, Causes
 from practicum.checks.findings import Finding
-from practicum.checks.nursery.client import NoEnd
-from practicum.checks.plays import repeated, watched
-from practicum.checks.plays.traced import parting, trace_episode
-from practicum.checks.plays.watched import Changed, Watched
+from practicum.checks.processes.client import NoEnd
 from practicum.checks.trial import Trial
+from practicum.checks.ways import repeated, watched
+from practicum.checks.ways.traced import parting, trace_episode
+from practicum.checks.ways.watched import Changed, Watched
 from practicum.environment.state import StateFault
 
 _LISTED = 5

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from practicum.checks.nursery.stage import stage
-from practicum.checks.plays.abandoned import Aftermath
-from practicum.checks.plays.solo import has_oracle
+from practicum.checks.processes.stage import stage
 from practicum.checks.trial import Trial
+from practicum.checks.ways.abandoned import Aftermath
+from practicum.checks.ways.solo import has_oracle
 
 
 def unseen_in_tasks() -> dict[str, str]:

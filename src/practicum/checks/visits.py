@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from practicum.checks.episodes import Transcript
-from practicum.checks.nursery.client import NoEnd, Nursery
-from practicum.checks.nursery.stage import stage
-from practicum.checks.nursery.work import Trouble
-from practicum.checks.nursery.world import ELSEWHERE, World
-from practicum.checks.plays.repeated import Again, play_in_order
+from practicum.checks.processes.client import NoEnd, Nursery
+from practicum.checks.processes.stage import stage
+from practicum.checks.processes.work import Trouble
+from practicum.checks.processes.world import ELSEWHERE, World
 from practicum.checks.target import task_record
 from practicum.checks.trial import Trial
+from practicum.checks.ways.repeated import Again, play_in_order
 
 
 @dataclass(frozen=True)

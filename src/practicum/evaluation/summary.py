@@ -15,6 +15,10 @@ from practicum.trajectory import Trajectory, failure_counts, group_by_task
 Mode = Literal["sampled", "greedy"]
 Interval = tuple[float, float]
 
+LABELS = ("base", "foothold", "trained", "control", "reference")
+"""Models evaluated, in the order of a run's stages; others follow by name."""
+MODES: tuple[Mode, ...] = ("sampled", "greedy")
+
 FORMAT = ("format", "score/format", "task/format")
 """Components, of score or reward, that say whether an answer keeps to its form."""
 SELF_JUDGED = "the model judges itself"

@@ -12,9 +12,9 @@ from typing import TypeVar
 from practicum.errors import RewardRefused, RolloutError, RolloutTimeout
 from practicum.rollout.agent_answers import AgentAnswer, reward_values
 from practicum.rollout.agent_evidence import AgentEvidence
-from practicum.rollout.gateway_errors import GatewayError
-from practicum.rollout.gateway_refusals import Refusal, Subject
-from practicum.rollout.gateway_registry import Entry, Registry, Reward, State
+from practicum.rollout.gateway.error_answers import GatewayError
+from practicum.rollout.gateway.registry import Entry, Registry, Reward, State
+from practicum.rollout.refusals import Refusal, Subject
 
 REPORT_GRACE_S = 10.0
 """Seconds a report may come after the agent has answered for good, or after one that was refused; and seconds that the

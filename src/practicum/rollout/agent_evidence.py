@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from practicum.rollout.gateway_refusals import Refusal
+from practicum.rollout.refusals import Refusal
 
 
 @dataclass(frozen=True)

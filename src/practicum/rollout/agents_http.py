@@ -24,7 +24,7 @@ from practicum.rollout.agent_answers import SHOWN, AgentAnswer, read_answer
 from practicum.rollout.agent_ending import REPORT_GRACE_S, RolloutEnding
 from practicum.rollout.agents import Episode, Keep, forget
 from practicum.rollout.calls import argument_object
-from practicum.rollout.gateway_registry import Entry, Registry, Reward, State, secret_id
+from practicum.rollout.gateway.registry import Entry, Registry, Reward, State, secret_id
 from practicum.rollout.session import Session
 from practicum.tasks import Task
 from practicum.trajectory import Ending, ToolCall, Turn, text_of

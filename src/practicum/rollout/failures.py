@@ -28,7 +28,7 @@ import httpx
 
 from practicum.errors import AgentFailed, ContextFull, RenderError, RewardRefused, RolloutError, RolloutTimeout
 from practicum.rollout.agent_evidence import AgentEvidence
-from practicum.rollout.gateway_refusals import Refusal, Subject
+from practicum.rollout.refusals import Refusal, Subject
 from practicum.trajectory import Ending, Failure, Trajectory, Turn
 
 LOST = (ConnectionError, TimeoutError, httpx.TransportError)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from practicum.recipe import Recipe
-from practicum.training.leftovers import whole_lines
+from practicum.runs.repair import whole_lines
 
 SILENT = 0.6
 """From this share of groups without signal on, over the last steps, learning has stopped."""

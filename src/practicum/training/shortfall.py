@@ -8,7 +8,7 @@ from practicum.evaluation.summary import failures_told
 from practicum.ranges import exceeds
 from practicum.recipe import Recipe
 from practicum.rollout.failures import causes
-from practicum.training.run import Run
+from practicum.runs.folder import Run
 from practicum.trajectory import Group, Trajectory, failure_counts, survivors
 
 CAUSES_SHOWN = 3

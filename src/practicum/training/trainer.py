@@ -19,21 +19,21 @@ from practicum.algorithms.sequences import TrainingSequence, aggregation_weights
 from practicum.engine.protocol import AdamParams, Datum, StepStats
 from practicum.errors import naming
 from practicum.evaluation.statistics import pass_at_k, pass_power_k
-from practicum.ledger.verify import file_digests
 from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
+from practicum.runs.checkpoint import OpenGroups, first_checkpoint, save_checkpoint
+from practicum.runs.folder import Run
+from practicum.runs.verify import file_digests
 from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import Task, TaskSet
-from practicum.training.checkpoint import OpenGroups, first_checkpoint, save_checkpoint
+from practicum.training.async_trainer import fit_overlapped
+from practicum.training.components import Workbench
 from practicum.training.course import Course, divergence, goes_on
-from practicum.training.overlap import fit_overlapped
-from practicum.training.run import Run
 from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
 from practicum.training.shortfall import refuse_shortfall, shortfall
-from practicum.training.workbench import Workbench
 from practicum.trajectory import Group, Trajectory, group_by_task, survivors
 
 

@@ -6,8 +6,8 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from failing_agents import HELLO, finish
-from practicum.rollout.gateway_calls import ModelCalls
-from practicum.rollout.gateway_errors import GatewayError
+from practicum.rollout.gateway.error_answers import GatewayError
+from practicum.rollout.gateway.model_calls import ModelCalls
 from practicum.trajectory import failure_counts, survivors
 
 

@@ -6,7 +6,7 @@ import pytest
 from practicum.errors import AgentFailed, ContextFull, RenderError, RewardRefused, RolloutError, RolloutTimeout
 from practicum.rollout.agent_evidence import AgentEvidence
 from practicum.rollout.failures import BrokenOff, whose
-from practicum.rollout.gateway_refusals import Refusal, Subject
+from practicum.rollout.refusals import Refusal, Subject
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from practicum.engine.protocol import SamplingParams
-from practicum.rollout.gateway import create_gateway
-from practicum.rollout.gateway_registry import Registry
-from practicum.rollout.gateway_server import GatewayServer
+from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.registry import Registry
+from practicum.rollout.gateway.server import GatewayServer
 from practicum.trajectory import Message, StopReason, Turn
 
 

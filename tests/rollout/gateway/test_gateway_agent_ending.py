@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from agent_server import rollout
 from practicum.errors import AgentFailed, RewardRefused, RolloutError, RolloutTimeout
-from practicum.rollout.gateway_refusals import Subject
+from practicum.rollout.refusals import Subject
 
 DONE = {"status": "done"}
 

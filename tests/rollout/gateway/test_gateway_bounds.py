@@ -9,10 +9,11 @@ import pytest
 from practicum.chat import message_key, repeated
 from practicum.engine.protocol import SamplingParams
 from practicum.errors import ContextFull
-from practicum.rollout import gateway_limits, long_requests
+from practicum.rollout import long_requests
 from practicum.rollout.calls import call_text
-from practicum.rollout.gateway_errors import MAX_MESSAGE
-from practicum.rollout.gateway_limits import MAX_DEPTH, MAX_PARTS, MAX_REPORT_BYTES, MAX_VALUES
+from practicum.rollout.gateway import request_limits as gateway_limits
+from practicum.rollout.gateway.error_answers import MAX_MESSAGE
+from practicum.rollout.gateway.request_limits import MAX_DEPTH, MAX_PARTS, MAX_REPORT_BYTES, MAX_VALUES
 from practicum.rollout.session import Session
 
 HI = '{"messages": [{"role": "user", "content": "hi"}]'

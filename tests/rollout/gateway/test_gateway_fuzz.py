@@ -9,9 +9,9 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from practicum.rollout.gateway import create_gateway
-from practicum.rollout.gateway_registry import Registry
-from practicum.rollout.openai_types import UNSUPPORTED, ChatRequest
+from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.openai_types import UNSUPPORTED, ChatRequest
+from practicum.rollout.gateway.registry import Registry
 
 PATIENT = settings(
     max_examples=60,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from practicum.errors import ContextFull
-from practicum.rollout.gateway_refusals import Refusal, Refusals, Subject
+from practicum.rollout.refusals import Refusal, Refusals, Subject
 
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from practicum.errors import RolloutError
-from practicum.rollout.gateway_registry import Reward, State
+from practicum.rollout.gateway.registry import Reward, State
 
 ARN = "arn:aws:sagemaker:us-west-2:123456789012:job/spine"
 

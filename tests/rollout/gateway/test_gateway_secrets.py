@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from agent_server import rollout
 from practicum.digests import digest
 from practicum.errors import AgentFailed, RolloutTimeout
-from practicum.rollout.gateway_registry import secret_id
+from practicum.rollout.gateway.registry import secret_id
 
 PAGE = "http://pages.example"
 OPENAI = {"model": "default", "messages": [{"role": "user", "content": "hi"}]}

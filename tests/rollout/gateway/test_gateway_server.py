@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from practicum.errors import RunError
-from practicum.rollout.gateway import create_gateway
-from practicum.rollout.gateway_registry import Registry
-from practicum.rollout.gateway_server import GatewayServer
+from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.registry import Registry
+from practicum.rollout.gateway.server import GatewayServer
 
 
 def make(**settings):

@@ -16,7 +16,7 @@ from practicum.checks.agent.script import Script, recorded_script, script_of
 from practicum.checks.agent.stage import AgentStage, Rehearsal, Rehearsed, open_stage
 from practicum.checks.catalogue import AGENT
 from practicum.checks.findings import Finding
-from practicum.checks.judges.evidence import all_tasks, play_case
+from practicum.checks.scores.evidence import all_tasks, play_case
 from practicum.checks.target import EnvironmentTarget
 from practicum.digests import canonical_json
 from practicum.engine.local.family import family_of

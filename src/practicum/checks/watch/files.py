@@ -1,0 +1,130 @@
+"""Which files an episode may open: its folder's, its own temporary ones, and what Python itself is made of."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from practicum.checks.watch.hearing import nameless, writes
+from practicum.checks.watch.outside_access import harmless_path, library_folders
+
+
+@dataclass(frozen=True)
+class Told:
+    """A file that was opened, listed, made, changed or removed."""
+
+    path: str
+    written: bool
+    verb: str
+
+    @property
+    def words(self) -> str:
+        """In words, the same wherever the temporary files lie."""
+        temporary = os.environ.get("TMPDIR", "")
+        inside = bool(temporary) and self.path.startswith(temporary)
+        return f"{self.verb} {'$TMPDIR' + self.path[len(temporary) :] if inside else self.path}"
+
+
+class FileRules:
+    """Tells foreign files from allowed ones, and knows the temporary ones that an episode made itself."""
+
+    def __init__(self) -> None:
+        self._readable: tuple[str, ...] = ()
+        self._home = ""
+        self._datasets: tuple[str, ...] = ()
+        self._own: list[str] = []
+        self._phase = ""
+
+    def begin(self, home: Path, datasets: tuple[Path, ...], phase: str) -> None:
+        """A phase begins; what an earlier one made is not this one's own."""
+        self._home, self._datasets, self._phase = f"{home}/", tuple(f"{path}/" for path in datasets), phase
+        self._readable = (self._home, *library_folders())
+        self._own.clear()
+
+    def told(self, event: str, args: tuple[Any, ...]) -> Told | None:
+        """What an audit event says of a file; None where it speaks of none."""
+        if event in _OWN_EVENTS:
+            self._own.append(_absolute(args[0]))
+            return None
+        reader = _EVENTS.get(event)
+        return reader(event, args) if reader else None
+
+    def foreign(self, told: Told, *, direct: bool) -> bool:
+        """Whether touching the file is a fault."""
+        path = told.path
+        if "__pycache__" in path or harmless_path(path, written=told.written, direct=direct):
+            return False
+        if any(path == own or path.startswith(f"{own}/") for own in self._own):
+            return False
+        if told.written:
+            return True
+        # Outside of an episode there is nothing but the folder, too; a listing of the folder itself is fine.
+        return not f"{path}/".startswith((*self._readable, *self._datasets))
+
+
+def looked_at(path: str | os.PathLike[str]) -> Told:
+    """A file whose presence, size or times were asked for."""
+    return Told(_absolute(path), False, "looks at")
+
+
+def _opened(event: str, args: tuple[Any, ...]) -> Told | None:
+    if isinstance(args[0], int):
+        return None
+    if nameless(event, args):
+        return None
+    written = writes(args)
+    return Told(_absolute(args[0]), written, "writes" if written else "reads")
+
+
+def _listed(_event: str, args: tuple[Any, ...]) -> Told | None:
+    return None if isinstance(args[0], int) else Told(_absolute(args[0] or "."), False, "lists")
+
+
+def _changed(event: str, args: tuple[Any, ...]) -> Told | None:
+    descriptors = [arg for arg in args[1:] if isinstance(arg, int) and arg >= 0]
+    relative = isinstance(args[0], str | bytes) and not Path(os.fsdecode(args[0])).is_absolute()
+    if isinstance(args[0], int) or (relative and descriptors and event in _RELATIVE):
+        return None
+    return Told(_absolute(args[0]), True, "changes")
+
+
+def _moved(_event: str, args: tuple[Any, ...]) -> Told | None:
+    return None if isinstance(args[1], int) else Told(_absolute(args[1]), True, "writes")
+
+
+def _database(_event: str, args: tuple[Any, ...]) -> Told | None:
+    name = os.fsdecode(args[0]) if isinstance(args[0], str | bytes | os.PathLike) else ""
+    if name in ("", ":memory:") or "mode=memory" in name or name.startswith("file::memory:"):
+        return None
+    read_only = name.startswith("file:") and ("mode=ro" in name or "immutable=1" in name)
+    plain = name.removeprefix("file:").partition("?")[0]
+    return Told(_absolute(plain), not read_only, "opens the database")
+
+
+_Reader = Callable[[str, tuple[Any, ...]], Told | None]
+
+_OWN_EVENTS = frozenset({"tempfile.mkstemp", "tempfile.mkdtemp"})
+_RELATIVE = frozenset({"os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.utime"})
+"""These tell of a folder's descriptor that the path is relative to."""
+
+_EVENTS: Mapping[str, _Reader] = {
+    "open": _opened,
+    "os.listdir": _listed,
+    "os.scandir": _listed,
+    "os.mkdir": _changed,
+    "os.remove": _changed,
+    "os.rmdir": _changed,
+    "os.truncate": _changed,
+    "os.chmod": _changed,
+    "os.chown": _changed,
+    "os.utime": _changed,
+    "os.rename": _moved,
+    "os.link": _moved,
+    "os.symlink": _moved,
+    "sqlite3.connect": _database,
+}
+
+
+def _absolute(path: Any) -> str:
+    return os.path.normpath(Path.cwd() / os.fsdecode(path))

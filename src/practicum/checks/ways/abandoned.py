@@ -1,0 +1,294 @@
+"""Episodes that do not end as they should, and the next ones, to which that must make no difference.
+
+A crash is an exception put into one of the user's lines, as running out of memory would be; a cancellation arrives
+where an async tool waits; an abandoned episode is one that nobody plays on, closed or not.
+"""
+
+import asyncio
+import gc
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any
+
+from practicum.checks.episodes import NOW, Plan, playing
+from practicum.checks.places import is_users, place_of_frame, shown
+from practicum.checks.processes.stage import stage
+from practicum.checks.processes.work import Trouble
+from practicum.checks.watch.settings import Leftover, changed_settings, described, settings_now
+from practicum.checks.ways.breaking import breakable_lines
+from practicum.checks.ways.forks import Fork, fork
+from practicum.checks.ways.interleaved import aplay
+from practicum.checks.ways.repeated import Again
+from practicum.environment import Environment
+
+POINTS = 3
+"""Lines of each tool that an exception is put into."""
+
+CRASHES = 30
+"""Crashes in all, at most."""
+
+TIMES = 3
+"""How often the same crash happens: what it takes with it may be one of several."""
+
+_AT_ONCE = 2
+_ENOUGH = 2
+"""Bad ends after which nothing goes on: each takes its time to be recognized."""
+
+_NOT_CRASHED = ("system_prompt", "schemas", "oracle", "stop")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A line of the user's: which plan, which step of it, and how many lines into the step."""
+
+    plan: int
+    stage: str
+    step: int
+    line: int
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What came after an episode that ended badly.
+
+    Attributes:
+        how: The bad end, in words.
+        stage: The tool or method it happened in.
+        where: The line, where there is one.
+        settings: What it left changed in the process.
+        next: The episodes played afterwards.
+        trouble: Why they could not be played; None where they could.
+    """
+
+    how: str
+    stage: str
+    where: str
+    settings: tuple[Leftover, ...] = ()
+    next: tuple[Again, ...] = ()
+    trouble: Trouble | None = None
+
+
+class Crash(RuntimeError):
+    """The exception that is put in."""
+
+
+def abandon(plans: Sequence[Plan], deadline_s: float) -> list[Aftermath]:
+    """End episodes badly in every way, each in a fork, and play others after them."""
+    cases: list[tuple[Any, ...]] = [(crash, plans, point) for point in _points(plans, deadline_s)]
+    cases += [(drop, plans, number, closed) for number in _varied(plans) for closed in (True, False)]
+    if _has_async_tools():
+        cases += [(cancel, plans, number, turns) for number in _varied(plans) for turns in (1, 2, 4)]
+    found: list[Aftermath] = []
+    under_way: list[tuple[Fork[Aftermath], tuple[Any, ...]]] = []
+    for case in [*cases, None]:
+        if under_way and (case is None or len(under_way) == _AT_ONCE):
+            for each, asked in under_way:
+                answer = each.result()
+                found.append(_hung(asked, answer) if isinstance(answer, Trouble) else answer)
+            under_way = []
+        if sum(each.trouble is not None for each in found) >= _ENOUGH:
+            break
+        if case is not None:
+            under_way.append((fork(*case, deadline_s=deadline_s), case))
+    return found
+
+
+def crash(plans: Sequence[Plan], point: Point) -> Aftermath:
+    """Raise an exception in one line, close the episode as a rollout would, a few times over, and play on."""
+    here, before = stage(), _Before()
+    environment = here.make()
+    places: list[str] = []
+    for _ in range(TIMES):
+        with _raising(point) as raised:
+            here.play(plans[point.plan], environment)
+        places += raised
+    how = f"an episode that crashed in {point.stage}"
+    return _after(plans, point.plan, how, point.stage, places[0] if places else "", environment, before)
+
+
+def drop(plans: Sequence[Plan], number: int, closed: bool) -> Aftermath:
+    """Leave an episode in the middle; nobody plays on."""
+    here, before = stage(), _Before()
+    plan = plans[number]
+    environment = here.make()
+    episode = playing(environment, here.task(plan), plan, {}, here.home)
+    for _ in range(1 + max(1, len(plan.calls) // 2)):
+        next(episode, None)
+    if closed:
+        with suppress(Exception):
+            environment.close()
+        return _after(plans, number, "an episode closed before its end", "stop", "", environment, before)
+    del environment, episode
+    gc.collect()
+    return _after(plans, number, "an episode that was dropped without an end", "stop", "", None, None)
+
+
+def cancel(plans: Sequence[Plan], number: int, turns: int) -> Aftermath:
+    """Cancel an episode while one of its tools waits."""
+    here, before = stage(), _Before()
+    environment = here.make()
+
+    async def cut_short() -> None:
+        episode = asyncio.ensure_future(aplay(environment, plans[number], {}, Random(0)))
+        while not episode.done() and not environment._in_tool:
+            await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        _note_place(episode)
+        episode.cancel()
+        with suppress(asyncio.CancelledError):
+            await episode
+
+    asyncio.run(cut_short())
+    at, where = NOW.stage, _waiting_at.pop() if _waiting_at else ""
+    with suppress(Exception):
+        environment.close()
+    return _after(plans, number, f"an episode cancelled in {at}", at, where, environment, before)
+
+
+_waiting_at: list[str] = []
+
+
+def _note_place(episode: "asyncio.Task[None]") -> None:
+    """Remember where the user's code waits."""
+    waiting: Any = episode.get_coro()
+    while waiting is not None:
+        frame = getattr(waiting, "cr_frame", None)
+        if frame is not None and is_users(frame.f_code.co_filename, stage().home):
+            _waiting_at[:] = [place_of_frame(frame)]
+        waiting = getattr(waiting, "cr_await", None)
+
+
+def _after(
+    plans: Sequence[Plan],
+    number: int,
+    how: str,
+    at: str,
+    where: str,
+    environment: Environment | None,
+    before: "_Before | None",
+) -> Aftermath:
+    here, left = stage(), before.changed() if before is not None else ()
+    others = [number, (number + 2) % len(plans)]
+    instances = [environment, None] if environment is not None else [None]
+    played = [(each, f"after {how}", here.play(plans[each], one)) for each in others for one in instances]
+    return Aftermath(how, at, where, left, tuple(played))
+
+
+class _Before:
+    """The process's settings as they stood."""
+
+    def __init__(self) -> None:
+        self._settings, self._modules = settings_now(), len(sys.modules)
+
+    def changed(self) -> tuple[Leftover, ...]:
+        """What stands otherwise now. Libraries that were imported meanwhile may have set things up."""
+        after = settings_now()
+        if len(sys.modules) != self._modules:
+            return ()
+        return tuple(
+            Leftover(setting.kind, described(self._settings[setting.kind], after[setting.kind]))
+            for setting in changed_settings(self._settings, after)
+            if not setting.grows
+        )
+
+
+def _hung(case: tuple[Any, ...], trouble: Trouble) -> Aftermath:
+    if case[0] is crash:
+        at: str = case[2].stage
+        return Aftermath(f"an episode that crashed in {at}", at, trouble.where, trouble=trouble)
+    how = "an episode that was cancelled" if case[0] is cancel else "an episode that was dropped"
+    return Aftermath(how, "stop", trouble.where, trouble=trouble)
+
+
+def _varied(plans: Sequence[Plan]) -> list[int]:
+    """The first two plans that differ in the tools they call."""
+    found: dict[frozenset[str], int] = {}
+    for number, plan in enumerate(plans):
+        found.setdefault(frozenset(call.name for call in plan.calls), number)
+    return list(found.values())[:2]
+
+
+def _has_async_tools() -> bool:
+    environment = stage().make()
+    return any(
+        inspect.iscoroutinefunction(spec.function or getattr(environment, name, None))
+        for name, spec in environment.tool_specs().items()
+    )
+
+
+def _points(plans: Sequence[Plan], deadline_s: float) -> list[Point]:
+    """A few lines of every tool and of start, in the first plan that gets there."""
+    seen: set[str] = set()
+    points: list[list[Point]] = []
+    for number, plan in enumerate(plans):
+        names = {"reset", *(call.name for call in plan.calls)}
+        if names <= seen:
+            continue
+        counted = fork(_count, plan, deadline_s=deadline_s).result()
+        if isinstance(counted, Trouble):
+            continue
+        for (at, step), lines in counted.items():
+            if at not in seen and at not in _NOT_CRASHED and lines:
+                seen.add(at)
+                places = sorted({lines * part // (POINTS + 1) for part in range(1, POINTS + 1)} | {lines - 1})
+                points.append([Point(number, at, step, place) for place in places[-POINTS:]])
+    every = max(1, CRASHES // POINTS)
+    return [point for group in points[:: -(-len(points) // every) or 1] for point in group][:CRASHES]
+
+
+def _count(plan: Plan) -> dict[tuple[str, int], int]:
+    here = stage()
+    counts: dict[tuple[str, int], int] = {}
+
+    def count(_file: str, _line: int) -> None:
+        counts[NOW.stage, NOW.step] = counts.get((NOW.stage, NOW.step), 0) + 1
+
+    environment = here.make()
+    with _each_line(count):
+        here.play(plan, environment)
+    return counts
+
+
+@contextmanager
+def _raising(point: Point) -> Iterator[list[str]]:
+    raised: list[str] = []
+    left = point.line
+
+    def perhaps(file: str, line: int) -> None:
+        nonlocal left
+        if raised or (NOW.stage, NOW.step) != (point.stage, point.step):
+            return
+        if left:
+            left -= 1
+            return
+        raised.append(shown(file, line))
+        raise Crash("put in by practicum check")
+
+    with _each_line(perhaps):
+        yield raised
+
+
+@contextmanager
+def _each_line(tell: Any) -> Iterator[None]:
+    home: Path = stage().home
+
+    def line(frame: FrameType, event: str, _arg: Any) -> Any:
+        if event == "line" and frame.f_lineno in breakable_lines(frame.f_code.co_filename):
+            tell(frame.f_code.co_filename, frame.f_lineno)
+        return line
+
+    def call(frame: FrameType, _event: str, _arg: Any) -> Any:
+        return line if is_users(frame.f_code.co_filename, home) else None
+
+    sys.settrace(call)
+    try:
+        yield
+    finally:
+        sys.settrace(None)

@@ -1,0 +1,92 @@
+"""Episodes under way at the same time: step by step in one thread, and awaiting each other on one event loop."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from practicum.checks.episodes import Plan, Transcript, acarry_out, following, playing, script
+from practicum.checks.processes.stage import stage
+from practicum.checks.ways.repeated import Again
+from practicum.environment import Environment, ToolResult
+
+TOGETHER = 8
+"""Episodes under way at once."""
+
+
+def groups(plans: Sequence[Plan], each: int = 1) -> Iterator[list[int]]:
+    """The plans' numbers, ``TOGETHER`` at a time, ``each`` of them so often; the last group begins again in front."""
+    numbers, size = list(range(len(plans))), TOGETHER // each
+    for start in range(0, len(numbers), size):
+        group = numbers[start : start + size]
+        group += numbers[: min(start, size - len(group))]
+        yield [number for number in group for _ in range(each)]
+
+
+def interleave(plans: Sequence[Plan]) -> list[Again]:
+    """Step by step in one thread, whose turn it is drawn by lot."""
+    played: list[Again] = []
+    for round, group in enumerate(groups(plans)):
+        transcripts: list[Transcript] = [{} for _ in group]
+        _mix([plans[number] for number in group], transcripts, Random(round))
+        how = f"among {len(group)} interleaved episodes"
+        played += [(number, how, transcript) for number, transcript in zip(group, transcripts, strict=True)]
+    return played
+
+
+def gather(plans: Sequence[Plan]) -> list[Again]:
+    """On one event loop, as rollouts run; where a tool awaits, others go on."""
+    played: list[Again] = []
+    for round, group in enumerate(groups(plans)):
+        how = f"among {len(group)} episodes on one event loop"
+        transcripts: list[Transcript] = [{} for _ in group]
+        asyncio.run(_all_at_once([plans[number] for number in group], transcripts, Random(round)))
+        played += [(number, how, transcript) for number, transcript in zip(group, transcripts, strict=True)]
+    return played
+
+
+def _mix(plans: Sequence[Plan], transcripts: list[Transcript], rng: Random) -> None:
+    here = stage()
+    episodes = [
+        playing(here.make(), here.task(plan), plan, transcript, here.home)
+        for plan, transcript in zip(plans, transcripts, strict=True)
+    ]
+    # All have begun before the first goes on, or short episodes would be over before others begin.
+    under_way = [episode for episode in episodes if not _over(episode)]
+    while under_way:
+        episode = rng.choice(under_way)
+        if _over(episode):
+            under_way.remove(episode)
+
+
+def _over(episode: Iterator[None]) -> bool:
+    return next(episode, ...) is ...
+
+
+async def _all_at_once(plans: Sequence[Plan], transcripts: list[Transcript], rng: Random) -> None:
+    here = stage()
+    await asyncio.gather(
+        *(
+            aplay(here.make(), plan, transcript, Random(rng.random()))
+            for plan, transcript in zip(plans, transcripts, strict=True)
+        )
+    )
+
+
+async def aplay(environment: Environment, plan: Plan, transcript: Transcript, rng: Random) -> None:
+    """Play a plan on the running event loop, giving way to others now and then."""
+    here = stage()
+    steps = script(environment, here.task(plan), plan.seed, following(plan), transcript, here.home)
+    result: ToolResult | None = None
+    try:
+        call = next(steps)
+        while True:
+            for _ in range(rng.randrange(3)):
+                await asyncio.sleep(0)
+            try:
+                result = None if call is None else await acarry_out(environment, call)
+            except (Exception, SystemExit) as error:
+                call = steps.throw(error)
+                continue
+            call = steps.send(result)
+    except StopIteration:
+        return

@@ -1,0 +1,116 @@
+"""Each episode alone in a process: what every other way of playing it has to equal, and what it touches."""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from practicum.checks.actions import random_calls, values_in
+from practicum.checks.episodes import Demonstration, Plan, Transcript, demonstrate
+from practicum.checks.judging import Unsolved, judged
+from practicum.checks.processes.stage import Stage, stage
+from practicum.checks.watch.outside_access import EPISODE, Touch
+from practicum.checks.watch.recorder import RECORDER
+from practicum.environment import Environment
+from practicum.environment.play import parsed
+from practicum.seeds import derive
+from practicum.trajectory import EnvironmentRef
+
+LOST_CALLS = 200
+"""Calls of an oracle that came to no answer which are played in every other way, too."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an environment says of itself."""
+
+    ref: EnvironmentRef
+    max_turns: int
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One task that will be played.
+
+    Attributes:
+        plans: Of the oracle, where there is one, and of the random policy.
+        opening: What the agent is told first.
+        answer: The oracle's.
+        unsolved: Why the oracle did not solve the task; None where it did, or where the episode itself failed.
+        touches: What the oracle's episode touched.
+    """
+
+    split: str
+    index: int
+    plans: tuple[Plan, ...]
+    opening: str
+    answer: str
+    unsolved: Unsolved | None
+    touches: tuple[Touch, ...]
+
+
+@dataclass(frozen=True)
+class Alone:
+    """An episode that had its process to itself."""
+
+    transcript: Transcript
+    touches: tuple[Touch, ...]
+    seconds: float
+
+
+def facts() -> Facts:
+    """The environment's identity and limits."""
+    environment = stage().make()
+    return Facts(environment.ref, environment.max_turns)
+
+
+def ids() -> dict[str, tuple[str, int]]:
+    """Split and place of every task by its id."""
+    return {task.id: (split, index) for split, tasks in stage().tasks.items() for index, task in enumerate(tasks)}
+
+
+def sample(split: str, index: int, seed: int) -> Sampled:
+    """Let the oracle play a task, and draw a random episode from what was seen."""
+    here = stage()
+    task, own = here.tasks[split][index], derive(seed, "episode", split, index)
+    idle = Plan(split, index, task.id, own, (), "random")
+    shown = _demonstration(here, idle) if has_oracle(here.target.environment) else None
+    touches = RECORDER.taken()
+    seen = shown.transcript if shown else here.play(idle)
+    drawn = random_calls(seen["tools"], _known(seen), random.Random(derive(own, "calls")))
+    plans: tuple[Plan, ...] = (replace(idle, calls=drawn),)
+    opening = "\n".join(message["content"] for message in seen["messages"])
+    if shown is None:
+        return Sampled(split, index, plans, opening, "", None, ())
+    calls = shown.calls[:LOST_CALLS] if shown.problem else shown.calls
+    plans = (replace(idle, calls=calls, origin="oracle"), *plans)
+    unsolved = None if seen["fault"] else asyncio.run(judged(here.target.score, shown))
+    return Sampled(split, index, plans, opening, shown.answer, unsolved, touches)
+
+
+def play_alone(plan: Plan) -> Alone:
+    """Play one plan; what it touches is recorded."""
+    here = stage()
+    environment = here.make()
+    began = time.perf_counter()
+    with RECORDER.during(EPISODE):
+        transcript = here.play(plan, environment)
+    return Alone(transcript, RECORDER.taken(), time.perf_counter() - began)
+
+
+def has_oracle(environment: type[Environment]) -> bool:
+    """Whether the class, or a base of the user's, defines an oracle."""
+    return environment.oracle is not Environment.oracle
+
+
+def _demonstration(here: Stage, plan: Plan) -> Demonstration:
+    environment = here.make()
+    with RECORDER.during(EPISODE):
+        return demonstrate(environment, here.task(plan), plan.seed, here.home)
+
+
+def _known(transcript: Mapping[str, Any]) -> list[Any]:
+    """Values an agent has come across by the end of an episode."""
+    return values_in([[result["arguments"], parsed(result["text"])] for result in transcript["results"]])

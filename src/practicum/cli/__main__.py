@@ -1,5 +1,0 @@
-"""``python -m practicum.cli``."""
-
-from practicum.cli import main
-
-main()

@@ -1,0 +1,68 @@
+"""``practicum promote``: a model or a reward is accepted with an evaluation on record, and the ledger says so."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from practicum.digests import digest_folder
+from practicum.display import say
+from practicum.errors import RunError
+from practicum.evaluation.gates import PromotionGate, promote
+from practicum.evaluation.summary import Evaluation
+from practicum.recipe import load_recipe
+from practicum.runs.checkpoint import latest_checkpoint
+from practicum.runs.evaluations import recorded_evaluations
+from practicum.runs.events import EventLog, read_events
+from practicum.runs.folder import require_run
+from practicum.runs.manifest import read_manifest
+from practicum.runs.verify import verify
+
+KINDS = ("model", "reward")
+
+
+def promote_run(run: Path, what: str, console: Console) -> None:
+    """Hold a run's evaluations against its recipe's gate, and enter the promotion into its ledger.
+
+    Raises:
+        RunError: nothing is on record of it, the record was altered, or the gate is missed; naming each number.
+    """
+    if what not in KINDS:
+        raise RunError(f"cannot promote {what!r}", allowed=" or ".join(KINDS))
+    require_run(run)
+    altered = [finding for finding in verify(run) if not finding.ok]
+    if altered:
+        raise RunError(f"the record was altered: {altered[0].subject} {altered[0].detail}", where=str(run))
+    recipe = load_recipe(run / "recipe.yaml")
+    better_than = "" if recipe.promote_better_than == "none" else recipe.promote_better_than
+    gate = PromotionGate(recipe.promote_min_success, better_than, recipe.promote_max_unearned)
+    if what == "model" and not (run / "output").is_dir():
+        raise RunError(f"{run} has no model yet", fix=f"let it come to its end: practicum resume {run}")
+    digest = digest_folder(run / "output") if what == "model" else read_manifest(run).reward
+    accepted = promote(what, digest, _of_the_present_model(run), gate)
+    events = EventLog(run / "events.jsonl")
+    try:
+        events.append("promote", accepted.to_dict())
+    finally:
+        events.close()
+    low, high = accepted.interval
+    success = f"{accepted.success_rate:.1%} ({low:.1%} to {high:.1%}) in {accepted.evaluation}"
+    for text in (f"promoted: {what} {digest[:12]}, {success}", *(f"  {note}" for note in accepted.notes)):
+        say(console, text, soft_wrap=True)
+
+
+def _of_the_present_model(run: Path) -> list[Evaluation]:
+    """What the ledger knows of; of the trained model, only evaluations of its last weights."""
+    events = list(read_events(run / "events.jsonl"))
+    if not any(event.kind == "stop" for event in events):
+        raise RunError(f"{run} has not come to its end", fix=f"practicum resume {run}")
+    known = {name for event in events for name in event.data.get("files", {})}
+    last = latest_checkpoint(run, lambda text: None)
+    if last is None:
+        raise RunError(f"{run} has no whole checkpoint: which weights were evaluated cannot be told")
+    version = json.loads((last.folder / "learner.json").read_text(encoding="utf-8"))["version"]
+    return [
+        each
+        for each in recorded_evaluations(run)
+        if f"evaluations/{each.name}.json" in known and (each.label != "trained" or each.version == version)
+    ]

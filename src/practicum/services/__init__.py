@@ -1,0 +1,42 @@
+"""A live service is recorded once; from then on its recording answers."""
+
+from typing import TYPE_CHECKING, Any
+
+from practicum.services.callables import CallableSource
+from practicum.services.mcp_source import McpSource
+from practicum.services.openapi_source import OpenApiSource
+from practicum.services.recorded_environment import Answers, RecordedEnvironment
+from practicum.services.recorder import Recorder, Saved
+from practicum.services.recording import Answer, Recording
+from practicum.services.redaction import Redactor
+from practicum.services.rule import EMAILS, Rule
+from practicum.services.source import Source
+
+if TYPE_CHECKING:
+    from practicum.services.secret_rules import DEFAULT_RULES
+
+__all__ = [
+    "DEFAULT_RULES",
+    "EMAILS",
+    "Answer",
+    "Answers",
+    "CallableSource",
+    "McpSource",
+    "OpenApiSource",
+    "RecordedEnvironment",
+    "Recorder",
+    "Recording",
+    "Redactor",
+    "Rule",
+    "Saved",
+    "Source",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """``DEFAULT_RULES``, when it is asked for: what replays a recording should not wait for patterns of secrets."""
+    if name == "DEFAULT_RULES":
+        from practicum.services.secret_rules import DEFAULT_RULES
+
+        return DEFAULT_RULES
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,142 @@
+"""Python functions as a source: their types are the schemas, what they raise is an error that is recorded."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from practicum.environment.tool import ToolError, reserved
+from practicum.environment.waiting import waited
+from practicum.errors import EnvironmentFault
+from practicum.services.production import ProductionTool, Tools
+
+
+class CallableSource:
+    """Functions, methods or coroutine functions, by name.
+
+    Args:
+        functions: Each is a tool of its own name; or names of tools and their functions.
+        name: What the recording's file says of them.
+
+    A function's parameters need types; its docstring is the description. What it raises is recorded as the tool's
+    error, but for a lost connection and a timeout: these are no answers, and stop the recording.
+
+    Raises:
+        EnvironmentFault: a parameter without a type or of a reserved name, one that no schema expresses, or a name
+            used twice.
+    """
+
+    secrets: Iterable[str] = ()
+
+    def __init__(
+        self, functions: Iterable[Callable[..., Any]] | Mapping[str, Callable[..., Any]], *, name: str = "python"
+    ) -> None:
+        listed = functions.items() if isinstance(functions, Mapping) else [(each.__name__, each) for each in functions]
+        self.name = name
+        self._functions: dict[str, Callable[..., Any]] = {}
+        for tool, function in listed:
+            if tool in self._functions:
+                raise EnvironmentFault(f"two functions are called {tool!r}", where=_place(function), fix="rename one")
+            self._functions[tool] = function
+        self.tools: Tools = tuple(_tool(tool, function) for tool, function in self._functions.items())
+        self._models = {tool: _model(tool, function) for tool, function in self._functions.items()}
+
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """See ``Source``."""
+        from pydantic import ValidationError
+        from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+        function = self._functions[tool]
+        try:
+            checked = self._models[tool].model_validate(dict(arguments))
+        except ValidationError as error:
+            raise ToolError(f"invalid arguments: {error.errors()[0]['msg']}") from error
+        given = {name: getattr(checked, name) for name in type(checked).model_fields}
+        try:
+            value = waited(function(**given))
+        except (ToolError, EnvironmentFault):
+            raise
+        except (ConnectionError, TimeoutError) as error:
+            raise EnvironmentFault(
+                f"{tool} got no answer: {type(error).__name__}: {error}", where=_place(function)
+            ) from error
+        except Exception as error:
+            # Addresses of objects differ from run to run, and folders from machine to machine.
+            text = _without_folders(re.sub(r" at 0x[0-9a-f]+", "", str(error)), function)
+            raise ToolError(f"{type(error).__name__}: {text}" if text else type(error).__name__) from error
+        try:
+            return to_jsonable_python(value, inf_nan_mode="constants")
+        except PydanticSerializationError as error:
+            raise EnvironmentFault(
+                f"{tool} returned something that is not JSON: {error}", where=_place(function)
+            ) from error
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _without_folders(text: str, function: Callable[..., Any]) -> str:
+    """The text with paths below the function's folder, or below the working folder, as they are from there."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    folders = [Path(code.co_filename).absolute().parent] if code is not None else []
+    for folder in (*folders, Path.cwd()):
+        if folder != Path(folder.anchor):
+            text = text.replace(f"{folder}/", "")
+    return text
+
+
+def _model(name: str, function: Callable[..., Any]) -> Any:
+    from pydantic import ConfigDict, create_model
+
+    hints = _hints(name, function)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise _fault(function, f"{name!r} takes variable or positional-only arguments, which no schema can express")
+        if reason := reserved(parameter.name):
+            raise _fault(function, f"parameter {parameter.name!r} of {name!r} {reason}", "rename the parameter")
+        if parameter.name not in hints:
+            raise _fault(function, f"parameter {parameter.name!r} of {name!r} has no type")
+        fields[parameter.name] = (
+            hints[parameter.name],
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+    return create_model(name, __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields)
+
+
+def _tool(name: str, function: Callable[..., Any]) -> ProductionTool:
+    from pydantic import TypeAdapter
+
+    try:
+        request = _plain(_model(name, function).model_json_schema())
+        returned = _hints(name, function).get("return", Any)
+        response = None if returned is Any else TypeAdapter(returned).json_schema(mode="serialization")
+    except EnvironmentFault:
+        raise
+    except Exception as error:
+        raise _fault(function, f"{name!r} has a type that no JSON schema expresses: {error}") from error
+    return ProductionTool(name, inspect.cleandoc(function.__doc__ or ""), request, response)
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    schema.pop("title", None)
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+    return schema
+
+
+def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise _fault(function, f"a type of {name!r} cannot be found: {error}") from error
+
+
+def _fault(function: Callable[..., Any], what: str, fix: str = "annotate every parameter") -> EnvironmentFault:
+    return EnvironmentFault(what, where=_place(function), allowed="typed parameters", fix=fix)
+
+
+def _place(function: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)

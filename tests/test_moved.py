@@ -1,0 +1,40 @@
+"""Files that import Practicum's modules by the names of before go on, and are told the new name."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from practicum.moved import MOVED, present_name
+
+
+@pytest.mark.parametrize("old", sorted(set(MOVED) - {"cli.__main__"}))
+def test_every_old_name_is_the_module_of_its_new_name(old):
+    with pytest.warns(DeprecationWarning, match=f"practicum.{old} is now practicum.{MOVED[old]}"):
+        sys.modules.pop(f"practicum.{old}", None)
+        module = importlib.import_module(f"practicum.{old}")
+    assert module is importlib.import_module(f"practicum.{MOVED[old]}")
+    assert module.__name__ == module.__spec__.name == f"practicum.{MOVED[old]}"
+
+
+def test_a_module_within_a_package_that_moved_has_moved_with_it():
+    assert present_name("practicum.viewer.charts") == "practicum.report.charts"
+    assert present_name("practicum.ledger") == "practicum.runs"
+    assert present_name("other.viewer.charts") is None
+    with pytest.warns(DeprecationWarning):
+        from practicum.viewer.charts import success_chart  # noqa: F401
+
+
+def test_a_name_that_never_was_is_not_answered():
+    with pytest.raises(ModuleNotFoundError, match=r"practicum\.viewer\.nothing"):
+        importlib.import_module("practicum.viewer.nothing")
+    with pytest.raises(ModuleNotFoundError, match=r"practicum\.nothing"):
+        importlib.import_module("practicum.nothing")
+
+
+@pytest.mark.parametrize("name", ["practicum", "practicum.cli"])
+def test_the_command_line_runs_as_a_module_by_both_names(name):
+    ran = subprocess.run([sys.executable, "-m", name, "--help"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "recipe" in ran.stdout

@@ -118,10 +118,14 @@ class MovedModules(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         """The new module under its old name."""
         name = present_name(fullname)
-        if name is None or importlib.util.find_spec(name) is None:
+        spec = importlib.util.find_spec(name) if name else None
+        if spec is None:
             return None
         warnings.warn(f"{fullname} is now {name}: change the import", DeprecationWarning, stacklevel=2)
-        return ModuleSpec(fullname, self, loader_state=name, is_package=True)
+        package = spec.submodule_search_locations is not None
+        alias = ModuleSpec(fullname, self, origin=spec.origin, loader_state=name, is_package=package)
+        alias.has_location = True
+        return alias
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module itself, not a copy: what either name defines is one thing."""

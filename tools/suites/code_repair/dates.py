@@ -1,6 +1,6 @@
 """Modules about dates and times, without a clock."""
 
-from practicum.suites.code_repair.pieces.piece import piece
+from tools.suites.code_repair.piece import piece
 
 DATES = (
     piece(

@@ -1,6 +1,6 @@
 """Modules about numbers."""
 
-from practicum.suites.code_repair.pieces.piece import piece
+from tools.suites.code_repair.piece import piece
 
 NUMBERS = (
     piece(

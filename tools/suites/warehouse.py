@@ -1,6 +1,6 @@
-"""Makes the warehouse's sites and requests: ``python -m practicum.suites.warehouse.generate``.
+"""Makes the warehouse's sites and requests: ``python -m tools.suites.warehouse``.
 
-Seeded; running it again writes the same bytes. Every split has sites of its own, and no two splits hold requests
+Every split has sites of its own, and no two splits hold requests
 that rest on the same facts.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 from practicum.files import write_text
 from practicum.suites.warehouse.requests import RETURN_DAYS, Request, Wish, content, outcome
 from practicum.suites.warehouse.site import Order, Site
+from tools.suites import fixtures_of
 
 SEED = 20261122
 LEVELS = (1, 2, 3, 4, 5)
@@ -34,7 +35,7 @@ FOURTH = ("new", "shipped", "shipped", "cancelled", "cancelled", "refunded", "ba
 def sites(seed: int = SEED) -> dict[str, Site]:
     """All sites by id, those of ``train`` first."""
     rng = random.Random(seed)
-    made: dict[str, Site] = {}
+    recorded: dict[str, Site] = {}
     numbers = iter(range(100, 10_000))
     customers = iter(range(100, 1_000))
     for index in range(sum(SITES.values())):
@@ -52,8 +53,8 @@ def sites(seed: int = SEED) -> dict[str, Site]:
         orders = [_order(rng, f"O{next(numbers)}", *row, prices[row[1]]) for row in rows]
         empty = Site(dict.fromkeys(items, 0), suppliers, cities, {order.id: order for order in orders})
         stock = {item: rng.choice((0, 0, 1, 1, 2, 3, 5, 8)) - empty.free(item) for item in items}
-        made[f"S{index + 1}"] = Site(stock, suppliers, cities, empty.orders)
-    return made
+        recorded[f"S{index + 1}"] = Site(stock, suppliers, cities, empty.orders)
+    return recorded
 
 
 def _order(rng: random.Random, id: str, customer: str, item: str, status: str, price: int) -> Order:
@@ -66,7 +67,7 @@ def _order(rng: random.Random, id: str, customer: str, item: str, status: str, p
 
 
 def requests(site: Site, name: str, rng: random.Random) -> Iterator[tuple[int, Request]]:
-    """Every request that may be made to a site, with its level."""
+    """Every request that may be recorded to a site, with its level."""
     for order in site.orders.values():
         for level, wishes in _wishes(site, order, rng):
             yield level, Request(name, wishes)
@@ -107,33 +108,37 @@ def _wishes(site: Site, order: Order, rng: random.Random) -> Iterator[tuple[int,
                 yield 5, (wish("return"), Wish("ship", next_order.id))
 
 
-def tasks(made: dict[str, Site], seed: int = SEED) -> dict[str, dict[str, dict[str, list[str]]]]:
+def tasks(recorded: dict[str, Site], seed: int = SEED) -> dict[str, dict[str, dict[str, list[str]]]]:
     """Split → level → ``plain`` and ``traps``: requests as text, in the order of the sites."""
     rng = random.Random(f"{seed}:tasks")
-    homes = iter(made)
+    homes = iter(recorded)
     of_split = {split: [next(homes) for _ in range(count)] for split, count in SITES.items()}
     chosen: dict[str, dict[str, dict[str, list[str]]]] = {split: {} for split in SITES}
     for level in LEVELS:
-        seen: set[Any] = set()
+        taken_contents: set[Any] = set()
         # The held-out splits come first: what rests on facts of theirs is no longer free for train.
         for split in ("test", "validation", "train"):
-            found = [r for name in of_split[split] for at, r in requests(made[name], name, rng) if at == level]
-            chosen[split][str(level)] = _chosen(made, found, SIZES[split], seen, rng)
-            seen |= {content(made[request.site], request) for request in found}
+            candidates = [r for name in of_split[split] for at, r in requests(recorded[name], name, rng) if at == level]
+            chosen[split][str(level)] = _chosen(recorded, candidates, SIZES[split], taken_contents, rng)
+            taken_contents |= {content(recorded[request.site], request) for request in candidates}
     return chosen
 
 
 def _chosen(
-    made: dict[str, Site], found: list[Request], sizes: tuple[int, int], seen: set[Any], rng: random.Random
+    recorded: dict[str, Site],
+    candidates: list[Request],
+    sizes: tuple[int, int],
+    taken_contents: set[Any],
+    rng: random.Random,
 ) -> dict[str, list[str]]:
     kinds: dict[str, dict[tuple[str, ...], list[Request]]] = {"plain": {}, "traps": {}}
-    for request in found:
-        if content(made[request.site], request) not in seen:
-            obstacles = outcome(made[request.site], request).obstacles
+    for request in candidates:
+        if content(recorded[request.site], request) not in taken_contents:
+            obstacles = outcome(recorded[request.site], request).obstacles
             kind = (*(wish.kind for wish in request.wishes), *obstacles)
             kinds["traps" if obstacles else "plain"].setdefault(kind, []).append(request)
     picked: dict[str, list[str]] = {}
-    places = {str(request): index for index, request in enumerate(found)}
+    places = {str(request): index for index, request in enumerate(candidates)}
     for (name, by_kind), size in zip(kinds.items(), sizes, strict=True):
         for alike in by_kind.values():
             rng.shuffle(alike)
@@ -145,13 +150,12 @@ def _chosen(
     return picked
 
 
-def main() -> None:
-    """Write the tables beside this file."""
-    folder = Path(__file__).parent / "fixtures"
-    made = sites()
-    rows = [f"{json.dumps(name)}: {_compact(site.to_json())}" for name, site in made.items()]
+def write_fixtures(folder: Path) -> None:
+    """Write the tables into a folder."""
+    recorded = sites()
+    rows = [f"{json.dumps(name)}: {_compact(site.to_json())}" for name, site in recorded.items()]
     write_text(folder / "sites.json", "{\n" + ",\n".join(rows) + "\n}\n")
-    write_text(folder / "tasks.json", json.dumps(tasks(made), indent=0) + "\n")
+    write_text(folder / "tasks.json", json.dumps(tasks(recorded), indent=0) + "\n")
 
 
 def _compact(value: Any) -> str:
@@ -159,4 +163,4 @@ def _compact(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    write_fixtures(fixtures_of("warehouse"))

@@ -1,4 +1,4 @@
-"""Makes the tasks: ``python -m practicum.suites.sql_analyst.generate``. Seeded; again it writes the same bytes.
+"""Makes the SQL analyst's tasks: ``python -m tools.suites.sql_analyst``.
 
 A task is a question, the seed of the database it is asked of, and the right rows. A seed is taken only where the
 question is a good one: its answer is neither empty nor long, differs from the answers in the hidden databases that
@@ -19,6 +19,7 @@ from practicum.files import write_text
 from practicum.suites.sql_analyst.data import TRAPS, Draw, hidden_seeds, schema, script
 from practicum.suites.sql_analyst.domains import DOMAINS, Domain
 from practicum.suites.sql_analyst.questions import Question, questions
+from tools.suites import fixtures_of
 
 LEVELS = (1, 2, 3, 4)
 SIZES = {"train": 160, "validation": 40, "test": 80}
@@ -33,25 +34,25 @@ Rows = list[list[Any]]
 
 def tasks(level: int) -> dict[str, list[list[Any]]]:
     """Split → tasks of a level, each ``[domain, template, parameters, seed, rows]``."""
-    found: dict[str, list[list[Any]]] = {split: [] for split in SIZES}
+    split_tasks: dict[str, list[list[Any]]] = {split: [] for split in SIZES}
     for split, task in in_order(level):
-        found[split].append(task)
-    return found
+        split_tasks[split].append(task)
+    return split_tasks
 
 
 def in_order(level: int) -> Iterator[tuple[str, list[Any]]]:
-    """A level's tasks with their splits, in the order in which they are found."""
-    found = dict.fromkeys(SIZES, 0)
-    where: dict[str, str] = {}
+    """A level's tasks with their splits, in the order in which they are drawn."""
+    counts = dict.fromkeys(SIZES, 0)
+    homes: dict[str, str] = {}
     for question in _in_turn(level):
-        split = min(SIZES, key=lambda name: found[name] / SIZES[name])
-        if found[split] == SIZES[split]:
+        split = min(SIZES, key=lambda name: counts[name] / SIZES[name])
+        if counts[split] == SIZES[split]:
             return
-        first = FIRST_SEED[split] + 10_000 * level + _TRIES * found[split]
+        first = FIRST_SEED[split] + 10_000 * level + _TRIES * counts[split]
         for seed in range(first, first + _TRIES):
             rows = _answer(question, seed)
-            if rows is not None and where.setdefault(digest(sorted(rows, key=str)), split) == split:
-                found[split] += 1
+            if rows is not None and homes.setdefault(digest(sorted(rows, key=str)), split) == split:
+                counts[split] += 1
                 parameters = list(question.parameters)
                 yield split, [question.domain.name, question.template.name, parameters, seed, rows]
                 break
@@ -76,17 +77,17 @@ def _answer(question: Question, seed: int) -> Rows | None:
     """The right rows in the database of ``seed``; None where it is no good one for the question."""
     few = dict(zip(question.template.parameters, question.parameters, strict=True)).get("k")
     clean: list[Rows] = []
-    for one in (seed, *hidden_seeds(seed)):
-        (rows,) = _run(question.domain, one, [question.sql(traps=False)], traps=False)
+    for database in (seed, *hidden_seeds(seed)):
+        (rows,) = _run(question.domain, database, [question.sql(traps=False)], traps=False)
         if not rows or len(rows) > _LONGEST or few not in (None, len(rows)) or _same_rows(rows, clean):
             return None
         clean.append(rows)
     fallen = [question.sql(traps=True, handled=set(TRAPS) - {trap}) for trap in question.traps]
     queries = [question.sql(traps=True), *fallen]
-    seen = [_run(question.domain, one, queries, traps=True) for one in (seed, *hidden_seeds(seed))]
-    if [results[0] for results in seen] != clean:
+    trapped = [_run(question.domain, database, queries, traps=True) for database in (seed, *hidden_seeds(seed))]
+    if [results[0] for results in trapped] != clean:
         raise AssertionError(f"the traps change the answer to {question.text!r} in {seed}")
-    caught = [any(results[n] != results[0] for results in seen) for n in range(1, len(queries))]
+    caught = [any(results[n] != results[0] for results in trapped) for n in range(1, len(queries))]
     return clean[0] if all(caught) else None
 
 
@@ -104,7 +105,7 @@ def _run(domain: Domain, seed: int, queries: Sequence[str], *, traps: bool) -> l
     ]
 
 
-def _text(levels: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
+def as_text(levels: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
     """JSON with one task a line."""
     blocks = []
     for level, splits in levels.items():
@@ -116,11 +117,11 @@ def _text(levels: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
     return "{\n" + ",\n".join(blocks) + "\n}\n"
 
 
-def main() -> None:
-    """Write the tasks beside this file."""
+def write_fixtures(folder: Path) -> None:
+    """Write the tasks into a folder."""
     levels = {str(level): tasks(level) for level in LEVELS}
-    write_text(Path(__file__).parent / "fixtures" / "tasks.json", _text(levels))
+    write_text(folder / "tasks.json", as_text(levels))
 
 
 if __name__ == "__main__":
-    main()
+    write_fixtures(fixtures_of("sql_analyst"))

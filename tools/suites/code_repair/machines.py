@@ -1,6 +1,6 @@
 """Modules with a class that reacts to what happens."""
 
-from practicum.suites.code_repair.pieces.piece import piece
+from tools.suites.code_repair.piece import piece
 
 MACHINES = (
     piece(

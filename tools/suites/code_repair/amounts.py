@@ -1,6 +1,6 @@
 """Modules about money and other amounts."""
 
-from practicum.suites.code_repair.pieces.piece import piece
+from tools.suites.code_repair.piece import piece
 
 AMOUNTS = (
     piece(

@@ -1,6 +1,6 @@
 """Modules with a small class."""
 
-from practicum.suites.code_repair.pieces.piece import piece
+from tools.suites.code_repair.piece import piece
 
 OBJECTS = (
     piece(

@@ -1,4 +1,4 @@
-"""Makes the tasks: ``python -m practicum.suites.code_repair.generate``. Seeded; again it writes the same bytes.
+"""Makes code repair's modules and tasks: ``python -m tools.suites.code_repair.generate``.
 
 ``modules.json`` holds every module with its bugs and its cases, what each case must come to found by running the
 right module. ``tasks.json`` holds, by level and split, which modules are broken by which bugs, and which cases are
@@ -19,7 +19,8 @@ from practicum.files import write_text
 from practicum.scoring.executed import Outcome, encoded, last_apart, value_of
 from practicum.suites.code_repair.bugs import broken, overlap
 from practicum.suites.code_repair.draw import Draw
-from practicum.suites.code_repair.pieces import FAMILIES, PIECES
+from tools.suites import fixtures_of
+from tools.suites.code_repair import FAMILIES, PIECES
 
 SPLITS = ("train", "validation", "test")
 LEVELS: Mapping[int, tuple[int, ...]] = {1: (1,), 2: (2,), 3: (2, 1), 4: (2, 1, 1)}
@@ -54,27 +55,27 @@ class Broken:
 
 def splits() -> dict[str, list[str]]:
     """Split → modules: of each family two for test, one for validation, the rest for train."""
-    found: dict[str, list[str]] = {split: [] for split in SPLITS}
+    homes: dict[str, list[str]] = {split: [] for split in SPLITS}
     for family, pieces in FAMILIES.items():
         names = Draw("splits", family).shuffled([one.name for one in pieces])
-        found["test"] += names[:2]
-        found["validation"] += names[2:3]
-        found["train"] += names[3:]
-    return {split: sorted(names) for split, names in found.items()}
+        homes["test"] += names[:2]
+        homes["validation"] += names[2:3]
+        homes["train"] += names[3:]
+    return {split: sorted(names) for split, names in homes.items()}
 
 
 def tasks(level: int, split: str) -> list[list[Any]]:
     """A level's tasks of a split, each a list of ``Broken.record``."""
     draw = Draw("tasks", level, split)
-    found: list[list[Any]] = []
+    drawn: list[list[Any]] = []
     for files in _candidates(level, splits()[split], draw):
-        if len(found) == SIZES[split]:
+        if len(drawn) == SIZES[split]:
             break
-        wants_shy = len(found) % SHY == 0
-        made = [_shown(name, bugs, draw, wants_shy and n == 0) for n, (name, bugs) in enumerate(files)]
-        if None not in made:
-            found.append([one.record() for one in made if one is not None])
-    return found
+        wants_shy = len(drawn) % SHY == 0
+        parts = [_with_cases(name, bugs, draw, wants_shy and n == 0) for n, (name, bugs) in enumerate(files)]
+        if None not in parts:
+            drawn.append([part.record() for part in parts if part is not None])
+    return drawn
 
 
 def _candidates(level: int, names: Sequence[str], draw: Draw) -> Iterator[list[tuple[str, tuple[int, ...]]]]:
@@ -85,12 +86,12 @@ def _candidates(level: int, names: Sequence[str], draw: Draw) -> Iterator[list[t
         for turn in range(max(map(len, piles))):
             yield from ([pile[turn]] for pile in piles if turn < len(pile))
         return
-    seen = set()
+    drawn = set()
     for _ in range(50 * SIZES["train"]):
         chosen = draw.shuffled(names)[: len(counts)]
         files = [(name, draw.pick(_choices(name, count))) for name, count in zip(chosen, counts, strict=True)]
-        if frozenset(files) not in seen:
-            seen.add(frozenset(files))
+        if frozenset(files) not in drawn:
+            drawn.add(frozenset(files))
             yield files
 
 
@@ -102,27 +103,27 @@ def _choices(name: str, count: int) -> list[tuple[int, ...]]:
     return [bugs for bugs in sets if not overlap(piece.source, [piece.bugs[bug] for bug in bugs])]
 
 
-def _shown(name: str, bugs: tuple[int, ...], draw: Draw, wants_shy: bool) -> Broken | None:
+def _with_cases(name: str, bugs: tuple[int, ...], draw: Draw, wants_shy: bool) -> Broken | None:
     """The cases to show: one that meets each bug, two that pass; or None where too little is left to hide."""
     order = draw.shuffled(range(len(PIECES[name].cases)))
     passing = [case for case in order if case not in fails(name, bugs)][:2]
     meeting = [_meeting(name, bug, bugs, order) for bug in bugs]
     if None in meeting:
         return None
-    shown = sorted({case for case in (*meeting, *passing) if case is not None})
-    shy = shown
+    visible = sorted({case for case in (*meeting, *passing) if case is not None})
+    shy = visible
     if wants_shy:
         # The last bug is met by no shown test: what they say about it, they say by accident.
         unmet = [case for case in order if case not in fails(name, bugs[-1:])]
-        others = [_meeting(name, bug, bugs, unmet) for bug in bugs[:-1]]
+        remaining = [_meeting(name, bug, bugs, unmet) for bug in bugs[:-1]]
         fine = [case for case in unmet if case not in fails(name, bugs)][:2]
-        if None not in others and len(fine) == 2:
-            shy = sorted({case for case in (*others, *fine) if case is not None})
-    hidden = set(order) - set(shown) - set(shy)
+        if None not in remaining and len(fine) == 2:
+            shy = sorted({case for case in (*remaining, *fine) if case is not None})
+    hidden = set(order) - set(visible) - set(shy)
     partly = [some for size in range(1, len(bugs) + 1) for some in combinations(bugs, size)]
     if len(hidden) < _HIDDEN or not all(fails(name, some) & hidden for some in partly):
         return None
-    return Broken(name, bugs, tuple(shown), tuple(shy))
+    return Broken(name, bugs, tuple(visible), tuple(shy))
 
 
 def _meeting(name: str, bug: int, bugs: tuple[int, ...], order: Sequence[int]) -> int | None:
@@ -147,12 +148,12 @@ def outcomes(source: str, cases: tuple[str, ...]) -> list[Outcome]:
 
 
 def _outcome(source: str, code: str) -> Outcome:
-    left = _STEPS
+    remaining = _STEPS
 
     def step(*_: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if not left:
+        nonlocal remaining
+        remaining -= 1
+        if not remaining:
             raise TimeoutError
         return step
 
@@ -170,7 +171,7 @@ def _outcome(source: str, code: str) -> Outcome:
 
 def modules() -> dict[str, Any]:
     """Every module: source, bugs and cases, a case as ``[code, "gives" or "raises", what]``."""
-    found = {}
+    described = {}
     for name, piece in PIECES.items():
         right = outcomes(piece.source, piece.cases)
         cases = [
@@ -178,8 +179,8 @@ def modules() -> dict[str, Any]:
             for code, said in zip(piece.cases, right, strict=True)
         ]
         bugs = [[bug.kind, bug.right, bug.wrong] for bug in piece.bugs]
-        found[name] = {"source": piece.source, "bugs": bugs, "cases": cases}
-    return found
+        described[name] = {"source": piece.source, "bugs": bugs, "cases": cases}
+    return described
 
 
 def _lines(entries: Mapping[str, str]) -> str:
@@ -190,9 +191,8 @@ def _list(entries: Sequence[Any]) -> str:
     return "[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in entries) + "\n]"
 
 
-def main() -> None:
-    """Write the modules and the tasks beside this file."""
-    folder = Path(__file__).parent / "fixtures"
+def write_fixtures(folder: Path) -> None:
+    """Write the modules and the tasks into a folder."""
     described = {name: json.dumps(one, separators=(",", ":"), ensure_ascii=False) for name, one in modules().items()}
     write_text(folder / "modules.json", _lines(described))
     levels = {str(level): _lines({split: _list(tasks(level, split)) for split in SPLITS}).rstrip() for level in LEVELS}
@@ -200,4 +200,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_fixtures(fixtures_of("code_repair"))

@@ -9,7 +9,7 @@ from practicum.checks.environment import run_checks
 from practicum.checks.target import load_target
 from practicum.environment import Call
 from practicum.scoring import judge
-from practicum.suites.public.sop_bench import reward, score
+from practicum.suites.sop_bench import reward, score
 from practicum.tasks import TaskSet
 
 SPLITS = ("train", "validation", "test")
@@ -155,6 +155,6 @@ def test_what_a_manager_keeps_is_in_the_transition_log(made, begun):
 @pytest.mark.timeout(600)
 def test_every_check_passes_on_tools_that_are_hard_to_repeat(checkout):
     args = {"path": str(checkout), "domain": "parcel_refunds"}
-    report = run_checks(load_target("practicum.suites.public.sop_bench:SopBench", args), tasks_per_split=1)
+    report = run_checks(load_target("practicum.suites.sop_bench:SopBench", args), tasks_per_split=1)
     assert [(finding.code, finding.where, finding.difference) for finding in report.findings] == []
     assert not report.explained

@@ -17,20 +17,20 @@ from typing import Any
 
 from practicum.environment import Call, Environment, Oracle, ToolError, ToolSpec
 from practicum.errors import EnvironmentFault
-from practicum.suites.public.bounds import bounded
-from practicum.suites.public.messages import asked_calls
-from practicum.suites.public.tau2_world import (
+from practicum.suites.foreign_data import bounded
+from practicum.tasks import Task
+from practicum.trajectory import Rollout
+from practicum_benchmarks.messages import asked_calls
+from practicum_benchmarks.tau2_world import (
     TAU2,
     Policy,
-    World,
+    TelecomWorld,
     data_digest,
     make_environment,
     reward_info,
     telecom,
     tools,
 )
-from practicum.tasks import Task
-from practicum.trajectory import Rollout
 
 SPLITS = ("train", "validation", "test")
 
@@ -82,7 +82,7 @@ class TelecomSolo(Environment):
 
     def start(self, task: Task) -> None:
         """Make the two databases, with what is wrong in them."""
-        self.world = World(_tau2_task(task), self.policy)
+        self.world = TelecomWorld(_tau2_task(task), self.policy)
 
     def tool_specs(self) -> Mapping[str, ToolSpec]:
         """The company's tools and the phone's."""
@@ -135,7 +135,7 @@ def reward(rollout: Rollout) -> tuple[float, dict[str, float]]:
 
 def _judged(rollout: Rollout) -> tuple[float, dict[str, float]]:
     task, policy = _tau2_task(rollout.task), _policy_of(rollout.task)
-    world, specs = World(task, policy), _specs(policy)
+    world, specs = TelecomWorld(task, policy), _specs(policy)
     messages: list[Any] = []
     for call in asked_calls(rollout.messages):
         try:
@@ -158,11 +158,11 @@ def _specs(policy: Policy) -> Mapping[str, ToolSpec]:
     def unbound(_arguments: dict[str, Any]) -> Any:
         raise EnvironmentFault("a tool was called outside an episode")
 
-    found = {}
-    for name, one in tools(policy).items():
-        function = one.openai_schema["function"]
-        found[name] = ToolSpec.from_schema(name, function["description"], bounded(function["parameters"]), unbound)
-    return found
+    specs = {}
+    for name, tool in tools(policy).items():
+        function = tool.openai_schema["function"]
+        specs[name] = ToolSpec.from_schema(name, function["description"], bounded(function["parameters"]), unbound)
+    return specs
 
 
 def _policy_text(policy: Policy) -> str:
@@ -175,14 +175,14 @@ def _policy_of(task: Task) -> Policy:
 
 
 def _tau2_task(task: Task) -> Any:
-    known = telecom().tasks
-    if task.id not in known:
+    tickets = telecom().tasks
+    if task.id not in tickets:
         raise EnvironmentFault(
             f"task {task.id!r} is no ticket of tau2 telecom",
             allowed="tasks that TelecomSolo.tasks(split) gave",
             fix="leave training_dataset and validation_dataset out of the recipe",
         )
-    return known[task.id]
+    return tickets[task.id]
 
 
 def _split(task_id: str) -> str:

@@ -72,12 +72,12 @@ class Benchmark:
 
 @functools.cache
 def _digest(folder: Path, patterns: tuple[str, ...]) -> str:
-    found: set[Path] = set()
+    files: set[Path] = set()
     for pattern in patterns:
         matched = {path for path in folder.glob(pattern) if path.is_file()}
         if not matched:
             raise EnvironmentFault(
                 f"the package holds no {pattern}", where=str(folder), fix="install the version this was written for"
             )
-        found |= matched
-    return digest([(path.relative_to(folder).as_posix(), digest_file(path)) for path in sorted(found)])
+        files |= matched
+    return digest([(path.relative_to(folder).as_posix(), digest_file(path)) for path in sorted(files)])

@@ -11,10 +11,10 @@ import pytest
 from practicum.environment import Call
 from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
-from practicum.suites.public import tau2_world
-from practicum.suites.public.tau2 import TelecomSolo, reward, score
-from practicum.suites.public.tau2_world import telecom, tools
 from practicum.tasks import TaskSet
+from practicum_benchmarks import tau2_world
+from practicum_benchmarks.tau2 import TelecomSolo, reward, score
+from practicum_benchmarks.tau2_world import telecom, tools
 
 SPLITS = ("train", "validation", "test")
 LINE = {"customer_id": "C1001", "line_id": "L1002"}

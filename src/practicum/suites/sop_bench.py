@@ -4,7 +4,7 @@ Licence: SOP-Bench's code and data are CC BY-NC 4.0: not for commercial use. Eig
 their own that forbids training use. Practicum repeats this note at every use, and gives the training splits of a
 domain whose LICENSE.md speaks of training only to someone who says they have read it.
 
-    environment: practicum.suites.public.sop_bench:SopBench
+    environment: practicum.suites.sop_bench:SopBench
     environment_args: {path: ~/SOP-Bench, domain: customer_service}
 
 The agent is given a case and the procedure as text, calls the domain's tools, and answers with JSON in
@@ -28,10 +28,10 @@ from practicum.digests import digest
 from practicum.environment import Call, Environment, Oracle, ToolError, ToolSpec
 from practicum.errors import EnvironmentFault
 from practicum.scoring import score_fields
-from practicum.suites.public.foreign import load_private, seeded_libraries
-from practicum.suites.public.plain import plain
-from practicum.suites.public.sop_domain import Case, Domain, ToolText, read_domain
-from practicum.suites.public.stand_ins import Acting, acting
+from practicum.suites.foreign_code import load_private, seeded_libraries
+from practicum.suites.foreign_data import plain
+from practicum.suites.sop_domain import LabelledCase, SopDomain, ToolText, read_domain
+from practicum.suites.stand_ins import Acting, acting
 from practicum.tasks import Task
 
 NOTE = (
@@ -49,18 +49,18 @@ class LicenceNote(UserWarning):
 
 
 @dataclass(frozen=True)
-class Desk:
+class EpisodeManager:
     """An episode's Manager."""
 
     manager: Any
 
     def __practicum_state__(self) -> dict[str, str]:
         """Digests of what is plain data; what counts in the rest of a foreign object (tables, say), nobody knows."""
-        kept = {}
+        digests = {}
         for name, value in getattr(self.manager, "__dict__", {}).items():
             with suppress(TypeError, ValueError, RecursionError):
-                kept[name] = digest(value)
-        return kept
+                digests[name] = digest(value)
+        return digests
 
 
 class SopBench(Environment):
@@ -114,7 +114,7 @@ class SopBench(Environment):
     def start(self, task: Task) -> None:
         """Load a module of the tools for this episode alone, so that nothing it keeps is shared, and make a Manager."""
         with self._acting():
-            self.desk = Desk(_manager_of(self.domain)())
+            self.desk = EpisodeManager(_manager_of(self.domain)())
 
     def tool_specs(self) -> Mapping[str, ToolSpec]:
         """The domain's tools."""
@@ -127,11 +127,11 @@ class SopBench(Environment):
             raise EnvironmentFault(
                 f"task {task.id!r} is no case of {self.domain.name}", fix="use SopBench.tasks(split)"
             )
-        known: dict[str, Any] = dict(case.inputs)
+        facts: dict[str, Any] = dict(case.inputs)
         waiting = list(self.domain.tools)
-        while ready := [tool for tool in waiting if _arguments(tool, known) is not None]:
-            result = yield Call(ready[0].name, _arguments(ready[0], known) or {})
-            known |= {name: value for name, value in _scalars(result) if name not in known}
+        while ready := [tool for tool in waiting if _arguments(tool, facts) is not None]:
+            result = yield Call(ready[0].name, _arguments(ready[0], facts) or {})
+            facts |= {name: value for name, value in _scalars(result) if name not in facts}
             waiting.remove(ready[0])
         return f"<final_output>{json.dumps(case.label, ensure_ascii=False)}</final_output>"
 
@@ -164,35 +164,35 @@ score = score_fields(tag="final_output", exact=True)
 reward = score_fields(tag="final_output", partial=True)
 
 
-def _manager_of(domain: Domain) -> Any:
+def _manager_of(domain: SopDomain) -> Any:
     path = domain.folder / "tools.py"
     module = load_private(path, f"practicum_sop_bench_{domain.name}", shared=False)
-    own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
-    found = [kind for kind in own if isinstance(kind, type) and kind.__name__.endswith("Manager")]
-    found = [kind for kind in found if callable(getattr(kind, "process_tool_call", None))]
-    if len(found) != 1:
-        names = ", ".join(kind.__name__ for kind in found) or "none"
+    defined = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
+    managers = [kind for kind in defined if isinstance(kind, type) and kind.__name__.endswith("Manager")]
+    managers = [kind for kind in managers if callable(getattr(kind, "process_tool_call", None))]
+    if len(managers) != 1:
+        names = ", ".join(kind.__name__ for kind in managers) or "none"
         raise EnvironmentFault(
-            f"the tools have {len(found)} Managers: {names}",
+            f"the tools have {len(managers)} Managers: {names}",
             where=str(path),
             allowed="one class …Manager with process_tool_call(name, arguments)",
         )
-    return found[0]
+    return managers[0]
 
 
-def _note(domain: Domain) -> None:
+def _note(domain: SopDomain) -> None:
     warnings.warn(f"{domain.name}: {NOTE}", LicenceNote, stacklevel=3)
     if domain.contradictory:
         what = f"{domain.name}: {domain.contradictory} cases left out: equal inputs, different labels"
         warnings.warn(what, UserWarning, stacklevel=3)
 
 
-def _task(case: Case) -> Task:
+def _task(case: LabelledCase) -> Task:
     prompt = "\n".join(f"{name}: {value}" for name, value in case.inputs.items())
     return Task(case.id, prompt, case.label)
 
 
-def _form(domain: Domain) -> str:
+def _form(domain: SopDomain) -> str:
     """The form of the answer: every field with the type of its label."""
 
     def kind(column: str) -> str:
@@ -210,13 +210,13 @@ def _split(id: str) -> str:
     return next(split for split, end in zip(SPLITS, accumulate(SPLITS.values()), strict=True) if place < end)
 
 
-def _arguments(tool: ToolText, known: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The tool's required arguments, if all are known; texts from the table in the types that the tool wants."""
+def _arguments(tool: ToolText, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The tool's required arguments, if the facts name all; texts from the table in the types that the tool wants."""
     fields = tool.parameters.get("properties", {})
     required = tool.parameters.get("required", [])
-    if not all(name in known for name in required):
+    if not all(name in facts for name in required):
         return None
-    return {name: _as(fields.get(name, {}).get("type"), known[name]) for name in required}
+    return {name: _as(fields.get(name, {}).get("type"), facts[name]) for name in required}
 
 
 def _as(kind: Any, value: Any) -> Any:

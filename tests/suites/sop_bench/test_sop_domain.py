@@ -6,8 +6,8 @@ import pytest
 
 from practicum.environment import Call
 from practicum.errors import EnvironmentFault
-from practicum.suites.public.sop_bench import ACCEPTED, LicenceNote, SopBench
-from practicum.suites.public.sop_domain import DATA, read_domain
+from practicum.suites.sop_bench import ACCEPTED, LicenceNote, SopBench
+from practicum.suites.sop_domain import DATA, read_domain
 from practicum.tasks import TaskSet
 
 SPLITS = ("train", "validation", "test")
@@ -69,7 +69,7 @@ def test_splits_are_drawn_by_hash_and_share_no_case(made, recase):
     assert all(fewer[split] <= ids[split] for split in SPLITS)
 
 
-@pytest.mark.filterwarnings("ignore::practicum.suites.public.sop_bench.LicenceNote")
+@pytest.mark.filterwarnings("ignore::practicum.suites.sop_bench.LicenceNote")
 def test_equal_cases_are_one_and_contradictory_ones_are_left_out(checkout, recase):
     recase(lambda rows: [*rows, rows[3], {**rows[5], "decision": "other"}])
     with pytest.warns(UserWarning, match="2 cases left out: equal inputs, different labels"):

@@ -12,11 +12,11 @@ import pytest
 from practicum.environment import Call
 from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
-from practicum.suites.public.bfcl import BfclMultiTurn, reward, score, turns_of
-from practicum.suites.public.bfcl_data import CATEGORIES, entries, functions
-from practicum.suites.public.bfcl_play import _digest, backends, valid_turns
 from practicum.tasks import TaskSet
 from practicum.trajectory import Rollout
+from practicum_benchmarks.bfcl import BfclMultiTurn, reward, score, turns_of
+from practicum_benchmarks.bfcl_data import CATEGORIES, entries, functions
+from practicum_benchmarks.bfcl_play import _digest, backends, valid_turns
 
 SPLITS = ("train", "validation", "test")
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from practicum.digests import digest, digest_file
 from practicum.errors import EnvironmentFault
-from practicum.suites.public.bounds import bounded
+from practicum.suites.foreign_data import bounded
 
 CASES = "test_set_with_outputs.csv"
 FILES = ("sop.txt", "tools.py", "toolspecs.json", "metadata.json", CASES)
@@ -35,7 +35,7 @@ class ToolText:
 
 
 @dataclass(frozen=True)
-class Case:
+class LabelledCase:
     """One row: what the agent is given, and the label in the types of its columns."""
 
     id: str
@@ -44,7 +44,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Domain:
+class SopDomain:
     """A domain.
 
     Attributes:
@@ -61,7 +61,7 @@ class Domain:
     tools: tuple[ToolText, ...]
     kinds: Mapping[str, Kind]
     nullable: frozenset[str]
-    cases: tuple[Case, ...]
+    cases: tuple[LabelledCase, ...]
     contradictory: int
     licence: str
     digest: str
@@ -73,7 +73,7 @@ class Domain:
 
 
 @functools.cache
-def read_domain(path: Path, name: str) -> Domain:
+def read_domain(path: Path, name: str) -> SopDomain:
     """Read a domain, once per process.
 
     Args:
@@ -91,7 +91,7 @@ def read_domain(path: Path, name: str) -> Domain:
     labelled = [({name: row[name] for name in inputs}, {c: _typed(row[c], kinds[c]) for c in outputs}) for row in rows]
     cases, contradictory = _cases(name, labelled)
     licence = folder / "LICENSE.md"
-    return Domain(
+    return SopDomain(
         name=name,
         folder=folder,
         procedure=_text(folder / "sop.txt"),
@@ -121,11 +121,11 @@ def _folder(path: Path, name: str) -> Path:
                     f"the domain has no {', '.join(missing)}", where=str(folder), allowed=", ".join(FILES)
                 )
             return folder.resolve()
-    found = sorted(file.parent.name for file in candidates[0].glob("*/sop.txt"))
+    domains = sorted(file.parent.name for file in candidates[0].glob("*/sop.txt"))
     raise EnvironmentFault(
         f"there is no SOP-Bench domain {name!r}",
         where=str(path),
-        allowed=", ".join(found) or "a checkout of SOP-Bench, or the folder that holds its domains",
+        allowed=", ".join(domains) or "a checkout of SOP-Bench, or the folder that holds its domains",
         fix="get SOP-Bench from its owner, and give the path of your checkout",
     )
 
@@ -183,7 +183,7 @@ def _typed(cell: str, kind: Kind) -> Any:
     return cell if kind == "text" else json.loads(cell.lower() if kind == "true or false" else cell)
 
 
-def _cases(domain: str, labelled: list[tuple[dict[str, str], dict[str, Any]]]) -> tuple[tuple[Case, ...], int]:
+def _cases(domain: str, labelled: list[tuple[dict[str, str], dict[str, Any]]]) -> tuple[tuple[LabelledCase, ...], int]:
     """Cases with different inputs, and the number of rows left out because no answer to them could be right."""
     groups: dict[str, list[tuple[dict[str, str], dict[str, Any]]]] = {}
     for inputs, label in labelled:
@@ -191,7 +191,7 @@ def _cases(domain: str, labelled: list[tuple[dict[str, str], dict[str, Any]]]) -
     cases, contradictory = [], 0
     for key, rows in groups.items():
         if all(label == rows[0][1] for _, label in rows):
-            cases.append(Case(f"{domain}-{key}", *rows[0]))
+            cases.append(LabelledCase(f"{domain}-{key}", *rows[0]))
         else:
             contradictory += len(rows)
     return tuple(cases), contradictory

@@ -10,8 +10,8 @@ from typing import Any
 
 from practicum.environment import Call
 from practicum.errors import EnvironmentFault
-from practicum.suites.public.bounds import bounded
-from practicum.suites.public.installed import Benchmark
+from practicum.suites.foreign_data import bounded
+from practicum_benchmarks.installed import Benchmark
 
 BFCL = Benchmark(
     "bfcl-eval", "bfcl_eval", 'pip install "practicum[bfcl]" && pip install --no-deps bfcl-eval==2026.3.23'
@@ -36,7 +36,7 @@ _TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 
 
 @dataclass(frozen=True)
-class Function:
+class BackendFunction:
     """A documented function: the class it is a method of, and its arguments as JSON Schema."""
 
     name: str
@@ -46,7 +46,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Conversation:
     """One conversation.
 
     Attributes:
@@ -73,7 +73,7 @@ class Entry:
 
 
 @functools.cache
-def entries(category: str) -> Mapping[str, Entry]:
+def entries(category: str) -> Mapping[str, Conversation]:
     """The conversations of a category by id, in BFCL's order.
 
     Raises:
@@ -88,16 +88,16 @@ def entries(category: str) -> Mapping[str, Entry]:
 
 
 @functools.cache
-def functions() -> Mapping[str, Function]:
+def functions() -> Mapping[str, BackendFunction]:
     """Every documented function by name; BFCL gives no name twice."""
     with BFCL.importing():
         from bfcl_eval.constants.executable_backend_config import MULTI_TURN_FUNC_DOC_FILE_MAPPING as files
-    found: dict[str, Function] = {}
+    documented: dict[str, BackendFunction] = {}
     for owner in CLASSES:
         for row in _rows(BFCL.folder / "data" / "multi_turn_func_doc" / files[owner]):
             parameters = bounded(_schema(row["parameters"]))
-            found[row["name"]] = Function(row["name"], owner, row["description"], parameters)
-    return found
+            documented[row["name"]] = BackendFunction(row["name"], owner, row["description"], parameters)
+    return documented
 
 
 def data_digest(category: str) -> str:
@@ -111,10 +111,10 @@ def data_digest(category: str) -> str:
     )
 
 
-def _entry(row: Mapping[str, Any], truth: list[list[str]], category: str) -> Entry:
+def _entry(row: Mapping[str, Any], truth: list[list[str]], category: str) -> Conversation:
     held_back = {int(turn): tuple(names) for turn, names in row.get("missed_function", {}).items()}
-    script = [_said(turn) or _release(held_back[number]) for number, turn in enumerate(row["question"])]
-    return Entry(
+    script = [_lines_of(turn) or _release(held_back[number]) for number, turn in enumerate(row["question"])]
+    return Conversation(
         id=row["id"],
         script=tuple(script),
         truth=tuple(tuple(map(_call, turn)) for turn in truth),
@@ -125,7 +125,7 @@ def _entry(row: Mapping[str, Any], truth: list[list[str]], category: str) -> Ent
     )
 
 
-def _said(turn: list[Mapping[str, str]]) -> str:
+def _lines_of(turn: list[Mapping[str, str]]) -> str:
     return "\n".join(message["content"] for message in turn)
 
 
@@ -136,8 +136,8 @@ def _release(names: tuple[str, ...]) -> str:
             DEFAULT_USER_PROMPT_FOR_ADDITIONAL_FUNCTION_PROMPTING as text,
         )
     added = [functions()[name] for name in names]
-    shown = [{"name": one.name, "description": one.description, "parameters": one.parameters} for one in added]
-    return str(text).format(functions=json.dumps(shown, ensure_ascii=False))
+    described = [{"name": one.name, "description": one.description, "parameters": one.parameters} for one in added]
+    return str(text).format(functions=json.dumps(described, ensure_ascii=False))
 
 
 def _call(text: str) -> Call:

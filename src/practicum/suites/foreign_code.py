@@ -16,8 +16,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from practicum.errors import EnvironmentFault
-from practicum.suites.public import arrays
-from practicum.suites.public.stand_ins import array_stand_ins, stand_ins
+from practicum.suites.stand_ins import ARRAY_MODULES, array_stand_ins, stand_ins
 
 _turn = threading.RLock()
 """Held while what the whole process has only one of is an episode's: shared generators, a name in ``sys.modules``."""
@@ -95,7 +94,7 @@ def _importer(only: Collection[str]) -> Any:
     ) -> Any:
         if level == 0 and name in replaced:
             return replaced[name]
-        if level == 0 and name in arrays.NAMES and (not only or "numpy" in only):
+        if level == 0 and name in ARRAY_MODULES and (not only or "numpy" in only):
             # As the import system does it: `import numpy.random` gives numpy.
             return array_stand_ins()[name if fromlist else "numpy"]
         return builtins.__import__(name, globals, locals, fromlist, level)

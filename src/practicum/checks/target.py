@@ -266,11 +266,9 @@ def task_digest(task: Task) -> str:
 
 
 def suites() -> list[str]:
-    """Names of the environments that ship with Practicum. Those in ``public`` rest on others' data."""
+    """Names of the environments that ship with Practicum, data and all: the packages among the suites."""
     folder = Path(practicum.__file__).parent / "suites"
-    return sorted(
-        module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg and module.name != "public"
-    )
+    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg)
 
 
 def _module(spec: str) -> tuple[ModuleType, str, Path]:

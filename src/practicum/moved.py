@@ -133,9 +133,9 @@ class MovedModules(MetaPathFinder, Loader):
         except ModuleNotFoundError as error:
             if name not in OUTSIDE.values():
                 raise
-            raise ModuleNotFoundError(
-                f"{fullname} is now {name}, which is not installed: pip install ./contrib in a clone of Practicum",
-                name=error.name,
+            # No ModuleNotFoundError, whose message gives way to advice on the module's name.
+            raise ImportError(
+                f"{fullname} is now {name}, which is not installed: pip install ./contrib in a clone of Practicum"
             ) from error
         if spec is None:
             return None

@@ -1,7 +1,10 @@
 """Playing an episode as an agent does: through the offered tools, the text they return and the user's turns."""
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from practicum.environment import Call, Environment
 from practicum.tasks import Task
@@ -57,10 +60,21 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def solved_by_oracle(environment: Environment, task: Task) -> Rollout:
+@pytest.fixture
+def begun() -> type[PlayedEpisode]:
+    """Begins an episode."""
+    return PlayedEpisode
+
+
+@pytest.fixture
+def solved() -> Callable[[Environment, Task], Rollout]:
     """Plays the oracle to the end; no call may fail, and the turns must suffice."""
-    episode = PlayedEpisode(environment, task)
-    rollout = episode.follow(environment.oracle(task))
-    assert not episode.errors
-    assert episode.model_calls <= environment.max_turns
-    return rollout
+
+    def play(environment: Environment, task: Task) -> Rollout:
+        episode = PlayedEpisode(environment, task)
+        rollout = episode.follow(environment.oracle(task))
+        assert not episode.errors
+        assert episode.model_calls <= environment.max_turns
+        return rollout
+
+    return play

@@ -10,24 +10,11 @@ from typing import Any
 
 import pytest
 
-from played_episode import PlayedEpisode, solved_by_oracle
-from practicum.environment import Environment
+from played_episode import begun, solved
 from practicum.suites.sop_bench import SopBench
 from practicum.suites.sop_domain import CASES, DATA
-from practicum.tasks import Task
-from practicum.trajectory import Rollout
 
-
-@pytest.fixture
-def begun() -> type[PlayedEpisode]:
-    """Begins an episode."""
-    return PlayedEpisode
-
-
-@pytest.fixture
-def solved() -> Callable[[Environment, Task], Rollout]:
-    """Plays the oracle to the end."""
-    return solved_by_oracle
+__all__ = ["begun", "solved"]
 
 
 @pytest.fixture

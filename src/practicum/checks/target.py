@@ -266,9 +266,11 @@ def task_digest(task: Task) -> str:
 
 
 def suites() -> list[str]:
-    """Names of the environments that ship with Practicum, data and all: the packages among the suites."""
+    """Names of the environments that ship with Practicum. Those in ``public`` rest on others' data."""
     folder = Path(practicum.__file__).parent / "suites"
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg)
+    return sorted(
+        module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg and module.name != "public"
+    )
 
 
 def _module(spec: str) -> tuple[ModuleType, str, Path]:

@@ -15,9 +15,12 @@ from typing import Any
 
 MOVED = {
     "checks.judges": "checks.scores",
+    "checks.modules": "environment.loading",
     "checks.nursery": "checks.processes",
     "checks.nursery.taps": "checks.watch.libc_hooks",
+    "checks.places": "environment.places",
     "checks.plays": "checks.ways",
+    "checks.target": "environment.target",
     "checks.watching": "checks.watch",
     "checks.watching.leftovers": "checks.watch.residue",
     "checks.watching.outlines": "checks.watch.object_tree",

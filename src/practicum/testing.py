@@ -16,8 +16,8 @@ from typing import Any
 from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.environment import run_checks
 from practicum.checks.findings import Report, print_report
-from practicum.checks.target import load_target, resolve_target
 from practicum.environment import Environment
+from practicum.environment.target import load_target, resolve_target
 from practicum.errors import EnvironmentFault
 
 __all__ = ["assert_reproducible"]

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 from practicum.errors import LedgerError
 from practicum.runs.versions import LINES_SHOWN, enter_version
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from practicum.checks.places import place_of_error
 from practicum.digests import canonical_json
 from practicum.environment import Call, Environment, ToolResult
 from practicum.environment.opening import opening
+from practicum.environment.places import place_of_error
 from practicum.environment.play import NO_REPLY, OracleFault, OracleSteps
 from practicum.tasks import Task
 from practicum.trajectory import USER, Message, Rollout, ToolCall

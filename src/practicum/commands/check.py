@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from practicum.checks.agent.report import AgentReport
     from practicum.checks.findings import Report, State
     from practicum.checks.scores.check import JudgesReport
-    from practicum.checks.target import EnvironmentTarget
     from practicum.commands.gate import Passed
+    from practicum.environment.target import EnvironmentTarget
     from practicum.recipe import Recipe
 
 FAILED, INCOMPLETE = 1, 3
@@ -137,8 +137,8 @@ def check_changed(
 
 def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe | None]":
     """What is checked, and the recipe that names it, if one does."""
-    from practicum.checks.target import resolve_target, target_of
     from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
+    from practicum.environment.target import resolve_target, target_of
     from practicum.recipes import FOLDER
 
     shipped = FOLDER / f"{text}.yaml"

@@ -10,9 +10,9 @@ from practicum.checks.agent.report import AgentReport
 from practicum.checks.certificate import Certificate, Subject, objection, subject_of
 from practicum.checks.findings import Report
 from practicum.checks.scores.check import JudgesReport
-from practicum.checks.target import EnvironmentTarget
 from practicum.digests import digest
 from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
+from practicum.environment.target import EnvironmentTarget
 from practicum.errors import LedgerError, RunError
 from practicum.recipe import BUILTIN, Recipe
 from practicum.runs.certificates import read_certificates, write_certificate

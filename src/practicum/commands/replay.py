@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from practicum.checks.target import SPLITS, target_of
 from practicum.display import StatusLine, say
+from practicum.environment.target import SPLITS, target_of
 from practicum.errors import PracticumError
 from practicum.recipe import BUILTIN, load_recipe
 from practicum.runs.folder import require_run

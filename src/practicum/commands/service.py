@@ -112,7 +112,7 @@ def tools(
 ) -> None:
     """Serve an environment's tools over MCP, one episode per session."""
     from practicum.bridges.mcp_server import serve_http, serve_stdio
-    from practicum.checks.target import resolve_target
+    from practicum.environment.target import resolve_target
     from practicum.errors import RunError
 
     if http is not None and (task, seed, split) != (None, None, None):

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import httpx
 import torch
 
-from practicum.checks.target import EnvironmentTarget, target_of
 from practicum.display import say_line
 from practicum.engine.local.export import plain_sampling
 from practicum.engine.local.family import family_of
@@ -22,6 +21,7 @@ from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
 from practicum.environment.elsewhere import AgentsOwn
+from practicum.environment.target import EnvironmentTarget, target_of
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import BUILTIN, Recipe
 from practicum.rollout.agents import Agent, BuiltinAgent

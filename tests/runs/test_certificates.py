@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from practicum.errors import LedgerError
-from practicum.runs.certificates import certificate_folder, read_certificates, write_certificate
+from practicum.runs.versions import certificate_folder, read_certificates, write_certificate
 
 
 def test_a_later_check_of_the_same_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:

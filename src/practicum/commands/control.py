@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from practicum.commands.foothold import record_pass, supervision
 from practicum.commands.stages import Pipeline
-from practicum.commands.warmstart import record_pass, supervision
 from practicum.display import StatusLine
 from practicum.training.components import build
 from practicum.training.imitation import imitate

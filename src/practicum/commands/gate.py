@@ -15,8 +15,8 @@ from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
 from practicum.environment.target import EnvironmentTarget
 from practicum.errors import LedgerError, RunError
 from practicum.recipe import BUILTIN, Recipe
-from practicum.runs.certificates import read_certificates, write_certificate
 from practicum.runs.identity import digest_object
+from practicum.runs.versions import read_certificates, write_certificate
 from practicum.scoring import Judge
 
 LIMITS = ("success_threshold", "max_turns", "sampling_max_tokens", "max_sequence_length", "global_batch_size")

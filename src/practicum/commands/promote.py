@@ -2,31 +2,44 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 
+from practicum.commands.app import RunFolder, app, console
 from practicum.digests import digest_folder
 from practicum.display import say
 from practicum.errors import RunError
-from practicum.evaluation.gates import PromotionGate, promote
-from practicum.evaluation.summary import Evaluation
-from practicum.recipe import load_recipe
-from practicum.runs.checkpoint import latest_checkpoint
-from practicum.runs.evaluations import recorded_evaluations
-from practicum.runs.events import EventLog, read_events
-from practicum.runs.folder import require_run
-from practicum.runs.manifest import read_manifest
-from practicum.runs.verify import verify
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from practicum.evaluation.summary import Evaluation
 
 KINDS = ("model", "reward")
 
 
-def promote_run(run: Path, what: str, console: Console) -> None:
+@app.command("promote", epilog="Example: practicum promote runs/demo")
+def promote_command(
+    run: RunFolder,
+    what: Annotated[str, typer.Argument(help="model, or the reward it was trained with.")] = "model",
+) -> None:
+    """Accept a model or a reward, if an evaluation on record meets the recipe's gate. Exit status 0 only if so."""
+    promote_run(run, what, console())
+
+
+def promote_run(run: Path, what: str, console: "Console") -> None:
     """Hold a run's evaluations against its recipe's gate, and enter the promotion into its ledger.
 
     Raises:
         RunError: nothing is on record of it, the record was altered, or the gate is missed; naming each number.
     """
+    from practicum.evaluation.gates import PromotionGate, promote
+    from practicum.recipe import load_recipe
+    from practicum.runs.events import EventLog
+    from practicum.runs.folder import require_run
+    from practicum.runs.manifest import read_manifest, verify
+
     if what not in KINDS:
         raise RunError(f"cannot promote {what!r}", allowed=" or ".join(KINDS))
     require_run(run)
@@ -51,8 +64,12 @@ def promote_run(run: Path, what: str, console: Console) -> None:
         say(console, text, soft_wrap=True)
 
 
-def _of_the_present_model(run: Path) -> list[Evaluation]:
+def _of_the_present_model(run: Path) -> "list[Evaluation]":
     """What the ledger knows of; of the trained model, only evaluations of its last weights."""
+    from practicum.runs.checkpoint import latest_checkpoint
+    from practicum.runs.evaluations import recorded_evaluations
+    from practicum.runs.events import read_events
+
     events = list(read_events(run / "events.jsonl"))
     if not any(event.kind == "stop" for event in events):
         raise RunError(f"{run} has not come to its end", fix=f"practicum resume {run}")

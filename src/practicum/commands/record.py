@@ -1,4 +1,4 @@
-"""What ``practicum record`` does."""
+"""``practicum record``: a live service's answers, recorded once."""
 
 import importlib
 import json
@@ -7,17 +7,63 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from practicum.bridges.mcp_session import McpServer
+import typer
+
+from practicum.commands.app import app, console
+from practicum.display import StatusLine, say, screen
 from practicum.errors import EnvironmentFault, PracticumError
-from practicum.services.callables import CallableSource
-from practicum.services.mcp_source import McpSource
-from practicum.services.openapi_source import OpenApiSource
-from practicum.services.recorder import Recorder, Saved
-from practicum.services.redaction import default_rules
-from practicum.services.rule import EMAILS, Rule
-from practicum.services.source import Source
+
+if TYPE_CHECKING:
+    from practicum.services.recorder import Recorder, Saved
+    from practicum.services.rule import Rule
+    from practicum.services.source import Source
+
+
+@app.command(
+    epilog="Example: practicum record openapi https://desk.local/openapi.json --calls calls.jsonl --out desk.json"
+)
+def record(
+    kind: Annotated[str, typer.Argument(help="What is recorded: openapi, mcp or python.")],
+    target: Annotated[str, typer.Argument(help="OpenAPI address or file; MCP command or address; module:function.")],
+    calls: Annotated[Path, typer.Option(help='JSON lines to call: {"tool": name, "arguments": {…}}.')],
+    out: Annotated[Path, typer.Option(help="The recording to write.")],
+    header: Annotated[list[str] | None, typer.Option(help="Name: value; ${VARIABLE} is read from yours.")] = None,
+    base_url: Annotated[str, typer.Option(help="Where the service is, if not where its document says.")] = "",
+    pass_: Annotated[list[str] | None, typer.Option("--pass", help="A variable that an MCP server is given.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="Record this tool only; may be repeated.")] = None,
+    repeat: Annotated[int, typer.Option(help="Calls of each; more than one shows answers that change.", min=1)] = 1,
+    redact_key: Annotated[list[str] | None, typer.Option(help="NAME=REGEX over members' names.")] = None,
+    redact_value: Annotated[list[str] | None, typer.Option(help="NAME=REGEX over texts.")] = None,
+    emails: Annotated[bool, typer.Option("--emails", help="Keep mail addresses out too.")] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="PLACE: REASON", help="Looks like a secret there, and is none.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Record a live service once; from then on the recording answers instead of it."""
+    with StatusLine(screen(stderr=True), "recording") as status:
+        saved = record_command(
+            cast(Any, kind),
+            target,
+            calls,
+            out,
+            headers=header or (),
+            base_url=base_url,
+            inherit=pass_ or (),
+            only=tool or (),
+            repeat=repeat,
+            keys=redact_key or (),
+            values=redact_value or (),
+            emails=emails,
+            allow=allow or (),
+            force=force,
+            progress=lambda done, of: status.update(f"recording: {done} of {of} calls"),
+        )
+    say(console(), f"wrote {saved.path}: {saved.calls} calls of {saved.tools} tools", soft_wrap=True)
+    for call in saved.unreachable:
+        say(console(), f"recorded, but no agent can call it: {call}", style="yellow", soft_wrap=True)
 
 
 def record_command(
@@ -37,7 +83,7 @@ def record_command(
     allow: Sequence[str] = (),
     force: bool = False,
     progress: Callable[[int, int], object] = lambda done, of: None,
-) -> Saved:
+) -> "Saved":
     """Make the calls of a file against a live service, and write what it answers.
 
     Args:
@@ -62,6 +108,10 @@ def record_command(
         EnvironmentFault: any of it is wrong, with the line of ``calls`` where that is the place; or the service
             did not answer, or Ctrl-C was pressed. What was recorded by then is in ``NAME.partial.json`` beside ``out``.
     """
+    from practicum.services.recorder import Recorder
+    from practicum.services.redaction import default_rules
+    from practicum.services.rule import EMAILS
+
     rules = [*(_rule("key", text) for text in keys), *(_rule("value", text) for text in values), *default_rules()]
     given = dict(_header(text) for text in headers)
     reasons = dict(_reason(text) for text in allow)
@@ -85,7 +135,7 @@ def record_command(
     return record.saved
 
 
-def _kept(record: Recorder) -> str:
+def _kept(record: "Recorder") -> str:
     return f"{len(record)} calls are kept in {record.partial}" if len(record) else ""
 
 
@@ -117,7 +167,12 @@ def read_calls(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _source(kind: str, target: str, headers: dict[str, str], base_url: str, variables: dict[str, str]) -> Source:
+def _source(kind: str, target: str, headers: dict[str, str], base_url: str, variables: dict[str, str]) -> "Source":
+    from practicum.bridges.mcp_session import McpServer
+    from practicum.services.callables import CallableSource
+    from practicum.services.mcp_source import McpSource
+    from practicum.services.openapi_source import OpenApiSource
+
     if kind == "openapi":
         return OpenApiSource(target, base_url=base_url, headers=headers)
     if kind == "mcp":
@@ -172,7 +227,9 @@ def _reason(text: str) -> tuple[str, str]:
     return place.strip(), reason.strip()
 
 
-def _rule(kind: str, text: str) -> Rule:
+def _rule(kind: str, text: str) -> "Rule":
+    from practicum.services.rule import Rule
+
     name, equals, expression = text.partition("=")
     if not equals:
         raise EnvironmentFault(f"{text!r} is no rule", allowed="NAME=REGULAR EXPRESSION")

@@ -18,9 +18,9 @@ from practicum.checks.environment import run_checks
 from practicum.checks.findings import print_report
 from practicum.checks.scores.check import check_judges
 from practicum.checks.scores.show import print_judges
+from practicum.commands.foothold import warmstart
 from practicum.commands.gate import Passed, certify
 from practicum.commands.summary import next_commands
-from practicum.commands.warmstart import warmstart
 from practicum.display import StatusLine, say
 from practicum.errors import RunError
 from practicum.evaluation.evaluator import Evaluation, EvaluationPlan, Mode, evaluate, read_evaluation
@@ -36,7 +36,7 @@ from practicum.runs.checkpoint import Checkpoint, latest_checkpoint, save_checkp
 from practicum.runs.evaluations import conclude
 from practicum.runs.events import read_events
 from practicum.runs.folder import Run
-from practicum.runs.verify import file_digests
+from practicum.runs.manifest import file_digests
 from practicum.scoring.endpoint import Endpoint
 from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive

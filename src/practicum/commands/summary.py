@@ -13,7 +13,7 @@ from rich.text import Text
 from practicum.display import say, visible
 from practicum.evaluation.evaluator import Evaluation
 from practicum.evaluation.summary import failures_told
-from practicum.programs import program
+from practicum.files import program
 from practicum.rollout.failures import Cause
 from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory, text_of

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from plotly.offline import get_plotlyjs
 
 from practicum.display import visible_within
-from practicum.files import write_text
-from practicum.programs import program
+from practicum.files import program, write_text
 from practicum.report.charts import HELD_OUT, Chart, curve_charts, success_chart
 from practicum.report.conversation import conversations
 from practicum.report.evaluation_sections import comparison_table, disagreement_list, gap_chart, tool_chart

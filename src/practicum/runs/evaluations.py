@@ -91,6 +91,12 @@ def recorded_evaluations(folder: Path) -> list[Evaluation]:
     return sorted(found, key=lambda e: (_place(e.label, LABELS), e.label, _place(e.mode, MODES)))
 
 
+def evaluations_of(folder: Path) -> list[Evaluation]:
+    """What is on record of the stages of a run, in their order; sampled ones first."""
+    paths = [folder / "evaluations" / f"{label}-{mode}.json" for mode in MODES for label in LABELS]
+    return [read_evaluation(path) for path in paths if path.exists()]
+
+
 def told(comparison: Comparison) -> str:
     """A comparison as a sentence."""
     low, high = comparison.interval

@@ -17,9 +17,8 @@ from practicum.monitor.tracking import Tracker
 from practicum.recipe import Recipe, load_recipe
 from practicum.runs.checkpoint import Checkpoint
 from practicum.runs.events import EventLog, read_events
-from practicum.runs.manifest import Machine, Manifest, read_manifest, write_manifest
+from practicum.runs.manifest import Machine, Manifest, file_digests, read_manifest, write_manifest
 from practicum.runs.repair import remove_leftovers, whole_lines
-from practicum.runs.verify import file_digests
 from practicum.runs.versions import RUNS
 from practicum.trajectory import Trajectory
 

@@ -17,14 +17,14 @@ def baseline(recipe: RecipeFile, overrides: Overrides = None, run: RunName = Non
     Exit status 1 where it never succeeds: it needs a foothold, or easier tasks.
     """
     loaded = loaded_recipe(recipe, overrides)
-    baseline_run(loaded, console(), name=run_name(run, loaded, recipe), given=recipe)
+    baseline_run(loaded, console(), name=run_name(run, loaded, recipe), spelling=recipe)
 
 
-def baseline_run(recipe: "Recipe", console: "Console", *, name: str, given: str) -> None:
+def baseline_run(recipe: "Recipe", console: "Console", *, name: str, spelling: str) -> None:
     """Base and reference model on the test split, on record; refuses to call a base that never succeeds a start.
 
     Args:
-        given: The recipe as the user named it, for the advice.
+        spelling: The recipe as the user named it, for the advice.
 
     Raises:
         RunError: the base model has no success.
@@ -39,4 +39,4 @@ def baseline_run(recipe: "Recipe", console: "Console", *, name: str, given: str)
         evaluations = pipeline.evaluate("base")
         pipeline.evaluate_reference()
         print_stage(evaluations_of(folder), pipeline)
-        require_foothold(evaluations, run=str(folder), recipe=f"{given} --run {folder}")
+        require_foothold(evaluations, run=str(folder), recipe=f"{spelling} --run {folder}")

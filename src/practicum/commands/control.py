@@ -44,14 +44,14 @@ def run_control(pipeline: Pipeline) -> None:
             select_best=True,
             enough=lambda: time.monotonic() - began >= budget or passes_since_best(losses) >= PATIENCE,
         )
-        for done in passes:
-            losses.append(done.validation_loss)
-            now = time.monotonic()
-            record_pass(run, "control", done, now - last)
-            last = now
+        for outcome in passes:
+            losses.append(outcome.validation_loss)
+            moment = time.monotonic()
+            record_pass(run, "control", outcome, moment - last)
+            last = moment
             status.update(
-                f"control, pass {done.epoch}: held-out loss {done.validation_loss:.4f}, "
-                f"{now - began:.0f}/{budget:.0f} s"
+                f"control, pass {outcome.epoch}: held-out loss {outcome.validation_loss:.4f}, "
+                f"{moment - began:.0f}/{budget:.0f} s"
             )
         status.stop()
         Pipeline(run, bench, console).evaluate("control")

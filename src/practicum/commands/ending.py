@@ -91,12 +91,12 @@ def storage_refusal(error: BaseException) -> RunError | None:
 
 def _inner(error: BaseException | None) -> Iterator[BaseException]:
     """An error, what it was raised from or while handling, and the members of groups; each once."""
-    waiting, seen = [error], set[int]()
+    waiting, visited = [error], set[int]()
     while waiting:
         current = waiting.pop()
-        if current is None or id(current) in seen:
+        if current is None or id(current) in visited:
             continue
-        seen.add(id(current))
+        visited.add(id(current))
         yield current
         waiting += [current.__context__, current.__cause__]
         waiting += current.exceptions if isinstance(current, BaseExceptionGroup) else ()

@@ -33,15 +33,15 @@ def track(
 
     require_run(run)
     with StatusLine(screen(stderr=True), f"sending {run / 'undelivered'}") as status:
-        done = deliver(run, tracking_uri, lambda sent, of: status.update(f"sending: {sent} of {of} batches"))
-    if done is None:
+        delivery = deliver(run, tracking_uri, lambda sent, of: status.update(f"sending: {sent} of {of} batches"))
+    if delivery is None:
         say(console(), f"everything of {run} has reached MLflow")
         return
-    where = without_password(done.destination.tracking_uri or str(run / "mlflow.db"))
-    say(console(), f"sent {done.entries} entries to {where}", soft_wrap=True)
-    for what in done.refused:
-        say(console(), f"refused for good: {what}", style="yellow", soft_wrap=True)
-    raise typer.Exit(1 if done.refused else 0)
+    destination = without_password(delivery.destination.tracking_uri or str(run / "mlflow.db"))
+    say(console(), f"sent {delivery.entries} entries to {destination}", soft_wrap=True)
+    for entry in delivery.refused:
+        say(console(), f"refused for good: {entry}", style="yellow", soft_wrap=True)
+    raise typer.Exit(1 if delivery.refused else 0)
 
 
 @app.command(epilog="Example: practicum verify runs/demo")

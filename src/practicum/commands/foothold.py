@@ -34,14 +34,14 @@ def warmstart(bench: Workbench, run: Run, console: Console) -> None:
     )
     losses, began = list[dict[str, float]](), time.monotonic()
     with StatusLine(console, f"foothold: {recipe.warmstart_epochs} passes over {len(data)} demonstrations"):
-        for done in passes:
-            losses.append({"train": done.train_loss, "validation": done.validation_loss})
-            record_pass(run, "foothold", done, time.monotonic() - began)
+        for outcome in passes:
+            losses.append({"train": outcome.train_loss, "validation": outcome.validation_loss})
+            record_pass(run, "foothold", outcome, time.monotonic() - began)
             began = time.monotonic()
             say(
                 console,
-                f"pass {done.epoch}/{recipe.warmstart_epochs} over {len(data)} demonstrations: "
-                f"loss {done.train_loss:.3f}, held out {done.validation_loss:.3f} nats per token",
+                f"pass {outcome.epoch}/{recipe.warmstart_epochs} over {len(data)} demonstrations: "
+                f"loss {outcome.train_loss:.3f}, held out {outcome.validation_loss:.3f} nats per token",
             )
     foothold = {
         "source": recipe.warmstart_source,
@@ -62,7 +62,7 @@ def played_by_a_model(run: Run) -> Path:
     return run.folder / "trajectories" / "demonstrations.parquet"
 
 
-def record_pass(run: Run, phase: str, done: Pass, seconds: float) -> None:
+def record_pass(run: Run, phase: str, outcome: Pass, seconds: float) -> None:
     """One supervised pass as metrics; its step is the pass's number."""
-    numbers = {"training/nll": done.train_loss, "val/nll": done.validation_loss, "timing_s/training": seconds}
-    run.record_metrics(phase, done.epoch, numbers)
+    numbers = {"training/nll": outcome.train_loss, "val/nll": outcome.validation_loss, "timing_s/training": seconds}
+    run.record_metrics(phase, outcome.epoch, numbers)

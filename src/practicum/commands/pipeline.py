@@ -85,12 +85,17 @@ def open_pipeline(
         raise
     except Exception as error:
         if _is(error, _FULL):
-            what, fix = "cannot write", "make room there; what is on record is whole"
+            problem, fix = "cannot write", "make room there; what is on record is whole"
         elif _is(error, _DENIED):
-            what, fix = "not permitted", "let this user read and write there (chown, chmod); what is on record is whole"
+            problem, fix = (
+                "not permitted",
+                "let this user read and write there (chown, chmod); what is on record is whole",
+            )
         else:
             raise
-        raise RunError(f"{what}: {error}", where=str(folder), fix=f"{fix}. Then: practicum resume {folder}") from error
+        raise RunError(
+            f"{problem}: {error}", where=str(folder), fix=f"{fix}. Then: practicum resume {folder}"
+        ) from error
 
 
 def carry_out(pipeline: Pipeline, *, whole: bool, control: bool) -> None:

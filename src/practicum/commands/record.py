@@ -113,12 +113,12 @@ def record_command(
     from practicum.services.rule import EMAILS
 
     rules = [*(_rule("key", text) for text in keys), *(_rule("value", text) for text in values), *default_rules()]
-    given = dict(_header(text) for text in headers)
+    sent = dict(_header(text) for text in headers)
     reasons = dict(_reason(text) for text in allow)
     listed = read_calls(calls)
     if out.exists() and not force:
         raise EnvironmentFault("there is a recording already", where=str(out), fix="remove it, or use --force")
-    source = _source(kind, target, given, base_url, {name: _variable(name, "an MCP server") for name in inherit})
+    source = _source(kind, target, sent, base_url, {name: _variable(name, "an MCP server") for name in inherit})
     chosen = [*rules, EMAILS] if emails else rules
     record = Recorder(source, out, rules=chosen, only=only, overwrite=force, allow=reasons)
     try:
@@ -127,15 +127,15 @@ def record_command(
                 record.calls([call], repeat=repeat)
                 progress(number, len(listed))
     except KeyboardInterrupt:
-        raise EnvironmentFault("interrupted", fix=_kept(record) or "nothing was recorded yet") from None
+        raise EnvironmentFault("interrupted", fix=_rescued(record) or "nothing was recorded yet") from None
     except PracticumError as error:
-        fix = "\n    ".join(text for text in (error.fix, _kept(record)) if text)
+        fix = "\n    ".join(text for text in (error.fix, _rescued(record)) if text)
         raise EnvironmentFault(error.what, where=error.where, allowed=error.allowed, fix=fix) from error
     assert record.saved is not None
     return record.saved
 
 
-def _kept(record: "Recorder") -> str:
+def _rescued(record: "Recorder") -> str:
     return f"{len(record)} calls are kept in {record.partial}" if len(record) else ""
 
 
@@ -149,7 +149,7 @@ def read_calls(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise EnvironmentFault(f"the calls cannot be read: {error}", where=str(path)) from error
-    found = []
+    calls = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -161,10 +161,10 @@ def read_calls(path: Path) -> list[dict[str, Any]]:
             raise EnvironmentFault(
                 "this line is no call", where=f"{path}:{number}", allowed='{"tool": name, "arguments": {…}}'
             )
-        found.append(call)
-    if not found:
+        calls.append(call)
+    if not calls:
         raise EnvironmentFault("there are no calls to record", where=str(path), fix="write one a line")
-    return found
+    return calls
 
 
 def _source(kind: str, target: str, headers: dict[str, str], base_url: str, variables: dict[str, str]) -> "Source":
@@ -185,19 +185,23 @@ def _source(kind: str, target: str, headers: dict[str, str], base_url: str, vari
 
 
 def _functions(target: str) -> dict[str, Callable[..., Any]]:
-    name, _, wanted = target.partition(":")
+    name, _, chosen = target.partition(":")
     try:
         module = importlib.import_module(name)
     except ImportError as error:
         raise EnvironmentFault(f"{name} cannot be imported: {error}", allowed="module, or module:function") from error
-    own = {
-        each: value
-        for each, value in vars(module).items()
+    functions = {
+        member: value
+        for member, value in vars(module).items()
         if callable(value) and not isinstance(value, type) and getattr(value, "__module__", "") == name
     }
-    if wanted and wanted not in own:
-        raise EnvironmentFault(f"{name} has no function {wanted!r}", allowed=", ".join(own) or "none")
-    return {each: value for each, value in own.items() if each == (wanted or each) and not each.startswith("_")}
+    if chosen and chosen not in functions:
+        raise EnvironmentFault(f"{name} has no function {chosen!r}", allowed=", ".join(functions) or "none")
+    return {
+        member: value
+        for member, value in functions.items()
+        if member == (chosen or member) and not member.startswith("_")
+    }
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -51,21 +51,21 @@ def replay_in_console(folder: Path, trajectory: str | None, console: "Console") 
             tasks |= {task.id: task for task in target.tasks(split)}
         except PracticumError:
             continue  # a split the run did not have
-    done: list[Replay] = []
+    replays: list[Replay] = []
     with StatusLine(console, "replaying") as status:
         for each in replay_run(folder, target.make, tasks, trajectory):
-            done.append(each)
-            status.update(f"replaying: {len(done)} trajectories, {each.file}")
-    return print_replays(done, console, agent=recipe.agent)
+            replays.append(each)
+            status.update(f"replaying: {len(replays)} trajectories, {each.file}")
+    return print_replays(replays, console, agent=recipe.agent)
 
 
-def print_replays(done: "Sequence[Replay]", console: "Console", *, agent: str = "builtin") -> bool:
+def print_replays(replays: "Sequence[Replay]", console: "Console", *, agent: str = "builtin") -> bool:
     """Say what was replayed and what was not; whether something was, and all of it was identical."""
     from practicum.recipe import BUILTIN
     from practicum.runs.playback import Tally
 
-    tally = Tally.of(done)
-    for each in [each for each in done if each.difference][:DIFFERENCES_SHOWN]:
+    tally = Tally.of(replays)
+    for each in [each for each in replays if each.difference][:DIFFERENCES_SHOWN]:
         say(console, f"{each.file}: {each.trajectory}", style="bold red")
         say(console, f"  {each.difference}", soft_wrap=True)
     for reason, count in sorted(tally.skipped.items()):

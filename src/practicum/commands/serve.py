@@ -131,11 +131,11 @@ def _key(host: str, variable: str) -> str:
     if key or (not variable and is_loopback(host)):
         return key
     if variable:
-        what, fix = f"the variable {variable} is not set", f"export {variable}=…"
+        problem, fix = f"the variable {variable} is not set", f"export {variable}=…"
     else:
-        what = "a model that other machines can call needs a key"
+        problem = "a model that other machines can call needs a key"
         fix = "export MODEL_KEY=… and add --api-key-env MODEL_KEY, or listen on 127.0.0.1"
-    raise RunError(what, where=f"practicum serve --host {host}", fix=fix)
+    raise RunError(problem, where=f"practicum serve --host {host}", fix=fix)
 
 
 def _announce(model: str, url: str, api_key_env: str, console: "Console") -> None:

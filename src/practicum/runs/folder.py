@@ -142,24 +142,24 @@ class Run:
         if self._start() is None:
             files = file_digests(self.folder, [self.folder / "recipe.yaml", self.folder / "manifest.json"])
             self.events.append("start", {**begun_as, "files": files})
-        known = read_manifest(self.folder)
-        before, now = asdict(known), asdict(manifest)
+        recorded = read_manifest(self.folder)
+        before, present = asdict(recorded), asdict(manifest)
         # A key that recipes did not have then has its default now: that is no other recipe.
-        now["recipe"] = {key: value for key, value in now["recipe"].items() if key in before["recipe"]}
+        present["recipe"] = {key: value for key, value in present["recipe"].items() if key in before["recipe"]}
         # Nor are other data what an earlier version said less of.
-        now["data"] = {
+        present["data"] = {
             split: {key: value for key, value in data.items() if key in before["data"].get(split, data)}
-            for split, data in now["data"].items()
+            for split, data in present["data"].items()
         }
         compared = [key for key in before if key not in ("machine", "recipe_digest")]
-        changed = [key for key in compared if before[key] != now[key]]
+        changed = [key for key in compared if before[key] != present[key]]
         if changed:
             raise RunError(
                 f"the run was begun with another {', '.join(changed)}",
                 where=str(self.folder),
                 fix="put back what the run was begun with, or start a new run with --run NAME",
             )
-        return _machine_changes(known.machine, manifest.machine)
+        return _machine_changes(recorded.machine, manifest.machine)
 
     def record_metrics(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
         """Append one line to ``metrics.jsonl`` and hand the numbers to MLflow."""
@@ -267,14 +267,14 @@ def _stays(line: Mapping[str, Any], step: int | None) -> bool:
     return True
 
 
-def _machine_changes(before: Machine, now: Machine) -> list[str]:
-    notes = [] if before.threads == now.threads else [f"{before.threads} CPU threads then, {now.threads} now"]
+def _machine_changes(before: Machine, present: Machine) -> list[str]:
+    notes = [] if before.threads == present.threads else [f"{before.threads} CPU threads then, {present.threads} now"]
     for name in ("processor", "instructions", "dtype"):
-        old, new = getattr(before, name), getattr(now, name)
+        old, new = getattr(before, name), getattr(present, name)
         if old and old != new:
             notes.append(f"{name}: {old} then, {new} now")
     for name in ARITHMETIC:
-        old, new = before.packages.get(name), now.packages.get(name)
+        old, new = before.packages.get(name), present.packages.get(name)
         if old != new:
             notes.append(f"{name} {old} then, {new} now")
     return notes

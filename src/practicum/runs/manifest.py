@@ -156,12 +156,12 @@ def read_manifest(run_folder: Path) -> Manifest:
 def _git(folder: Path, *arguments: str) -> str | None:
     quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        done = subprocess.run(
+        answer = subprocess.run(
             ["git", *arguments], cwd=folder, env=quiet, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return answer.stdout.strip()
 
 
 @dataclass(frozen=True)

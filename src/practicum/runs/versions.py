@@ -66,7 +66,7 @@ def compare_version(runs: Path, environment: Environment) -> None:
         if changed:
             raise LedgerError(
                 f"environment {environment.id} changed, and is still called version {environment.version}\n"
-                + "\n".join(_shown(changed, before, parts)),
+                + "\n".join(_difference(changed, before, parts)),
                 where=f"{type(environment).__name__} in {environment.folder}; recorded in {path}",
                 fix="give it a new version, or put back what it was",
             )
@@ -127,15 +127,15 @@ def _digest(parts: Mapping[str, Part], name: str) -> str:
     return parts[name].digest if name in parts else ""
 
 
-def _shown(changed: list[str], before: Mapping[str, Part], now: Mapping[str, Part]) -> Iterator[str]:
+def _difference(changed: list[str], before: Mapping[str, Part], present: Mapping[str, Part]) -> Iterator[str]:
     lines: list[str] = []
     for name in changed:
-        if name not in now or name not in before:
-            lines.append(f"{name}: {'new' if name in now else 'gone'}")
+        if name not in present or name not in before:
+            lines.append(f"{name}: {'new' if name in present else 'gone'}")
             continue
-        old, new = before[name].text, now[name].text
+        old, new = before[name].text, present[name].text
         if old is None or new is None:
-            lines.append(f"{name}: {before[name].digest[:12]} → {now[name].digest[:12]}")
+            lines.append(f"{name}: {before[name].digest[:12]} → {present[name].digest[:12]}")
             continue
         lines += difflib.unified_diff(
             old.splitlines(), new.splitlines(), f"{name} before", f"{name} now", "", "", 1, ""

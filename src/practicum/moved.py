@@ -67,6 +67,7 @@ MOVED = {
     "evaluation.record": "runs.evaluations",
     "ledger": "runs",
     "ledger.certificates": "runs.versions",
+    "ledger.identity": "runs.code_digest",
     "ledger.replay": "runs.playback",
     "ledger.verify": "runs.manifest",
     "programs": "files",

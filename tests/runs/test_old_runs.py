@@ -98,6 +98,34 @@ def agent() -> Iterator[None]:
         yield
 
 
+def with_other_code_of(rule: str) -> str:
+    """Python that makes the digest of a judge's code another, where its class or function is called so."""
+    return f"""
+import practicum.training.components as components
+before = components.digest_object
+def digest_object(judge):
+    return before([judge] if getattr(judge, "__name__", type(judge).__name__) == {rule!r} else judge)
+components.digest_object = digest_object
+"""
+
+
+@of("stopped")
+def test_where_practicums_own_code_of_its_score_has_changed_since_it_says_so_and_goes_on(
+    commands: Any, run: Path
+) -> None:
+    resumed = commands("resume", str(run), first=with_other_code_of("FieldScore"))
+    assert resumed.code == 0, resumed.err
+    assert "Practicum's own code of the score is not what it was" in resumed.out
+    assert training_steps(run) == [1, 2, 3]
+
+
+@of("stopped")
+def test_another_reward_of_the_users_is_another_run(commands: Any, run: Path) -> None:
+    resumed = commands("resume", str(run), first=with_other_code_of("reward"))
+    assert resumed.code == 1
+    assert "the run was begun with another reward" in resumed.err
+
+
 @of("async", "lora")
 def test_finished_it_has_nothing_left_to_train_and_its_model_stays(commands: Any, run: Path) -> None:
     model = {path.name: path.read_bytes() for path in (run / "output").iterdir()}

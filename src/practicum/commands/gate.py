@@ -15,7 +15,7 @@ from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
 from practicum.environment.target import EnvironmentTarget
 from practicum.errors import LedgerError, RunError
 from practicum.recipe import BUILTIN, Recipe
-from practicum.runs.identity import digest_object
+from practicum.runs.code_digest import digest_object
 from practicum.runs.versions import read_certificates, write_certificate
 from practicum.scoring import Judge
 

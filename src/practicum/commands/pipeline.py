@@ -15,6 +15,7 @@ from practicum.commands.gate import Passed
 from practicum.commands.stages import Pipeline
 from practicum.commands.summary import print_evaluations, print_examples, print_next
 from practicum.display import StatusLine, heading, say
+from practicum.environment.identity import code_files
 from practicum.errors import PracticumError, RunError
 from practicum.evaluation.summary import Evaluation
 from practicum.files import program
@@ -67,7 +68,7 @@ def open_pipeline(
             enter_version(folder.parent, environment)
             if run is None:
                 run = stack.enter_context(Run.create(folder, recipe, began))
-            for note in run.describe(manifest_of(bench), begun_as or {}):
+            for note in run.describe(manifest_of(bench), begun_as or {}, rules=rules_of_practicum(bench)):
                 say(console, f"{note}: the run goes on, but not bit for bit as before", style="yellow")
             pipeline = Pipeline(run, bench, console)
             if passed is not None:
@@ -144,6 +145,28 @@ def _say_why_not_more(run: Run, console: Console) -> None:
     why = trained and verdict(Course.of(run.folder), run.recipe, trained.success_rate)
     if why:
         say(console, why, style="yellow", soft_wrap=True)
+
+
+def rules_of_practicum(bench: Workbench) -> frozenset[str]:
+    """Score and reward that are Practicum's own rules, with settings that the environment's digest covers.
+
+    Their code is Practicum's, and changes from version to version without being another rule: a run begun before goes
+    on. What the user wrote must be what it was.
+    """
+    target = bench.target
+    home = Path(str(target.module.__file__)).resolve()
+    covered = _is_practicums(target.module.__name__) or home in code_files(target.environment).values()
+    judges = zip(("score", "reward"), target.judges, (bench.score, bench.reward), strict=True)
+    return frozenset(
+        key
+        for key, place, judge in judges
+        if covered and ":" not in place and _is_practicums(str(getattr(judge, "__module__", "")))
+    )
+
+
+def _is_practicums(module: str) -> bool:
+    """Whether a module is of Practicum's core; its suites are environments like any other."""
+    return module.startswith("practicum.") and not module.startswith("practicum.suites.")
 
 
 def _built(recipe: Recipe, console: Console) -> Workbench:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -124,15 +124,17 @@ class Run:
         finally:
             self.events.close()
 
-    def describe(self, manifest: Manifest, begun_as: Mapping[str, Any]) -> list[str]:
+    def describe(self, manifest: Manifest, begun_as: Mapping[str, Any], *, rules: Collection[str] = ()) -> list[str]:
         """Write the manifest, or check that what is loaded now is what the manifest says.
 
         Args:
             manifest: Of what was loaded.
             begun_as: Recorded in the ``start`` event of a new run.
+            rules: Which of score and reward are rules of Practicum's own (``rules_of_practicum``): of another version
+                of it they are the same rules, and their code may differ.
 
         Returns:
-            What about the machine differs from before, so that going on is not bit for bit the same.
+            What about machine and rules differs from before, so that going on is not bit for bit the same.
 
         Raises:
             RunError: environment, data, reward, score or model differ from what the run was begun with.
@@ -153,13 +155,15 @@ class Run:
         }
         compared = [key for key in before if key not in ("machine", "recipe_digest")]
         changed = [key for key in compared if before[key] != present[key]]
-        if changed:
+        refused = [key for key in changed if key not in rules]
+        if refused:
             raise RunError(
-                f"the run was begun with another {', '.join(changed)}",
+                f"the run was begun with another {', '.join(refused)}",
                 where=str(self.folder),
                 fix="put back what the run was begun with, or start a new run with --run NAME",
             )
-        return _machine_changes(recorded.machine, manifest.machine)
+        notes = [f"Practicum's own code of the {key} is not what it was" for key in changed]
+        return notes + _machine_changes(recorded.machine, manifest.machine)
 
     def record_metrics(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
         """Append one line to ``metrics.jsonl`` and hand the numbers to MLflow."""

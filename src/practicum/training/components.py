@@ -31,7 +31,7 @@ from practicum.rollout.gateway.app import create_gateway
 from practicum.rollout.gateway.registry import Registry
 from practicum.rollout.gateway.server import GatewayServer
 from practicum.rollout.renderer import Renderer, make_renderer
-from practicum.runs.identity import digest_object
+from practicum.runs.code_digest import digest_object
 from practicum.runs.manifest import Manifest, data_digests, describe_machine, tool_digests
 from practicum.scoring import Judge
 from practicum.scoring.reported import reported_reward

@@ -28,6 +28,12 @@ CAUSES_KEPT = 10
 """Causes of failures that an evaluation holds."""
 
 
+def stage_order(label: str, mode: str) -> tuple[int, str, int]:
+    """What evaluations are sorted by: a run's stages, then others by name; sampled before greedy."""
+    stage = LABELS.index(label) if label in LABELS else len(LABELS)
+    return stage, label, MODES.index(mode) if mode in MODES else len(MODES)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One model on one split under one sampling setting. Rates are shares of rollouts."""

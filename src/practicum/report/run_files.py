@@ -7,7 +7,7 @@ from typing import Any
 
 from practicum.errors import LedgerError, RunError
 from practicum.evaluation.disagreements import Disagreement, last_evaluated, recorded_disagreements
-from practicum.evaluation.summary import LABELS, MODES
+from practicum.evaluation.summary import MODES, stage_order
 from practicum.runs.events import FILE as EVENTS
 from practicum.runs.events import Event, read_events
 from practicum.runs.manifest import FILE as MANIFEST
@@ -79,7 +79,7 @@ def _metrics(path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
 def _evaluations(folder: Path, notes: list[str]) -> list[Mapping[str, Any]]:
     found = [_object(path, notes) for path in sorted(folder.glob("*.json"))]
     whole = [evaluation for evaluation in found if {"label", "mode"} <= evaluation.keys()]
-    return sorted(whole, key=lambda e: (_rank(e["label"], LABELS), e["label"], _rank(e["mode"], MODES)))
+    return sorted(whole, key=lambda e: stage_order(e["label"], e["mode"]))
 
 
 def _comparisons(path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
@@ -97,10 +97,6 @@ def _disagreements(folder: Path, notes: list[str]) -> list[Disagreement]:
         if note not in notes:
             notes.append(note)
         return []
-
-
-def _rank(name: str, order: Sequence[str]) -> int:
-    return order.index(name) if name in order else len(order)
 
 
 def _object(path: Path, notes: list[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from practicum.evaluation.disagreements import (
     recorded_disagreements,
 )
 from practicum.evaluation.evaluator import read_evaluation
-from practicum.evaluation.summary import LABELS, MODES, Evaluation
+from practicum.evaluation.summary import LABELS, MODES, Evaluation, stage_order
 from practicum.files import write_text
 from practicum.runs.manifest import FILE as MANIFEST
 from practicum.runs.manifest import read_manifest
@@ -90,7 +90,7 @@ def recorded_evaluations(folder: Path) -> list[Evaluation]:
         RunError: one cannot be read.
     """
     found = [read_evaluation(path) for path in (folder / "evaluations").glob("*.json")]
-    return sorted(found, key=lambda e: (_place(e.label, LABELS), e.label, _place(e.mode, MODES)))
+    return sorted(found, key=lambda e: stage_order(e.label, e.mode))
 
 
 def evaluations_of(folder: Path) -> list[Evaluation]:
@@ -112,10 +112,6 @@ def sentence(comparison: Comparison) -> str:
         f"({mode}), {verdict}: 95% {low:+.1%} to {high:+.1%}; of {comparison.n_tasks} tasks "
         f"{comparison.only_second} against {comparison.only_first}, {comparison.chance}"
     )
-
-
-def _place(name: str, order: Sequence[str]) -> int:
-    return order.index(name) if name in order else len(order)
 
 
 def _timeless(evaluation: Evaluation) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from practicum.checks.defaults import REPETITIONS
 from practicum.checks.differences import first_difference
 from practicum.checks.environment import run_checks
 from practicum.checks.processes.client import Nursery
-from practicum.checks.target import EnvironmentTarget, load_target
 from practicum.checks.trial import prepare
 from practicum.checks.ways.threaded import thread
+from practicum.environment.target import EnvironmentTarget, load_target
 
 SUITES = ("support_desk", "warehouse", "sql_analyst", "code_repair")
 RACES = ("OutputCaptured", "FolderForAMoment", "PatchedForAMoment", "CheckedThenTaken", "BufferOfAll")

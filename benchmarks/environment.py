@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.target import load_target
 from practicum.environment import Environment
 from practicum.environment.play import OracleSteps
+from practicum.environment.target import load_target
 from practicum.sandbox import run_python, sandbox_kind
 from practicum.tasks import Task
 

@@ -16,7 +16,7 @@ from practicum.checks.attacks.material import answered
 from practicum.checks.scores.check import SEARCHED
 from practicum.checks.scores.evidence import gather
 from practicum.checks.scores.near import near_duplicates
-from practicum.checks.target import load_target, suites
+from practicum.environment.target import load_target, suites
 from practicum.scoring import judge
 from practicum.store import read_trajectories, write_trajectories
 from practicum.trajectory import EnvironmentRef, Rollout, Trajectory, Turn

@@ -16,7 +16,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from practicum.checks.scores.check import check_judges
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 from practicum.evaluation.disagreements import recorded_disagreements
 
 HERE = Path(__file__).parent

@@ -45,7 +45,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers.utils import logging as transformers_logging
 
 from practicum.algorithms.advantages import AdvantageMethod
-from practicum.commands.training_runs import open_pipeline
+from practicum.commands.pipeline import open_pipeline
 from practicum.digests import digest_file
 from practicum.engine.local.models import SMOLLM2
 from practicum.evaluation.evaluator import Evaluation

@@ -25,11 +25,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from practicum.checks.target import target_of
 from practicum.commands.control import run_control
-from practicum.commands.training_runs import open_pipeline
+from practicum.commands.pipeline import open_pipeline
 from practicum.digests import digest
 from practicum.engine.local.hardware import choose_device, processor
+from practicum.environment.target import target_of
 from practicum.recipe import Recipe, load_recipe
 from practicum.recipes import shipped
 from practicum.runs.checkpoint import newest_step

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trainer.vllm import served
 
-from practicum.checks.target import target_of
+from practicum.environment.target import target_of
 from practicum.evaluation.evaluator import EvaluationPlan, Mode, read_evaluation
 from practicum.evaluation.reference import Reference, evaluate_reference
 from practicum.evaluation.summary import MODES, Evaluation

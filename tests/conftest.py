@@ -17,10 +17,10 @@ import torch
 import transformers as tf
 
 import practicum
-from practicum.checks.target import load_target
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.models import SMOLLM2, find_model, load_tokenizer
 from practicum.engine.local.policy import Policy
+from practicum.environment.target import load_target
 from practicum.rollout.renderer import make_renderer
 from practicum.tasks import Task
 from practicum.training.imitation import demonstrations, imitate

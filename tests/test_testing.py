@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from practicum import Environment
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 from practicum.errors import EnvironmentFault
 from practicum.testing import assert_reproducible
 

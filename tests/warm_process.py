@@ -19,8 +19,8 @@ import torch  # noqa: E402
 
 import practicum.checks.environment  # noqa: E402
 import practicum.commands  # noqa: E402
+import practicum.commands.pipeline  # noqa: E402
 import practicum.commands.serve  # noqa: E402
-import practicum.commands.training_runs  # noqa: E402
 import practicum.monitor.mlflow_store  # noqa: E402
 
 

@@ -27,7 +27,7 @@ def split_opening(chat: Sequence[Any]) -> tuple[tuple[Message, ...], str]:
     Raises:
         ValueError: they are none of one system message, where there is one, and then the user's; saying which and why.
     """
-    said: list[Message] = []
+    opening: list[Message] = []
     for number, message in enumerate(chat, start=1):
         role, text = message.get("role"), _only_text(message.get("content"))
         if role == "system" and number > 1:
@@ -36,10 +36,10 @@ def split_opening(chat: Sequence[Any]) -> tuple[tuple[Message, ...], str]:
             raise ValueError(f"message {number} is of role {str(role)[:20]!r}, which is for the episode itself to say")
         if not text.strip():
             raise ValueError(f"message {number} of role {role!r} has no text, or something beside text")
-        said.append({"role": role, "content": text})
-    if not said or said[-1]["role"] != "user":
+        opening.append({"role": role, "content": text})
+    if not opening or opening[-1]["role"] != "user":
         raise ValueError("the last message is not the user's: there is nothing to answer")
-    return tuple(said[:-1]), str(said[-1]["content"])
+    return tuple(opening[:-1]), str(opening[-1]["content"])
 
 
 def plain(arguments: Any) -> Any:
@@ -78,13 +78,13 @@ def repeated(history: Sequence[str], keys: Sequence[str]) -> list[bool]:
     places: dict[str, list[int]] = {}
     for place, key in enumerate(history):
         places.setdefault(key, []).append(place)
-    after, said = 0, []
+    after, before = 0, []
     for key in keys:
         of_key = places.get(key, [])
         next_place = bisect_left(of_key, after)
-        said.append(next_place < len(of_key))
-        after = of_key[next_place] + 1 if said[-1] else after
-    return said
+        before.append(next_place < len(of_key))
+        after = of_key[next_place] + 1 if before[-1] else after
+    return before
 
 
 def _only_text(content: Any) -> str:

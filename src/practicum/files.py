@@ -1,7 +1,9 @@
-"""Writing files so that a crash leaves the old file or the new one, never half of either."""
+"""Files on disk, written so that a crash leaves the old one or the new one; programs, as a user would type them."""
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,3 +69,15 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
         sync(target.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def program(name: str) -> str:
+    """How the user's shell finds a program installed beside this interpreter."""
+    beside = Path(sys.executable).with_name(name)
+    command = shutil.which(name)
+    if command and Path(command).resolve() == beside.resolve():
+        return name
+    if os.path.isfile(beside):  # noqa: PTH113 (False where this user may not look, instead of an error)
+        folder = Path.cwd()
+        return shlex.quote(str(beside.relative_to(folder) if beside.is_relative_to(folder) else beside))
+    return f"{shlex.quote(sys.executable)} -m practicum" if name == "practicum" else name

@@ -123,10 +123,10 @@ def load_tasks(path: Path, columns: Columns | None = None) -> TaskSet:
     rows = read_rows(path)
     if not rows:
         raise TaskError(f"{path.name} has no tasks", where=str(path), fix="give at least one row")
-    found = _columns(rows[0], path, columns or Columns())
-    tasks = [_task(row, line, path, found) for line, row in rows]
-    own_ids = found.id is not None and all(_identifier(row, found.id) for _, row in rows)
-    return TaskSet(tasks, name=path.name, games=own_ids, columns=found)
+    roles = _columns(rows[0], path, columns or Columns())
+    tasks = [_task(row, line, path, roles) for line, row in rows]
+    own_ids = roles.id is not None and all(_identifier(row, roles.id) for _, row in rows)
+    return TaskSet(tasks, name=path.name, games=own_ids, columns=roles)
 
 
 def with_held_out(tasks: TaskSet) -> tuple[TaskSet, TaskSet]:
@@ -284,17 +284,17 @@ def _identifier(row: Any, column: str) -> str:
 
 def _task(row: Any, line: int, path: Path, columns: Columns) -> Task:
     where = f"{path}, row {line}"
-    rest = _checked(row, where, columns)
-    if columns.prompt not in rest:
+    fields = _checked(row, where, columns)
+    if columns.prompt not in fields:
         raise TaskError(
             f"the row has no column {columns.prompt!r}, from which the prompts are taken",
             where=where,
             fix="give every row the same columns, or choose another with prompt_column",
         )
-    history, prompt = _opening(rest.pop(columns.prompt), f"{where}, column {columns.prompt!r}")
-    identifier = _identifier(rest, columns.id) if columns.id else ""
-    answer = _answer(rest.get(columns.answer)) if columns.answer else None
-    metadata = {name: value for name, value in rest.items() if name not in (columns.id, columns.answer)}
+    history, prompt = _opening(fields.pop(columns.prompt), f"{where}, column {columns.prompt!r}")
+    identifier = _identifier(fields, columns.id) if columns.id else ""
+    answer = _answer(fields.get(columns.answer)) if columns.answer else None
+    metadata = {name: value for name, value in fields.items() if name not in (columns.id, columns.answer)}
     return Task(identifier or f"{path.stem}-{line}", prompt, answer, metadata, history)
 
 
@@ -316,11 +316,13 @@ def _opening(value: Any, where: str) -> tuple[tuple[Message, ...], str]:
                 "next_user",
             ) from problem
     if not isinstance(value, str) or not value.strip():
-        raise TaskError(f"the prompt must be non-empty text, not {_shown(value)}", where=where, fix="set prompt_column")
+        raise TaskError(
+            f"the prompt must be non-empty text, not {_quoted(value)}", where=where, fix="set prompt_column"
+        )
     return (), value
 
 
-def _shown(value: Any) -> str:
+def _quoted(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({type(value).__name__})"
 

@@ -16,8 +16,8 @@ from typing import Any
 from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.environment import run_checks
 from practicum.checks.findings import Report, print_report
-from practicum.checks.target import load_target, resolve_target
 from practicum.environment import Environment
+from practicum.environment.target import load_target, resolve_target
 from practicum.errors import EnvironmentFault
 
 __all__ = ["assert_reproducible"]
@@ -87,14 +87,14 @@ def _arguments(environment: Environment) -> dict[str, Any]:
     """
     kind = type(environment)
     taken, settings = inspect.signature(kind).parameters, environment.settings()
-    given = {name: value for name, value in settings.items() if name in taken}
+    arguments = {name: value for name, value in settings.items() if name in taken}
     try:
-        again = kind(**given)
+        again = kind(**arguments)
     except Exception as error:
-        raise _unlike(kind, given, f"{type(error).__name__}: {error}") from error
+        raise _unlike(kind, arguments, f"{type(error).__name__}: {error}") from error
     if again.digest != environment.digest:
-        raise _unlike(kind, given, "its digest is another one")
-    return given
+        raise _unlike(kind, arguments, "its digest is another one")
+    return arguments
 
 
 def _unlike(kind: type, given: Mapping[str, Any], why: str) -> EnvironmentFault:
@@ -122,13 +122,13 @@ def _origin(module: str) -> Path | None:
     """The file that a new process would find under a module's name."""
     loaded = sys.modules.pop(module, None)  # else what is loaded here would answer
     try:
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
-        found = None
+        spec = None
     finally:
         if loaded is not None:
             sys.modules[module] = loaded
-    return Path(found.origin).resolve() if found is not None and found.origin else None
+    return Path(spec.origin).resolve() if spec is not None and spec.origin else None
 
 
 def _readable(report: Report) -> str:

@@ -8,7 +8,7 @@ decoded and tokenized again. A turn whose prompt extends no sequence starts anot
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import Any, Literal, get_args
@@ -341,3 +341,8 @@ def _told(turns: Sequence[Turn]) -> Iterator[tuple[Message, ...]]:
         said = max(others, key=sum, default=[False] * len(keys))
         yield tuple(message for message, known in zip(turn.messages, said, strict=True) if not known)
         histories.setdefault(sequence, []).extend([*keys, message_key(turn.response)])
+
+
+Judge = Callable[[Rollout], Any | Awaitable[Any]]
+"""A score or a reward. An attribute ``signed = True`` declares the range [−1, 1]; ``excuses`` says why a check of it
+need not pass, by the check's or the attack's name."""

@@ -14,7 +14,7 @@ from planted import Planted, planted
 
 from practicum.checks.environment import run_checks
 from practicum.checks.processes.client import Nursery
-from practicum.checks.target import EnvironmentTarget, load_target
+from practicum.environment.target import EnvironmentTarget, load_target
 
 JOBS = 3
 """Environments under check at once: on two processors, because some of them only wait."""

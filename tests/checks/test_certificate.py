@@ -10,8 +10,8 @@ from practicum.checks import catalogue
 from practicum.checks.certificate import Certificate, Subject, objection, subject_of
 from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.findings import Finding, Note, Report
-from practicum.checks.target import load_target
 from practicum.digests import canonical_json
+from practicum.environment.target import load_target
 from practicum.errors import LedgerError
 from practicum.trajectory import EnvironmentRef
 

@@ -13,7 +13,7 @@ from practicum.checks.catalogue import CHECKS
 from practicum.checks.environment import run_checks
 from practicum.checks.findings import Report
 from practicum.checks.processes.client import Nursery
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 from practicum.errors import EnvironmentFault
 from practicum.services import CallableSource, Recorder
 

@@ -12,8 +12,8 @@ from practicum.checks.environment import run_checks
 from practicum.checks.fidelity import check_fidelity, production_file
 from practicum.checks.findings import Finding
 from practicum.checks.processes.client import Nursery
-from practicum.checks.target import load_target
 from practicum.checks.trial import prepare
+from practicum.environment.target import load_target
 from practicum.errors import EnvironmentFault
 from practicum.services.production import document_of, tools_from_json_schema
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from practicum.checks.environment import run_checks
 from practicum.checks.findings import Finding, RecordedCalls, Report, counted, print_report
 from practicum.checks.processes.client import Nursery
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 from practicum.errors import RunError
 from practicum.report.check_page import check_page
 from practicum.store import write_trajectories

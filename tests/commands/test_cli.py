@@ -333,3 +333,13 @@ def test_the_adapter_of_a_lora_run_can_be_served(commands: Any) -> None:
 
     assert answer.status_code == 200, answer.text
     assert command.wait().code == 0
+
+
+HEAVY = ("torch", "transformers", "numpy", "pyarrow", "mlflow", "httpx", "fastapi", "renderers", "duckdb")
+
+
+def test_the_help_needs_none_of_the_large_libraries() -> None:
+    """A verb imports what it works with when it works."""
+    code = f"import sys, practicum.commands; print([name for name in {HEAVY} if name in sys.modules])"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "[]"

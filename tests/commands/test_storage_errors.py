@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from practicum.commands.storage_errors import storage_refusal
+from practicum.commands.ending import storage_refusal
 
 
 def raised_from(cause: BaseException) -> Exception:

@@ -14,7 +14,7 @@ from practicum.errors import RolloutError
 from practicum.evaluation.evaluator import EvaluationPlan, evaluate, read_evaluation, write_evaluation
 from practicum.rollout.agents import Episode
 from practicum.rollout.dispatcher import Dispatcher, Limits
-from practicum.runs.verify import file_digests
+from practicum.runs.manifest import file_digests
 from practicum.store import read_trajectories
 from practicum.tasks import Task, TaskSet
 from practicum.trajectory import EnvironmentRef, Rollout, ToolCall

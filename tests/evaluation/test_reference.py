@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 from practicum.evaluation.evaluator import EvaluationPlan, judged_by
 from practicum.evaluation.reference import Reference, evaluate_reference
 from practicum.scoring import judge_model

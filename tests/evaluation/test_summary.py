@@ -24,7 +24,7 @@ from practicum.runs.evaluations import (
     TIMINGS,
     conclude,
     recorded_evaluations,
-    told,
+    sentence,
     write_record,
 )
 from practicum.trajectory import EnvironmentRef, ToolCall, Trajectory, Turn
@@ -174,7 +174,7 @@ def test_a_comparison_counts_the_tasks_only_one_got_right() -> None:
     assert found.difference == pytest.approx(11 / 13)
     assert found.interval[0] > 0
     assert found.is_clear
-    assert "84.6% more often than base" in told(found)
+    assert "84.6% more often than base" in sentence(found)
 
 
 def test_the_same_seed_gives_the_same_comparison() -> None:
@@ -320,7 +320,7 @@ def test_all_rollouts_of_a_task_count_in_a_comparison_and_go_together() -> None:
     found = compare(played("base", 0.2), played("trained", 0.6))
     assert found.is_clear
     assert found.chance == f"exact paired p = {found.p_value:.2g}"
-    assert found.chance in told(found)
+    assert found.chance in sentence(found)
 
 
 @pytest.mark.parametrize(

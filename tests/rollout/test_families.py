@@ -19,7 +19,6 @@ import torch
 import transformers as tf
 
 from practicum.algorithms.sequences import training_sequences
-from practicum.checks.target import EnvironmentTarget, load_target
 from practicum.engine.local.attention import NAME, register
 from practicum.engine.local.batching import FlatBatch, micro_batches
 from practicum.engine.local.learner import LocalLearner
@@ -27,6 +26,7 @@ from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import AdamParams, Datum, SamplingParams
 from practicum.environment.opening import opening
+from practicum.environment.target import EnvironmentTarget, load_target
 from practicum.rollout.agents import BuiltinAgent
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.rollout.renderer import make_renderer

@@ -1,8 +1,7 @@
 import pytest
 
 from practicum.runs.events import EventLog
-from practicum.runs.manifest import Manifest, describe_machine, write_manifest
-from practicum.runs.verify import file_digests, verify
+from practicum.runs.manifest import Manifest, describe_machine, file_digests, verify, write_manifest
 from practicum.trajectory import EnvironmentRef
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from practicum.errors import RolloutError
-from practicum.runs.identity import digest_object
+from practicum.runs.code_digest import digest_object
 from practicum.scoring import (
     called,
     hierarchical,

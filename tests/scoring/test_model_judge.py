@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
 from practicum.errors import RolloutError
-from practicum.runs.identity import digest_object
+from practicum.runs.code_digest import digest_object
 from practicum.scoring import judge, judge_model, tiers, weighted
 from practicum.scoring.endpoint import Endpoint, Patience
 from practicum.scoring.model_judge import is_independent, models_within, verdict

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chi2_contingency
 
 from practicum.checks.environment import run_checks
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
 from practicum.suites.support_desk import SupportDesk, reward, score

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from practicum.checks.environment import run_checks
-from practicum.checks.target import load_target
 from practicum.digests import canonical_json
+from practicum.environment.target import load_target
 from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
 from practicum.suites.warehouse import Warehouse, reward, score

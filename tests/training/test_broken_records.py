@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from practicum.commands.training_runs import evaluations_of
 from practicum.errors import RunError
 from practicum.evaluation.evaluator import read_evaluation
 from practicum.recipe import build_recipe
-from practicum.runs.evaluations import recorded_evaluations
+from practicum.runs.evaluations import evaluations_of, recorded_evaluations
 from practicum.runs.folder import Run
 
 LINE = json.dumps({"step": 1, "time": 1.0, "phase": "rl", "metrics": {}}) + "\n"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from practicum import sandbox
-from practicum.checks.target import EnvironmentTarget, resolve_target
+from practicum.environment.target import EnvironmentTarget, resolve_target
 from practicum.sandbox import SandboxError
 from practicum.scoring import score_tests
 from practicum.training import isolation

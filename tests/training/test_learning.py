@@ -7,7 +7,7 @@ import pytest
 import tiny
 from rich.console import Console
 
-from practicum.commands.training_runs import open_pipeline
+from practicum.commands.pipeline import open_pipeline
 from practicum.recipe import load_recipe
 
 RECIPE = {

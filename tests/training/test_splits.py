@@ -1,6 +1,6 @@
 import pytest
 
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 from practicum.errors import EnvironmentFault, TaskError
 from practicum.recipe import Recipe
 from practicum.training.splits import load_splits

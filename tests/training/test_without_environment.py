@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from http_agent import Order, http_agent
-from practicum.checks.target import target_of
+from practicum.environment.target import target_of
 from practicum.errors import EnvironmentFault
 from practicum.recipe import build_recipe, load_recipe
 from practicum.runs.manifest import read_manifest

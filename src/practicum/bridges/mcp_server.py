@@ -15,7 +15,6 @@ prefer it are told which revisions do, and fall back. Needs the extra ``mcp``.
 """
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -28,6 +27,7 @@ from practicum.bridges.optional import require
 from practicum.environment.base import Environment
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.tasks import Task
+from practicum.text import json_object
 from practicum.trajectory import Rollout
 
 OnEnd = Callable[[Rollout], object]
@@ -184,7 +184,8 @@ def _server(environment: Environment, served_of: Callable[[Any], Served], instru
         except PracticumError as error:
             raise MCPError(types.INTERNAL_ERROR, f"the environment failed: {error.what}") from error
         content: list[types.ContentBlock] = [types.TextContent(text=result.text)]
-        structured = None if result.is_error else _object(result.text)
+        # What the protocol's older revisions allow as structured content is an object.
+        structured = None if result.is_error else json_object(result.text)
         return types.CallToolResult(content=content, structured_content=structured, is_error=result.is_error)
 
     async def list_prompts(_context: Any, _params: Any) -> Any:
@@ -256,15 +257,6 @@ def _connection(context: Any) -> Any:
     The package documents both for use in handlers and middleware, and gives these no other way to them yet.
     """
     return context.session._connection
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    """Structured content: what the protocol's older revisions allow is an object."""
-    with suppress(ValueError, RecursionError):
-        value = json.loads(text)
-        if isinstance(value, dict):
-            return value
-    return None
 
 
 def _seed(text: str | None) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from practicum.checks.causes import Case, Causes, grouped
-from practicum.checks.episodes import Plan, shortened
+from practicum.checks.episodes import Plan
 from practicum.checks.findings import Finding
 from practicum.checks.guilty import place_of_case, place_of_tasks
 from practicum.checks.processes.client import Nursery
@@ -15,6 +15,7 @@ from practicum.checks.undeclared import others
 from practicum.checks.visits import Visit
 from practicum.checks.ways.abandoned import Aftermath
 from practicum.environment.state import StateFault
+from practicum.text import shortened
 
 
 def check_faults(trial: Trial, causes: Causes) -> list[Finding]:

@@ -15,8 +15,8 @@ from practicum.checks import catalogue
 from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.fidelity import production_file
 from practicum.checks.findings import Report
-from practicum.checks.target import EnvironmentTarget, Reading
 from practicum.digests import digest, digest_file
+from practicum.environment.target import EnvironmentTarget, Reading
 from practicum.errors import LedgerError
 
 FORMAT = 1

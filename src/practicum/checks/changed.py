@@ -8,10 +8,10 @@ from pathlib import Path
 import yaml
 
 from practicum.checks.fidelity import FILES
-from practicum.checks.modules import load_file
-from practicum.checks.target import EnvironmentTarget, load_target, target_of
 from practicum.environment import Environment
 from practicum.environment.identity import code_files
+from practicum.environment.loading import load_file
+from practicum.environment.target import EnvironmentTarget, load_target, target_of
 
 _FIXTURES = "fixtures"
 _RECIPE = frozenset({"environment", "model_name"})

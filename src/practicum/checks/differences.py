@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from practicum.checks.episodes import Transcript, call_text, shortened
+from practicum.checks.episodes import Transcript, call_text
 from practicum.environment import Call
 from practicum.environment.state import StateFault
+from practicum.text import json_or_text, shortened
 
 LINES = 24
 WIDTH = 160
@@ -127,10 +128,7 @@ def _pretty(value: Any) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text.splitlines() or [""]
+    value = json_or_text(text)
     return _pretty(value).splitlines() if isinstance(value, dict | list) else text.splitlines() or [""]
 
 

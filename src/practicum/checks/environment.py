@@ -15,13 +15,11 @@ from practicum.checks.fidelity import check_fidelity, production_file
 from practicum.checks.findings import Finding, Report
 from practicum.checks.hermetic import allowed_touches, check_candidates, check_touches, check_variables
 from practicum.checks.leftover import check_left, check_left_by_import, is_shared, kinds_of_settings
-from practicum.checks.places import below
 from practicum.checks.played import Played
 from practicum.checks.processes.client import Nursery
 from practicum.checks.processes.work import Trouble
 from practicum.checks.processes.world import ELSEWHERE, HOME
 from practicum.checks.solvable import check_solved
-from practicum.checks.target import EnvironmentTarget
 from practicum.checks.tasks import check_tasks
 from practicum.checks.trial import Trial, answer, prepare
 from practicum.checks.undeclared import check_changed, check_kept, check_refused
@@ -29,6 +27,8 @@ from practicum.checks.unseen import unseen_in_bad_ends, unseen_in_play, unseen_i
 from practicum.checks.visits import named
 from practicum.checks.watch.outside_access import allowances
 from practicum.checks.ways.together import ALONGSIDE
+from practicum.environment.places import below
+from practicum.environment.target import EnvironmentTarget
 
 Progress = Callable[[str], None]
 """Told each check's title when it is done."""

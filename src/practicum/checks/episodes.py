@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from practicum.checks.places import place_of_error
 from practicum.digests import canonical_json
 from practicum.environment import Call, Environment, ToolResult
 from practicum.environment.opening import opening
+from practicum.environment.places import place_of_error
 from practicum.environment.play import NO_REPLY, OracleFault, OracleSteps
 from practicum.tasks import Task
+from practicum.text import shortened
 from practicum.trajectory import USER, Message, Rollout, ToolCall
 
 Transcript = dict[str, Any]
@@ -250,11 +251,6 @@ def fault(error: BaseException, stage: str, home: Path) -> dict[str, str]:
 def call_text(call: Call) -> str:
     """A call as people write it, cut to a line."""
     return shortened(f"{call.name}({', '.join(f'{key}={value!r}' for key, value in call.arguments.items())})", 120)
-
-
-def shortened(text: str, limit: int) -> str:
-    """The text, cut to ``limit`` characters."""
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _close_quietly(environment: Environment) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from practicum.checks.fidelity_answers import Answer, check_answers
 from practicum.checks.fidelity_schemas import gaps
 from practicum.checks.findings import Finding
-from practicum.checks.places import is_users, place_of_class, place_of_function
 from practicum.checks.processes.client import NoEnd
 from practicum.checks.processes.stage import stage
 from practicum.checks.trial import Trial, answer
+from practicum.environment.places import is_users, place_of_class, place_of_function
 from practicum.environment.tool import collect_tools
 from practicum.services.production import ProductionTool, load_production
 

@@ -11,10 +11,11 @@ from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from practicum.checks.episodes import call_text, shortened
+from practicum.checks.episodes import call_text
 from practicum.checks.findings import Finding
 from practicum.environment import Call
 from practicum.services.production import ProductionTool
+from practicum.text import shortened
 
 _CODE = "ENV-FIDELITY"
 _WIDTH = 400

@@ -9,9 +9,9 @@ from typing import Any
 from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
 from practicum.checks.judging import written
-from practicum.checks.places import place_of_method
 from practicum.checks.processes.stage import Stage, stage
 from practicum.environment.fixtures import thawed
+from practicum.environment.places import place_of_method
 from practicum.tasks import Task, content_of, is_game
 
 OTHERS = 50

@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from practicum.checks.episodes import Plan, Transcript
 from practicum.checks.findings import RecordedCalls
-from practicum.checks.places import is_users, place_of_class, place_of_method
 from practicum.checks.processes.client import NoEnd, StageHandle
 from practicum.checks.processes.stage import Loaded
 from practicum.checks.recorded import recorded_plans
-from practicum.checks.target import EnvironmentTarget
 from practicum.checks.watch.outside_access import EPISODE, Kind, Touch
 from practicum.checks.ways import solo
 from practicum.checks.ways.solo import Alone, Facts, Sampled
+from practicum.environment.places import is_users, place_of_class, place_of_method
+from practicum.environment.target import EnvironmentTarget
 from practicum.errors import EnvironmentFault
 from practicum.seeds import derive
 

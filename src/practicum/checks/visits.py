@@ -10,9 +10,9 @@ from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.processes.stage import stage
 from practicum.checks.processes.work import Trouble
 from practicum.checks.processes.world import ELSEWHERE, World
-from practicum.checks.target import task_record
 from practicum.checks.trial import Trial
 from practicum.checks.ways.repeated import Again, play_in_order
+from practicum.environment.target import task_record
 
 
 @dataclass(frozen=True)

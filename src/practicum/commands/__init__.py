@@ -2,17 +2,25 @@
 
 import logging
 import sys
+from importlib import import_module
 
 from rich.text import Text
 
-from practicum.commands import check, recipe, run, service  # noqa: F401 (each enters its commands)
 from practicum.commands.app import app
-from practicum.commands.ending import Ending
-from practicum.commands.storage_errors import refused, storage_refusal
+from practicum.commands.ending import Ending, refused, storage_refusal
 from practicum.display import VisibleFormatter, say, screen, show_traceback
 from practicum.errors import PracticumError
 
 __all__ = ["app", "main"]
+
+VERBS = (
+    *("check", "demo", "baseline", "warmstart", "train", "evaluate", "resume", "promote", "finished", "replay"),
+    *("record", "export", "serve", "recipe"),
+)
+"""Modules that enter their commands when they are imported, in the order of the help."""
+
+for verb in VERBS:
+    import_module(f"{__name__}.{verb}")
 
 
 def main() -> None:

@@ -35,10 +35,10 @@ Target = Annotated[str, typer.Argument(help="A file, file.py:Class, package.modu
 
 def console() -> "Console":
     """Standard output, of a steady width where it is no terminal."""
-    made = screen()
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made = screen(width=PLAIN_WIDTH)
-    return made
+    output = screen()
+    if not output.is_terminal and "COLUMNS" not in os.environ:
+        output = screen(width=PLAIN_WIDTH)
+    return output
 
 
 def loaded_recipe(name: str, overrides: list[str] | None) -> "Recipe":

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from practicum.checks.agent.report import AgentReport
     from practicum.checks.findings import Report, State
     from practicum.checks.scores.check import JudgesReport
-    from practicum.checks.target import EnvironmentTarget
     from practicum.commands.gate import Passed
+    from practicum.environment.target import EnvironmentTarget
     from practicum.recipe import Recipe
 
 FAILED, INCOMPLETE = 1, 3
@@ -57,7 +57,7 @@ def check(
     from practicum.checks.scores.show import print_judges
     from practicum.recipe import BUILTIN
 
-    (found, recipe), reasons = _target(target, overrides or []), _reasons(allow or [])
+    (environment, recipe), reasons = _target(target, overrides or []), _reasons(allow or [])
     remote = recipe is not None and recipe.agent != BUILTIN
     if recipe is not None and remote:
         from practicum.checks.agent.stage import require_agent
@@ -65,7 +65,7 @@ def check(
         require_agent(recipe)
     with StatusLine(screen(stderr=True), "checking") as status:
         report = run_checks(
-            found,
+            environment,
             tasks_per_split=tasks,
             progress=lambda text: status.update(f"checking: {text}"),
             allow=reasons,
@@ -73,15 +73,15 @@ def check(
             repetitions=repetitions,
             production=production,
         )
-        judged = _judged(found, recipe, recorded, status) if recipe is not None or judges else None
-        played = _played(found, recipe, recorded, status) if recipe is not None and remote else None
-    others = [each for each in (judged, played) if each is not None]
-    ok = report.ok and all(each.ok for each in others)
-    certified = _certified(found, report, tasks, production, recipe, judged, played)
+        judged = _judged(environment, recipe, recorded, status) if recipe is not None or judges else None
+        played = _played(environment, recipe, recorded, status) if recipe is not None and remote else None
+    further = [part for part in (judged, played) if part is not None]
+    ok = report.ok and all(part.ok for part in further)
+    certified = _certified(environment, report, tasks, production, recipe, judged, played)
     if html is not None:
         from practicum.report.check_page import write_check_page
 
-        write_check_page(html, report, certified.certificate if certified else None, others=others)
+        write_check_page(html, report, certified.certificate if certified else None, others=further)
     if as_json:
         named = {"certificate": certified.certificate.digest} if certified and certified.certificate else {}
         parts = {"judges": judged, "agent": played}
@@ -101,7 +101,7 @@ def check(
             say(console(), f"certificate {certified.file}", soft_wrap=True)
         if html is not None:
             say(console(), f"page {html}", soft_wrap=True)
-    states = [state for each in (report, *others) for state in each.states.values()]
+    states = [state for part in (report, *further) for state in part.states.values()]
     raise typer.Exit(_exit_status(states, ok=ok, strict=strict))
 
 
@@ -122,11 +122,11 @@ def check_changed(
     from practicum.runs.versions import RUNS
 
     reasons, failed = _reasons(allow or []), False
-    found = environments_of(files or [])
-    if not found:
+    targets = environments_of(files or [])
+    if not targets:
         return
     with Nursery() as nursery:
-        for target in found:
+        for target in targets:
             report = run_checks(target, tasks_per_split=tasks, repetitions=repetitions, allow=reasons, nursery=nursery)
             if RUNS.is_dir():  # a hook makes no folders in somebody's repository
                 _certified(target, report, tasks)
@@ -137,8 +137,8 @@ def check_changed(
 
 def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe | None]":
     """What is checked, and the recipe that names it, if one does."""
-    from practicum.checks.target import resolve_target, target_of
     from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
+    from practicum.environment.target import resolve_target, target_of
     from practicum.recipes import FOLDER
 
     shipped = FOLDER / f"{text}.yaml"
@@ -147,12 +147,12 @@ def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe
         from practicum.recipe import load_recipe
 
         loaded = load_recipe(recipe, overrides)
-        found = target_of(loaded, name=text)
-        if found.environment is AgentsOwn:
+        checked = target_of(loaded, name=text)
+        if checked.environment is AgentsOwn:
             raise EnvironmentFault(
                 UNCHECKED, where=text, fix="practicum train needs no certificate here; with an environment there is one"
             )
-        return found, loaded
+        return checked, loaded
     if overrides:
         raise EnvironmentFault(
             f"{text} is no recipe: there is nothing that {overrides[0]!r} could override",

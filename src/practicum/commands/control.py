@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from practicum.commands.foothold import record_pass, supervision
 from practicum.commands.stages import Pipeline
-from practicum.commands.warmstart import record_pass, supervision
 from practicum.display import StatusLine
 from practicum.training.components import build
 from practicum.training.imitation import imitate
@@ -44,14 +44,14 @@ def run_control(pipeline: Pipeline) -> None:
             select_best=True,
             enough=lambda: time.monotonic() - began >= budget or passes_since_best(losses) >= PATIENCE,
         )
-        for done in passes:
-            losses.append(done.validation_loss)
-            now = time.monotonic()
-            record_pass(run, "control", done, now - last)
-            last = now
+        for outcome in passes:
+            losses.append(outcome.validation_loss)
+            moment = time.monotonic()
+            record_pass(run, "control", outcome, moment - last)
+            last = moment
             status.update(
-                f"control, pass {done.epoch}: held-out loss {done.validation_loss:.4f}, "
-                f"{now - began:.0f}/{budget:.0f} s"
+                f"control, pass {outcome.epoch}: held-out loss {outcome.validation_loss:.4f}, "
+                f"{moment - began:.0f}/{budget:.0f} s"
             )
         status.stop()
         Pipeline(run, bench, console).evaluate("control")

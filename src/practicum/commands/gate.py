@@ -10,13 +10,13 @@ from practicum.checks.agent.report import AgentReport
 from practicum.checks.certificate import Certificate, Subject, objection, subject_of
 from practicum.checks.findings import Report
 from practicum.checks.scores.check import JudgesReport
-from practicum.checks.target import EnvironmentTarget
 from practicum.digests import digest
 from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
+from practicum.environment.target import EnvironmentTarget
 from practicum.errors import LedgerError, RunError
 from practicum.recipe import BUILTIN, Recipe
-from practicum.runs.certificates import read_certificates, write_certificate
-from practicum.runs.identity import digest_object
+from practicum.runs.code_digest import digest_object
+from practicum.runs.versions import read_certificates, write_certificate
 from practicum.scoring import Judge
 
 LIMITS = ("success_threshold", "max_turns", "sampling_max_tokens", "max_sequence_length", "global_batch_size")
@@ -55,10 +55,10 @@ def certify(
         LedgerError: it cannot be written, or the score's source cannot be read.
     """
     subject = _subject(target, recipe, production)
-    found = judges.to_dict() if judges is not None else None
+    judged = judges.to_dict() if judges is not None else None
     played = agent.to_dict() if agent is not None else None
     certificate = Certificate.of(
-        report, subject, asked=asked, practicum=practicum.__version__, judges=found, agent=played
+        report, subject, asked=asked, practicum=practicum.__version__, judges=judged, agent=played
     )
     path = write_certificate(runs, report.environment.digest, subject.key, certificate.to_dict())
     return Passed(certificate, path)
@@ -93,16 +93,16 @@ def require_certificate(
     environment = target.make()
     subject = _subject(target, recipe)
     objections = []
-    for path, content in _found(runs, environment.digest):
+    for path, content in _certificates(runs, environment.digest):
         try:
             certificate = Certificate.from_dict(content)
         except LedgerError as error:
             objections.append(f"{path}: {error.what}")
             continue
-        why = objection(certificate, environment.digest, subject)
-        if not why:
+        doubt = objection(certificate, environment.digest, subject)
+        if not doubt:
             return Passed(certificate, path)
-        objections.append(f"{path}: {why}")
+        objections.append(f"{path}: {doubt}")
     raise RunError(
         f"environment {environment.id} {environment.version} ({environment.digest[:12]}) has no valid certificate"
         + "".join(f"\n  {text}" for text in objections),
@@ -111,7 +111,7 @@ def require_certificate(
     )
 
 
-def _found(runs: Sequence[Path], environment: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _certificates(runs: Sequence[Path], environment: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for folder in dict.fromkeys(path.absolute() for path in runs):
         yield from read_certificates(folder, environment)
 

@@ -2,26 +2,46 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 
-from practicum.checks.target import SPLITS, target_of
+from practicum.commands.app import RunFolder, app, console
 from practicum.display import StatusLine, say
 from practicum.errors import PracticumError
-from practicum.recipe import BUILTIN, load_recipe
-from practicum.runs.folder import require_run
-from practicum.runs.playback import Replay, Tally, replay_run
-from practicum.tasks import Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from practicum.runs.playback import Replay
+    from practicum.tasks import Task
 
 DIFFERENCES_SHOWN = 10
 
 
-def replay_in_console(folder: Path, trajectory: str | None, console: Console) -> bool:
+@app.command(epilog="Example: practicum replay runs/demo")
+def replay(
+    run: RunFolder,
+    trajectory: Annotated[str | None, typer.Argument(help="One trajectory's id; left out, all are replayed.")] = None,
+) -> None:
+    """Execute recorded tool calls again, without a model. Exit status 0 only if every result is identical.
+
+    Where nothing can be replayed (an agent had its tools elsewhere, or called none) it says so, and is not 0.
+    """
+    raise typer.Exit(0 if replay_in_console(run, trajectory, console()) else 1)
+
+
+def replay_in_console(folder: Path, trajectory: str | None, console: "Console") -> bool:
     """Replay a run; whether something was replayed, and all of it was identical.
 
     Raises:
         PracticumError: no such run or trajectory, or its environment cannot be loaded.
     """
+    from practicum.environment.target import SPLITS, target_of
+    from practicum.recipe import load_recipe
+    from practicum.runs.folder import require_run
+    from practicum.runs.playback import replay_run
+
     require_run(folder)
     recipe = load_recipe(folder / "recipe.yaml")
     target = target_of(recipe)
@@ -31,18 +51,21 @@ def replay_in_console(folder: Path, trajectory: str | None, console: Console) ->
             tasks |= {task.id: task for task in target.tasks(split)}
         except PracticumError:
             continue  # a split the run did not have
-    done: list[Replay] = []
+    replays: list[Replay] = []
     with StatusLine(console, "replaying") as status:
         for each in replay_run(folder, target.make, tasks, trajectory):
-            done.append(each)
-            status.update(f"replaying: {len(done)} trajectories, {each.file}")
-    return print_replays(done, console, agent=recipe.agent)
+            replays.append(each)
+            status.update(f"replaying: {len(replays)} trajectories, {each.file}")
+    return print_replays(replays, console, agent=recipe.agent)
 
 
-def print_replays(done: Sequence[Replay], console: Console, *, agent: str = BUILTIN) -> bool:
+def print_replays(replays: "Sequence[Replay]", console: "Console", *, agent: str = "builtin") -> bool:
     """Say what was replayed and what was not; whether something was, and all of it was identical."""
-    tally = Tally.of(done)
-    for each in [each for each in done if each.difference][:DIFFERENCES_SHOWN]:
+    from practicum.recipe import BUILTIN
+    from practicum.runs.playback import Tally
+
+    tally = Tally.of(replays)
+    for each in [each for each in replays if each.difference][:DIFFERENCES_SHOWN]:
         say(console, f"{each.file}: {each.trajectory}", style="bold red")
         say(console, f"  {each.difference}", soft_wrap=True)
     for reason, count in sorted(tally.skipped.items()):
@@ -63,5 +86,5 @@ def print_replays(done: Sequence[Replay], console: Console, *, agent: str = BUIL
     return tally.identical
 
 
-def _print(console: Console, text: str, style: str) -> None:
+def _print(console: "Console", text: str, style: str) -> None:
     say(console, text, style=style, soft_wrap=True)

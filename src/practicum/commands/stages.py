@@ -18,9 +18,9 @@ from practicum.checks.environment import run_checks
 from practicum.checks.findings import print_report
 from practicum.checks.scores.check import check_judges
 from practicum.checks.scores.show import print_judges
+from practicum.commands.foothold import warmstart
 from practicum.commands.gate import Passed, certify
 from practicum.commands.summary import next_commands
-from practicum.commands.warmstart import warmstart
 from practicum.display import StatusLine, say
 from practicum.errors import RunError
 from practicum.evaluation.evaluator import Evaluation, EvaluationPlan, Mode, evaluate, read_evaluation
@@ -36,7 +36,7 @@ from practicum.runs.checkpoint import Checkpoint, latest_checkpoint, save_checkp
 from practicum.runs.evaluations import conclude
 from practicum.runs.events import read_events
 from practicum.runs.folder import Run
-from practicum.runs.verify import file_digests
+from practicum.runs.manifest import file_digests
 from practicum.scoring.endpoint import Endpoint
 from practicum.scoring.reported import reported_reward
 from practicum.seeds import derive
@@ -177,8 +177,8 @@ class Pipeline:
             return read_evaluation(path)
         endpoint = Endpoint(recipe.reference_base_url, recipe.reference_model, recipe.reference_api_key_env or "")
         plan = self._plan("greedy")
-        what = f"evaluating {endpoint.model}"
-        with StatusLine(self.console, f"{what}: {len(plan.tasks)} held-out rollouts") as status:
+        title = f"evaluating {endpoint.model}"
+        with StatusLine(self.console, f"{title}: {len(plan.tasks)} held-out rollouts") as status:
             work = evaluate_reference(
                 Reference(endpoint, max_tokens=recipe.val_max_tokens),
                 plan,
@@ -186,7 +186,7 @@ class Pipeline:
                 score=self.bench.score,
                 reward=self.bench.reward,
                 max_turns=recipe.max_turns,
-                on_done=_counter(status.update, what, len(plan.tasks)),
+                on_done=_counter(status.update, title, len(plan.tasks)),
             )
             evaluation, trajectories = self.bench.run(work)
         if evaluation.says_nothing:
@@ -212,9 +212,9 @@ class Pipeline:
         recipe, plan = self.run.recipe, self._plan(mode)
         params = self.bench.held_out_params(0.0 if mode == "greedy" else recipe.deploy_temperature)
         total = len(plan.tasks) * plan.rollouts_per_task
-        what = f"evaluating {label} ({mode})"
-        with StatusLine(self.console, f"{what}: {total} held-out rollouts") as status:
-            count = _counter(status.update, what, total)
+        title = f"evaluating {label} ({mode})"
+        with StatusLine(self.console, f"{title}: {total} held-out rollouts") as status:
+            count = _counter(status.update, title, total)
             dispatcher = self.bench.dispatcher(params, scored=True, on_done=count)
             evaluation, trajectories = self.bench.run(evaluate(dispatcher, plan, label))
         if evaluation.says_nothing:
@@ -238,13 +238,13 @@ class Pipeline:
         return evaluation
 
 
-def _counter(update: Callable[[str], None], what: str, total: int) -> Callable[[object], None]:
-    done, began = 0, time.monotonic()
+def _counter(update: Callable[[str], None], title: str, total: int) -> Callable[[object], None]:
+    finished, began = 0, time.monotonic()
 
     def count(_: object) -> None:
-        nonlocal done
-        done += 1
-        left = (time.monotonic() - began) / done * (total - done)
-        update(f"{what}: {done}/{total} held-out rollouts, {left:.0f} s left")
+        nonlocal finished
+        finished += 1
+        left = (time.monotonic() - began) / finished * (total - finished)
+        update(f"{title}: {finished}/{total} held-out rollouts, {left:.0f} s left")
 
     return count

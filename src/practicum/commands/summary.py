@@ -13,7 +13,7 @@ from rich.text import Text
 from practicum.display import say, visible
 from practicum.evaluation.evaluator import Evaluation
 from practicum.evaluation.summary import failures_told
-from practicum.programs import program
+from practicum.files import program
 from practicum.rollout.failures import Cause
 from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory, text_of
@@ -27,8 +27,8 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
     if not evaluations:
         return
     first = evaluations[0]
-    fields = list(dict.fromkeys(name for each in evaluations for name in each.field_accuracy))
-    exact = all(each.exact for each in evaluations)
+    fields = list(dict.fromkeys(name for evaluation in evaluations for name in evaluation.field_accuracy))
+    exact = all(evaluation.exact for evaluation in evaluations)
     means = "every field exactly right" if exact else f"score of {first.success_threshold:g} or more"
     title = f"Held-out success: {first.n_tasks} tasks of split {first.split}, {means}"
     title += "" if first.independent else f", not independent: {first.doubt}"
@@ -39,30 +39,36 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
         table.add_column(name, justify="left" if name in ("model", "sampling") else "right")
     for name in (*fields, "completed", "tokens", "rollouts", "attempts", "failed"):
         table.add_column(Text(visible(name)), justify="right")
-    for each in evaluations:
-        low, high = each.interval
+    for evaluation in evaluations:
+        low, high = evaluation.interval
         table.add_row(
-            Text(visible(each.label if each.independent else f"{each.label} *")),
-            "greedy" if each.mode == "greedy" else f"temperature {each.temperature:g}",
-            f"{each.success_rate:.1%}",
+            Text(visible(evaluation.label if evaluation.independent else f"{evaluation.label} *")),
+            "greedy" if evaluation.mode == "greedy" else f"temperature {evaluation.temperature:g}",
+            f"{evaluation.success_rate:.1%}",
             f"{low:.1%} – {high:.1%}",
-            *(f"{each.field_accuracy.get(name, 0.0):.0%}" for name in fields),
-            f"{each.completion_rate:.0%}",
-            f"{each.tokens_per_rollout:.0f}",
-            str(each.n_rollouts),
-            str(each.attempts or "–"),
-            Text(visible(failures_told(each.failures) or "0")),
+            *(f"{evaluation.field_accuracy.get(name, 0.0):.0%}" for name in fields),
+            f"{evaluation.completion_rate:.0%}",
+            f"{evaluation.tokens_per_rollout:.0f}",
+            str(evaluation.n_rollouts),
+            str(evaluation.attempts or "–"),
+            Text(visible(failures_told(evaluation.failures) or "0")),
         )
     say(console, table)
-    if not all(each.independent for each in evaluations):
+    if not all(evaluation.independent for evaluation in evaluations):
         say(console, "* not independent: these figures are no proof of a gain", style="yellow")
-    for each in evaluations:
-        if each.failed:
-            text = f"{each.name}: {each.failed} of {each.n_rollouts} rollouts failed and count as missed"
-            causes = "".join(f"\n  {cause}" for cause in _causes(each))
+    for evaluation in evaluations:
+        if evaluation.failed:
+            text = (
+                f"{evaluation.name}: {evaluation.failed} of {evaluation.n_rollouts} rollouts failed and count as missed"
+            )
+            causes = "".join(f"\n  {cause}" for cause in _causes(evaluation))
             say(console, text + (f", most often with:{causes}" if causes else ""), **PLAIN)
-        if each.retried:
-            say(console, f"{each.name}: {each.retried} attempts were made again, with the same seed", **PLAIN)
+        if evaluation.retried:
+            say(
+                console,
+                f"{evaluation.name}: {evaluation.retried} attempts were made again, with the same seed",
+                **PLAIN,
+            )
 
 
 def _causes(evaluation: Evaluation) -> list[str]:
@@ -89,10 +95,10 @@ def print_next(run_folder: Path, page: Path, console: Console) -> None:
         ("browse metrics and traces", f"{program('mlflow')} ui --backend-store-uri {store}"),
         *next_commands(run_folder),
     ]
-    width = max(len(what) for what, _ in lines) + 2
-    for what, command in lines:
+    width = max(len(purpose) for purpose, _ in lines) + 2
+    for purpose, command in lines:
         # Not a table: a command cut into lines cannot be copied.
-        say(console, Text.assemble((what.ljust(width), "dim"), command), soft_wrap=True)
+        say(console, Text.assemble((purpose.ljust(width), "dim"), command), soft_wrap=True)
 
 
 def next_commands(run_folder: Path) -> list[tuple[str, str]]:

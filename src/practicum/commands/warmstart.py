@@ -1,68 +1,37 @@
-"""The foothold as a stage of a run: demonstrations, supervised passes, a checkpoint to start reinforcement from."""
+"""``practicum warmstart``: a foothold by supervised steps, on record before reinforcement."""
 
-import time
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from practicum.commands.app import Overrides, RecipeFile, RunName, app, console, loaded_recipe, run_name
+from practicum.errors import RunError
 
-from practicum.display import StatusLine, say
-from practicum.runs.checkpoint import save_checkpoint
-from practicum.runs.folder import Run
-from practicum.runs.verify import file_digests
-from practicum.training.components import Workbench
-from practicum.training.demonstrations import Lessons, lessons
-from practicum.training.imitation import Pass, imitate
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from practicum.recipe import Recipe
 
 
-def warmstart(bench: Workbench, run: Run, console: Console) -> None:
-    """Supervised passes over demonstrations of training tasks; ends with checkpoint 0."""
-    recipe = bench.recipe
-    with StatusLine(console, "foothold: gathering demonstrations"):
-        taught = supervision(bench, run, lambda text: say(console, text))
-    data = taught.data
-    passes = imitate(
-        bench.learner,
-        data,
-        taught.held_out,
-        epochs=recipe.warmstart_epochs,
-        batch_size=recipe.warmstart_batch_size,
-        learning_rate=recipe.warmstart_learning_rate,
-        seed=recipe.seed,
-        average=recipe.warmstart_average,
-        select_best=recipe.warmstart_select_best,
-    )
-    losses, began = list[dict[str, float]](), time.monotonic()
-    with StatusLine(console, f"foothold: {recipe.warmstart_epochs} passes over {len(data)} demonstrations"):
-        for done in passes:
-            losses.append({"train": done.train_loss, "validation": done.validation_loss})
-            record_pass(run, "foothold", done, time.monotonic() - began)
-            began = time.monotonic()
-            say(
-                console,
-                f"pass {done.epoch}/{recipe.warmstart_epochs} over {len(data)} demonstrations: "
-                f"loss {done.train_loss:.3f}, held out {done.validation_loss:.3f} nats per token",
-            )
-    foothold = {
-        "source": recipe.warmstart_source,
-        "demonstrations": list(taught.tasks),
-        "losses": losses,
-        "files": file_digests(run.folder, [path for path in [played_by_a_model(run)] if path.is_file()]),
-    }
-    run.acknowledge(save_checkpoint(run.folder, 0, bench.learner, foothold=foothold))
+@app.command(epilog="Example: practicum warmstart support_desk warmstart_epochs=5 --run desk")
+def warmstart(recipe: RecipeFile, overrides: Overrides = None, run: RunName = None) -> None:
+    """Supervised steps on demonstrations (an oracle's, successful rollouts', or a model's): a foothold."""
+    loaded = loaded_recipe(recipe, overrides)
+    warmstart_run(loaded, console(), name=run_name(run, loaded, recipe))
 
 
-def supervision(bench: Workbench, run: Run, say: Callable[[str], None] = lambda text: None) -> Lessons:
-    """The recipe's demonstrations, and held-out ones to measure on."""
-    return lessons(bench, played_by_a_model(run), say)
+def warmstart_run(recipe: "Recipe", console: "Console", *, name: str) -> None:
+    """A foothold and its evaluation, on record.
 
+    Raises:
+        RunError: the recipe asks for none, or the run has begun reinforcement.
+    """
+    from practicum.commands.pipeline import open_pipeline, print_stage
+    from practicum.runs.folder import named_folder
 
-def played_by_a_model(run: Run) -> Path:
-    """Where rollouts of the model that demonstrates are kept, if one does."""
-    return run.folder / "trajectories" / "demonstrations.parquet"
-
-
-def record_pass(run: Run, phase: str, done: Pass, seconds: float) -> None:
-    """One supervised pass as metrics; its step is the pass's number."""
-    numbers = {"training/nll": done.train_loss, "val/nll": done.validation_loss, "timing_s/training": seconds}
-    run.record_metrics(phase, done.epoch, numbers)
+    if not recipe.warmstart_demonstrations:
+        raise RunError("the recipe asks for no foothold", fix="warmstart_demonstrations=32")
+    folder = named_folder(name)
+    with open_pipeline(folder, console, recipe) as pipeline:
+        step = pipeline.foothold()
+        if step:
+            raise RunError(f"{folder} is already at step {step}", fix="start a new run with --run NAME")
+        print_stage(pipeline.evaluate("foothold"), pipeline)

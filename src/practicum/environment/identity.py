@@ -35,6 +35,10 @@ INSTALLED = frozenset({"site-packages", "dist-packages"})
 CORE = Path(__file__).resolve().parents[1]
 """Practicum's own package."""
 
+CORE_ROOMS = frozenset({"environment", "bridges", "services"})
+"""Rooms whose classes a user's environment rests on without their code being its own: they are the manifest's, by
+version. Suites are environments like any other."""
+
 PROJECT = (".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg")
 """What lies at the top of a project; modules are looked for up to there."""
 
@@ -115,11 +119,11 @@ def code_files(kind: type) -> Mapping[str, Path]:
 
 def _foreign(base: type, kind: type) -> bool:
     module = base.__module__
-    top = module.partition(".")[0]
+    top, _, inner = module.partition(".")
     if module == "builtins":
         return getattr(builtins, base.__name__, None) is base  # else one that exec made without a module's name
     if top == "practicum":
-        return module.startswith("practicum.environment.") or module == "practicum.environment"
+        return inner.partition(".")[0] in CORE_ROOMS
     if base is kind:
         return False
     if top in sys.stdlib_module_names and top != "__main__":

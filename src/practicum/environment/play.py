@@ -9,7 +9,6 @@ answer. ``OracleSteps`` asks it for one step after the other, whoever carries th
     steps.answer
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from practicum.environment.base import Call, Environment, Oracle
 from practicum.environment.calling import ToolResult
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
+from practicum.text import json_or_text
 
 CALL_LIMIT = 1000
 """Calls and answers of one episode, after which an oracle is held to be lost."""
@@ -97,18 +97,10 @@ class OracleSteps:
             raise self._fault(
                 f"the oracle's call {call} failed: {result.text}", fix="mend the environment's oracle or its tools"
             )
-        return parsed(result.text)
+        return json_or_text(result.text)
 
     def _fault(self, what: str, *, allowed: str = "", fix: str) -> OracleFault:
         return OracleFault(what, where=f"task {self._task.id}", allowed=allowed, fix=fix)
-
-
-def parsed(text: str) -> Any:
-    """A result as an oracle receives it: JSON as data, other text as it is."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _carried_out(environment: Environment, step: Call | str) -> ToolResult:

@@ -15,6 +15,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from practicum.errors import EnvironmentFault
+from practicum.text import both_ends
 
 MARK = "__practicum_tool__"
 
@@ -195,14 +196,9 @@ def _accept_by_schema(name: str, validator: Any, arguments: Mapping[str, Any]) -
         ) from error
     if errors:
         # jsonschema repeats the whole value, which may be as long as a call may be.
-        problems = "; ".join(f"{_place(tuple(error.path))}: {shortened(error.message)}" for error in errors)
+        problems = "; ".join(f"{_place(tuple(error.path))}: {both_ends(error.message)}" for error in errors)
         raise ToolError(f"invalid arguments for {name}: {problems}")
     return given
-
-
-def shortened(text: str, limit: int = 300) -> str:
-    """The text, its middle left out where it is longer than ``limit`` characters."""
-    return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
 
 
 def _json(name: str, arguments: Mapping[str, Any]) -> str:

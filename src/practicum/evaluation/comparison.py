@@ -80,11 +80,11 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
 
 def comparisons(evaluations: Sequence[Evaluation]) -> list[Comparison]:
     """Every pair of models that can be compared, in the order given."""
-    found = []
+    compared = []
     for at, first in enumerate(evaluations):
         for second in evaluations[at + 1 :]:
             try:
-                found.append(compare(first, second))
+                compared.append(compare(first, second))
             except RunError:
                 continue  # another split, or an older evaluation: nothing to compare
-    return found
+    return compared

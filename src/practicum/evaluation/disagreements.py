@@ -49,12 +49,12 @@ def disagreements(trajectories: Sequence[Trajectory], *, threshold: float = 1.0)
 
     A rollout that failed, or has no score or no reward, is left out.
     """
-    found = [
+    differing = [
         Disagreement(t, t.reward, t.score, reaches(t.score, threshold))
         for t in trajectories
         if t.score is not None and t.rewards and not t.broke_off and abs(t.reward - t.score) > TOLERANCE
     ]
-    return sorted(found, key=lambda each: (each.succeeded, -abs(each.gap), each.trajectory.id))
+    return sorted(differing, key=lambda each: (each.succeeded, -abs(each.gap), each.trajectory.id))
 
 
 def recorded_disagreements(folder: Path, *, threshold: float = 1.0) -> list[Disagreement]:
@@ -79,22 +79,23 @@ def last_evaluated(folder: Path) -> list[Path]:
     return []
 
 
-def print_disagreements(found: Sequence[Disagreement], console: "Console", *, count: int = 3) -> None:
+def print_disagreements(differing: Sequence[Disagreement], console: "Console", *, count: int = 3) -> None:
     """The worst of them, turn by turn."""
     from rich.panel import Panel
     from rich.text import Text
 
-    if not found:
+    if not differing:
         say(console, "reward and score agree on every rollout")
         return
-    paid = sum(each.gap > 0 and not each.succeeded for each in found)
-    say(console, f"reward and score differ on {len(found)} rollouts; {paid} are paid without success. The worst:")
-    for each in found[:count]:
-        title = f"{each.trajectory.task_id}: reward {each.reward:.3g}, score {each.score:.3g}, {each.trajectory.ending}"
-        say(console, Panel(_told(each.trajectory), title=Text(visible(title)), title_align="left", border_style="dim"))
+    paid = sum(each.gap > 0 and not each.succeeded for each in differing)
+    say(console, f"reward and score differ on {len(differing)} rollouts; {paid} are paid without success. The worst:")
+    for worst in differing[:count]:
+        numbers = f"reward {worst.reward:.3g}, score {worst.score:.3g}, {worst.trajectory.ending}"
+        title = Text(visible(f"{worst.trajectory.task_id}: {numbers}"))
+        say(console, Panel(_conversation(worst.trajectory), title=title, title_align="left", border_style="dim"))
 
 
-def _told(trajectory: Trajectory) -> Any:
+def _conversation(trajectory: Trajectory) -> Any:
     from rich.text import Text
 
     text = Text(overflow="fold")

@@ -80,10 +80,10 @@ def read_evaluation(path: Path) -> Evaluation:
     Raises:
         RunError: it cannot be read.
     """
-    known = {each.name for each in fields(Evaluation)}
+    names = {each.name for each in fields(Evaluation)}
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = Evaluation(**{key: value for key, value in values.items() if key in known})
+        found = Evaluation(**{key: value for key, value in values.items() if key in names})
         return replace(found, interval=_pair(found.interval), bootstrap=_pair(found.bootstrap))
     except (ValueError, TypeError, AttributeError) as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""

@@ -60,11 +60,11 @@ def require_foothold(evaluations: Sequence[Evaluation], *, run: str, recipe: str
     Raises:
         RunError: there are evaluations, and none has a success.
     """
-    base = [each for each in evaluations if each.label == "base"]
-    if not base or any(each.successes for each in base):
+    base = [evaluation for evaluation in evaluations if evaluation.label == "base"]
+    if not base or any(evaluation.successes for evaluation in base):
         return
-    rollouts = sum(each.n_rollouts for each in base)
-    paid = max(each.reward_mean for each in base)
+    rollouts = sum(evaluation.n_rollouts for evaluation in base)
+    paid = max(evaluation.reward_mean for evaluation in base)
     partly = f"; its mean reward is {paid:.3g}, so parts are paid" if paid > 0 else ", and its reward is 0 throughout"
     raise RunError(
         f"the base model succeeds in none of {rollouts} held-out rollouts{partly}",
@@ -92,11 +92,12 @@ def require_baseline(evaluations: Sequence[Evaluation], run: Path, *, foothold: 
     Raises:
         RunError: no evaluation of base or foothold is there, or none of them has a success and no foothold is to come.
     """
-    starts = [each for each in evaluations if each.label in ("base", "foothold")]
-    if starts and not foothold and not any(each.successes for each in starts):
-        before = "foothold" if any(each.label == "foothold" for each in starts) else "base model"
+    starts = [evaluation for evaluation in evaluations if evaluation.label in ("base", "foothold")]
+    if starts and not foothold and not any(evaluation.successes for evaluation in starts):
+        before = "foothold" if any(evaluation.label == "foothold" for evaluation in starts) else "base model"
+        rollouts = sum(start.n_rollouts for start in starts)
         raise RunError(
-            f"the {before} succeeds in none of {sum(each.n_rollouts for each in starts)} held-out rollouts on record: "
+            f"the {before} succeeds in none of {rollouts} held-out rollouts on record: "
             "where nothing succeeds, nothing can be reinforced",
             where=str(run),
             fix=f"{ways_on(f'RECIPE --run {run}')}; or train all the same: --without-gate "
@@ -125,37 +126,37 @@ def promote(
     Raises:
         RunError: no evaluation of it is on record, or it misses the gate; naming each number.
     """
-    own = [each for each in evaluations if each.label == label]
-    if not own:
+    candidates = [candidate for candidate in evaluations if candidate.label == label]
+    if not candidates:
         raise RunError(f"no evaluation of {label} is on record", fix="practicum eval RUN, then promote it")
-    found = next((each for each in own if each.mode == "sampled"), own[0])
+    evaluation = next((candidate for candidate in candidates if candidate.mode == "sampled"), candidates[0])
     misses, notes = [], []
-    if found.n_tasks == 1:
+    if evaluation.n_tasks == 1:
         misses.append("it was played on one test task, which says nothing of any other")
-    low = found.interval[0]
+    low = evaluation.interval[0]
     if not reaches(low, gate.min_success):
-        enough = tasks_for_rate(found.success_rate, gate.min_success)
+        enough = tasks_for_rate(evaluation.success_rate, gate.min_success)
         misses.append(
             f"its success rate may be as low as {low:.1%}; {gate.min_success:.1%} is asked for"
-            + _on_more(found.n_tasks, enough, f"a rate of {found.success_rate:.1%}")
+            + _on_more(evaluation.n_tasks, enough, f"a rate of {evaluation.success_rate:.1%}")
         )
     if gate.better_than:
-        other = next((e for e in evaluations if e.label == gate.better_than and e.mode == found.mode), None)
-        if other is None:
-            misses.append(f"no evaluation of {gate.better_than} ({found.mode}) to compare it with")
+        rival = next((e for e in evaluations if e.label == gate.better_than and e.mode == evaluation.mode), None)
+        if rival is None:
+            misses.append(f"no evaluation of {gate.better_than} ({evaluation.mode}) to compare it with")
         else:
-            test = compare(other, found)
-            shown = f"{test.difference:+.1%} against {other.label}, {test.chance}"
-            notes.append(shown)
+            test = compare(rival, evaluation)
+            gain = f"{test.difference:+.1%} against {rival.label}, {test.chance}"
+            notes.append(gain)
             if not (test.is_clear and test.difference > 0):
                 enough = tasks_for_difference(test.only_first, test.only_second, test.n_tasks)
                 misses.append(
-                    f"it is not clearly better than {other.label}: {shown}, where less than {SURPRISING:g} is asked for"
+                    f"it is not clearly better than {rival.label}: {gain}, where less than {SURPRISING:g} is asked for"
                     + _on_more(test.n_tasks, enough, "a difference like this one")
                 )
-    if not found.independent:
-        notes.append(f"not independent: {found.doubt}")
-    unearned = unearned_share(found)
+    if not evaluation.independent:
+        notes.append(f"not independent: {evaluation.doubt}")
+    unearned = unearned_share(evaluation)
     notes.append(f"{unearned:.1%} of rollouts are paid like a success without being one")
     if exceeds(unearned, gate.max_unearned):
         misses.append(
@@ -165,11 +166,20 @@ def promote(
     if misses:
         raise RunError(
             f"{what} {digest[:12]} misses the gate: {'; '.join(misses)}",
-            where=found.name,
+            where=evaluation.name,
             fix="read the disagreements, tighten the reward, train on, or change the recipe's gate; where tasks are "
             "too few, evaluate on more (test_tasks)",
         )
-    return Promotion(what, digest, found.name, found.success_rate, found.interval, found.bootstrap, gate, tuple(notes))
+    return Promotion(
+        what,
+        digest,
+        evaluation.name,
+        evaluation.success_rate,
+        evaluation.interval,
+        evaluation.bootstrap,
+        gate,
+        tuple(notes),
+    )
 
 
 def tasks_for_rate(rate: float, least: float) -> int | None:
@@ -211,11 +221,11 @@ def _fewest(enough: Callable[[int], bool]) -> int | None:
     return high
 
 
-def _on_more(tasks: int, enough: int | None, what: str) -> str:
+def _on_more(tasks: int, enough: int | None, claim: str) -> str:
     """How many test tasks would show it, where more than there are."""
     if enough is None or enough <= tasks:
         return ""
-    return f" ({what} takes about {enough} test tasks to show; it was played on {tasks})"
+    return f" ({claim} takes about {enough} test tasks to show; it was played on {tasks})"
 
 
 def unearned_share(evaluation: Evaluation) -> float:

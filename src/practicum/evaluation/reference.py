@@ -69,14 +69,14 @@ class ReferenceSession:
         reference, began = self._reference, time.perf_counter()
         asked = [_sent(message) for message in messages]
         answer = await complete(reference.endpoint, asked, self._settings(tools or ()), reference.patience)
-        said = _plain(message_of(answer))
+        message = _plain(message_of(answer))
         used = int((answer.get("usage") or {}).get("completion_tokens") or 0)
         cut = answer["choices"][0].get("finish_reason") == "length"
-        reason: StopReason = "length" if cut else "tool_calls" if said.get("tool_calls") else "stop"
+        reason: StopReason = "length" if cut else "tool_calls" if message.get("tool_calls") else "stop"
         new, latency = tuple(messages[self._seen :]), time.perf_counter() - began
-        self.turns.append(Turn(new, said, (), (), (), (), reason, latency_s=latency))
+        self.turns.append(Turn(new, message, (), (), (), (), reason, latency_s=latency))
         self.tools, self.tokens, self._seen = tuple(tools or ()), self.tokens + used, len(messages) + 1
-        return ChatResult(said, reason, 0, used)
+        return ChatResult(message, reason, 0, used)
 
     def _settings(self, tools: Tools) -> dict[str, Any]:
         reference = self._reference
@@ -117,7 +117,7 @@ async def evaluate_reference(
     places = asyncio.Semaphore(reference.concurrency)
     tokens: dict[str, int] = {}
 
-    async def one(request: RolloutRequest) -> Trajectory:
+    async def played(request: RolloutRequest) -> Trajectory:
         async with places:
             session = ReferenceSession(reference, request.seed)
             trajectory = await _rollout(session, request, agent, ref, reference)
@@ -131,7 +131,7 @@ async def evaluate_reference(
     try:
         async with asyncio.TaskGroup() as group:
             wanted = requests_of(plan, f"{label}-{reference.mode}", reference.mode)
-            tasks = [group.create_task(one(request)) for request in wanted]
+            tasks = [group.create_task(played(request)) for request in wanted]
     except ExceptionGroup as failures:
         # The others were cancelled; the first failure says what to mend.
         raise failures.exceptions[0] from None
@@ -154,16 +154,16 @@ async def evaluate_reference(
 async def _rollout(
     session: ReferenceSession, request: RolloutRequest, agent: BuiltinAgent, ref: EnvironmentRef, reference: Reference
 ) -> Trajectory:
-    kept = [Episode("error")]
+    episodes = [Episode("error")]
     broken: BrokenOff | None = None
     try:
-        kept.append(await agent.run(session, request.task, request.seed, kept.append))
+        episodes.append(await agent.run(session, request.task, request.seed, episodes.append))
     except EnvironmentFault:
         raise
     except Exception as failure:  # whatever the endpoint or a tool throws fails this rollout alone
-        within = kept[-1].broke_in
+        within = episodes[-1].broke_in
         broken = BrokenOff(failure, sampled=bool(session.turns), environment=within, engine=not within)
-    episode = kept[-1]
+    episode = episodes[-1]
     return Trajectory(
         id=request.id,
         task_id=request.task.id,
@@ -204,10 +204,10 @@ def _sent(message: Message) -> Message:
 
 def _plain(message: Message) -> Message:
     """The parts of an assistant message that are sent back: what else an endpoint adds may be refused."""
-    said: Message = {"role": "assistant", "content": message.get("content") or ""}
+    plain: Message = {"role": "assistant", "content": message.get("content") or ""}
     if message.get("tool_calls"):
-        said["tool_calls"] = [_call(wish) for wish in message["tool_calls"]]
-    return said
+        plain["tool_calls"] = [_call(wish) for wish in message["tool_calls"]]
+    return plain
 
 
 def _call(wish: Mapping[str, Any]) -> dict[str, Any]:

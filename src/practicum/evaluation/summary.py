@@ -28,6 +28,12 @@ CAUSES_KEPT = 10
 """Causes of failures that an evaluation holds."""
 
 
+def stage_order(label: str, mode: str) -> tuple[int, str, int]:
+    """What evaluations are sorted by: a run's stages, then others by name; sampled before greedy."""
+    stage = LABELS.index(label) if label in LABELS else len(LABELS)
+    return stage, label, MODES.index(mode) if mode in MODES else len(MODES)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One model on one split under one sampling setting. Rates are shares of rollouts."""
@@ -246,10 +252,10 @@ def _fields(trajectories: Sequence[Trajectory]) -> dict[str, float]:
 def _format(trajectories: Sequence[Trajectory]) -> float | None:
     """From the score's components, else from the reward's. A rollout without the component has no form."""
     for metrics in ("score_metrics", "metrics"):
-        known: list[Mapping[str, float]] = [getattr(t, metrics) for t in trajectories]
-        name = next((name for name in FORMAT if any(name in each for each in known)), None)
+        components: list[Mapping[str, float]] = [getattr(t, metrics) for t in trajectories]
+        name = next((name for name in FORMAT if any(name in each for each in components)), None)
         if name is not None:
-            return _mean(each.get(name, 0.0) for each in known)
+            return _mean(each.get(name, 0.0) for each in components)
     return None
 
 

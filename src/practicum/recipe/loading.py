@@ -16,6 +16,7 @@ from practicum.recipe.explain import allowed
 from practicum.recipe.layout import EVALUATION_TEMPERATURE, SECTIONS, SPELLINGS
 from practicum.recipe.model import Recipe
 from practicum.recipe.yaml_text import parse, reads_as_number
+from practicum.text import shortened
 
 EXTENDS = "extends"
 """The one key that is no setting: the recipe file whose settings this one starts from."""
@@ -307,5 +308,4 @@ def _show(value: Any) -> str:
     """A value as in YAML, cut to a line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shortened(repr(value), 80)

@@ -40,12 +40,12 @@ TIMES = tuple(f"timing_s/{name}" for name in ("rollout", "training", "policy_upd
 
 def success_chart(evaluations: Sequence[Mapping[str, Any]]) -> Chart | None:
     """Success rate of each model with its 95% interval, one colour per way of sampling."""
-    shown = [e for e in evaluations if is_number(e.get("success_rate"))]
-    if not shown:
+    rated = [e for e in evaluations if is_number(e.get("success_rate"))]
+    if not rated:
         return None
-    labels = list(dict.fromkeys(str(e["label"]) for e in shown))
-    modes = list(dict.fromkeys(str(e["mode"]) for e in shown))
-    data = [_dots(mode, n, [e for e in shown if e["mode"] == mode], labels) for n, mode in enumerate(modes)]
+    labels = list(dict.fromkeys(str(e["label"]) for e in rated))
+    modes = list(dict.fromkeys(str(e["mode"]) for e in rated))
+    data = [_dots(mode, n, [e for e in rated if e["mode"] == mode], labels) for n, mode in enumerate(modes)]
     layout = {
         "height": 90 + 60 * len(labels),
         "xaxis": {"range": [-0.02, 1.02], "tickformat": ".0%"},

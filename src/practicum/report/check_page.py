@@ -47,7 +47,7 @@ def check_page(
             _header(report, others),
             section("Checks", _checks(report)),
             section("Findings", "".join(_finding(each) for each in report.findings)),
-            *(_other(each) for each in others),
+            *(_further(each) for each in others),
             section("Allowed", "".join(_note(note) for note in report.allowed), "Touched with a reason."),
             section("What was done", _facts(report, certificate)),
         ]
@@ -70,21 +70,23 @@ def _header(report: Report, others: Sequence[JudgesReport | AgentReport]) -> str
     played = sum(report.tasks.values())
     skipped = sum(state == "skipped" for state in report.states.values())
     if report.ok:
-        said = f"<strong class='passed'>Passed.</strong> {report.episodes} episodes of {played} tasks, every way of "
-        said += "playing them the same." if not warned else f"playing them the same; {_count(warned, 'warning')}."
+        verdict = f"<strong class='passed'>Passed.</strong> {report.episodes} episodes of {played} tasks, every way of "
+        verdict += "playing them the same." if not warned else f"playing them the same; {_count(warned, 'warning')}."
     elif not failed:
-        said = "<strong class='failed'>Nothing was checked.</strong> No check had anything to look at."
+        verdict = "<strong class='failed'>Nothing was checked.</strong> No check had anything to look at."
     else:
         warnings = f" and {_count(warned, 'warning')}" if warned else ""
-        said = f"<strong class='failed'>Failed.</strong> {_count(failed, 'finding')}{warnings}: not to be trained in."
+        verdict = (
+            f"<strong class='failed'>Failed.</strong> {_count(failed, 'finding')}{warnings}: not to be trained in."
+        )
     if skipped:
-        said += f" {_count(skipped, 'check')} skipped, for want of anything to look at: neither passed nor failed."
+        verdict += f" {_count(skipped, 'check')} skipped, for want of anything to look at: neither passed nor failed."
     for other in others:
-        said += "" if other.ok else f" <strong class='failed'>{esc(_title(other))}: not passed.</strong>"
+        verdict += "" if other.ok else f" <strong class='failed'>{esc(_title(other))}: not passed.</strong>"
     return (
         f"<header><h1>{esc(ref.id)} {esc(ref.version)}</h1>"
         f"<p class='subtitle'>{esc(report.target)} · {esc(ref.digest[:12])}</p>"
-        f"<div class='verdict'><p>{said}</p></div></header>"
+        f"<div class='verdict'><p>{verdict}</p></div></header>"
     )
 
 
@@ -107,7 +109,7 @@ def _table(states: Mapping[str, State], reasons: Mapping[str, str]) -> str:
     return f"<div class='wide'><table class='checks'>{table}</table></div>"
 
 
-def _other(report: JudgesReport | AgentReport) -> str:
+def _further(report: JudgesReport | AgentReport) -> str:
     """The checks of score, reward, budget and data, or those of an agent, with what nobody has looked at."""
     body = _table(report.states, report.skipped) + "".join(_finding(each) for each in report.findings)
     if isinstance(report, JudgesReport):
@@ -137,11 +139,11 @@ def _finding(finding: Finding) -> str:
         ("what to do", esc(finding.fix)),
     ]
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts if value and value != "<code></code>")
-    shown = f"<pre class='evidence'>{''.join(_lines(finding.difference))}</pre>" if finding.difference else ""
+    evidence = f"<pre class='evidence'>{''.join(_lines(finding.difference))}</pre>" if finding.difference else ""
     state = "failed" if finding.severity == "fail" else "warned"
     return (
         f"<article class='finding {state}'><h3><code>{esc(finding.code)}</code> {esc(finding.what)}</h3>"
-        f"{shown}<dl>{rows}</dl></article>"
+        f"{evidence}<dl>{rows}</dl></article>"
     )
 
 

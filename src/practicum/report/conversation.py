@@ -57,12 +57,12 @@ def _continued(sequences: Sequence[Sequence[int]]) -> list[str]:
 
 def _turn(number: int, turn: Turn, told: Sequence[Message], calls: Sequence[ToolCall], goes_on: str) -> str:
     fed = [message for message in told if number == 0 or message.get("role") != "tool"]
-    said = text_of(turn.response)
+    words = text_of(turn.response)
     tokens = f"{len(turn.context_ids)} tokens in, {len(turn.action_ids)} out"
     head = f"assistant · turn {number + 1} · {tokens}" + (" · cut off" if turn.finish_reason == "length" else "")
     broken = goes_on if turn.extends else f" · new sequence ({esc(turn.break_cause or 'other')})"
     parts = [_message(str(message.get("role", "message")), text_of(message)) for message in fed]
-    parts.append(f"<div class='message assistant'><h4>{esc(head)}{broken}</h4>{_text(said)}</div>")
+    parts.append(f"<div class='message assistant'><h4>{esc(head)}{broken}</h4>{_text(words)}</div>")
     made = [_call(call) for call in calls] or [_wish(wish) for wish in turn.response.get("tool_calls") or []]
     return "".join(parts + made)
 

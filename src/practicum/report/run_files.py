@@ -1,6 +1,5 @@
 """What a run folder holds, read for showing. Missing parts are empty; broken ones are noted, never fatal."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Any
 
 from practicum.errors import LedgerError, RunError
 from practicum.evaluation.disagreements import Disagreement, last_evaluated, recorded_disagreements
-from practicum.evaluation.summary import LABELS, MODES
+from practicum.evaluation.summary import MODES, stage_order
 from practicum.runs.events import FILE as EVENTS
 from practicum.runs.events import Event, read_events
 from practicum.runs.manifest import FILE as MANIFEST
 from practicum.store import read_trajectories
+from practicum.text import json_object
 from practicum.trajectory import Trajectory
 
 
@@ -66,7 +66,7 @@ def _metrics(path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
     broken = 0
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        row = _parsed(line)
+        row = json_object(line) or {}
         if isinstance(row.get("step"), int | float) and isinstance(row.get("metrics"), dict):
             rows.append(row)
         else:
@@ -79,7 +79,7 @@ def _metrics(path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
 def _evaluations(folder: Path, notes: list[str]) -> list[Mapping[str, Any]]:
     found = [_object(path, notes) for path in sorted(folder.glob("*.json"))]
     whole = [evaluation for evaluation in found if {"label", "mode"} <= evaluation.keys()]
-    return sorted(whole, key=lambda e: (_rank(e["label"], LABELS), e["label"], _rank(e["mode"], MODES)))
+    return sorted(whole, key=lambda e: stage_order(e["label"], e["mode"]))
 
 
 def _comparisons(path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
@@ -99,25 +99,13 @@ def _disagreements(folder: Path, notes: list[str]) -> list[Disagreement]:
         return []
 
 
-def _rank(name: str, order: Sequence[str]) -> int:
-    return order.index(name) if name in order else len(order)
-
-
 def _object(path: Path, notes: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    value = _parsed(path.read_text(encoding="utf-8", errors="replace"))
+    value = json_object(path.read_text(encoding="utf-8", errors="replace")) or {}
     if not value:
         notes.append(f"{path.name}: not a JSON object, left out")
     return value
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _events(path: Path, notes: list[str]) -> list[Event]:

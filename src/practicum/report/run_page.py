@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from plotly.offline import get_plotlyjs
 
 from practicum.display import visible_within
-from practicum.files import write_text
-from practicum.programs import program
+from practicum.files import program, write_text
 from practicum.report.charts import HELD_OUT, Chart, curve_charts, success_chart
 from practicum.report.conversation import conversations
 from practicum.report.evaluation_sections import comparison_table, disagreement_list, gap_chart, tool_chart
@@ -62,11 +61,11 @@ def write_report(run_folder: Path, next_commands: Sequence[tuple[str, str]] = ()
 def _page(run: RunData, next_commands: Sequence[tuple[str, str]]) -> str:
     doubt = f"Not independent: {reason}." if (reason := caveat(run)) else ""
     headline = _doubted(success_chart(run.evaluations), doubt)
-    curves = [_doubted(each, doubt if each.title == HELD_OUT else "") for each in curve_charts(run.metrics)]
+    curves = [_doubted(curve, doubt if curve.title == HELD_OUT else "") for curve in curve_charts(run.metrics)]
     held_out = [found for found in (tool_chart(run.evaluations), gap_chart(run.disagreements)) if found]
     charts = [*([headline] if headline else []), *held_out, *curves]
-    places = [chart(n, each, each.figure["layout"]["height"]) for n, each in enumerate(charts)]
-    first, after = len([each for each in (headline,) if each]), len(charts) - len(curves)
+    places = [chart(n, curve, curve.figure["layout"]["height"]) for n, curve in enumerate(charts)]
+    first, after = len([curve for curve in (headline,) if curve]), len(charts) - len(curves)
     top = f"<div class='headline'>{''.join(places[:first])}</div>" if headline else ""
     beside = f"<div class='grid'>{''.join(places[first:after])}</div>" if held_out else ""
     grid = f"<div class='grid'>{''.join(places[after:])}</div>" if curves else ""
@@ -125,17 +124,17 @@ def _state(run: RunData) -> str:
 
 
 def _suggested(folder: Path) -> list[tuple[str, str]]:
-    given: list[tuple[str, str]] = []
+    commands: list[tuple[str, str]] = []
     if (folder / "mlflow.db").is_file():
         store = shlex.quote(f"sqlite:///{folder / 'mlflow.db'}")
-        given.append(
+        commands.append(
             ("Every metric, and every rollout as a trace", f"{program('mlflow')} ui --backend-store-uri {store}")
         )
     if any((folder / "trajectories").glob("*.parquet")):
         query = f"select task_id, score, ending from '{folder / 'trajectories'}/*.parquet' order by score"
         code = shlex.quote(f'import duckdb; print(duckdb.sql("{query}"))')
-        given.append(("Every rollout as a table", f"{program('python')} -c {code}"))
-    return given
+        commands.append(("Every rollout as a table", f"{program('python')} -c {code}"))
+    return commands
 
 
 def _document(title: str, body: str, charts: Sequence[Chart]) -> str:

@@ -55,10 +55,10 @@ def verdict(evaluations: Sequence[Mapping[str, Any]]) -> str:
     """
     lines = []
     for mode in dict.fromkeys(str(e["mode"]) for e in evaluations):
-        found = {e["label"]: e for e in evaluations if e["mode"] == mode and is_number(e.get("success_rate"))}
-        before = found.get("foothold") or found.get("base")
-        if before and "trained" in found:
-            lines.append(f"<p>{_comparison(mode, before, found['trained'])}</p>")
+        rated = {e["label"]: e for e in evaluations if e["mode"] == mode and is_number(e.get("success_rate"))}
+        before = rated.get("foothold") or rated.get("base")
+        if before and "trained" in rated:
+            lines.append(f"<p>{_comparison(mode, before, rated['trained'])}</p>")
     return f'<div class="verdict">{"".join(lines)}</div>' if lines else ""
 
 
@@ -89,9 +89,9 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
     solved, conduct = [], []
     for e in evaluations:
         interval = interval_of(e)
-        who = f"<th scope='row'>{esc(e['label'])}{_mark(e)}</th><td>{esc(e['mode'])}</td>"
+        model = f"<th scope='row'>{esc(e['label'])}{_mark(e)}</th><td>{esc(e['mode'])}</td>"
         cells = [
-            who,
+            model,
             f"<td class='strong'>{form(e.get('success_rate'), 'percent')}</td>",
             f"<td>{' – '.join(form(end, 'percent') for end in interval) if interval else '–'}</td>",
             f"<td>{form(e.get('successes'), 'count')} / {form(e.get('n_rollouts'), 'count')}</td>",
@@ -100,7 +100,7 @@ def evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
             *(f"<td>{form(_estimate(e, name), 'percent')}</td>" for name in estimates),
         ]
         solved.append(f"<tr>{''.join(cells)}</tr>")
-        conduct.append(f"<tr>{who}{''.join(f'<td>{form(e.get(n), kind)}</td>' for n, _, kind in columns)}</tr>")
+        conduct.append(f"<tr>{model}{''.join(f'<td>{form(e.get(n), kind)}</td>' for n, _, kind in columns)}</tr>")
     head = ["model", "sampling", "solved", "95% interval", "rollouts", "attempts", "failed", *estimates]
     second = _table(["model", "sampling", *(c[1] for c in columns)], conduct) if columns else ""
     return _table(head, solved) + _failures(evaluations) + second

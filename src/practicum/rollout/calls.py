@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from renderers.base import ParsedToolCall, ToolCallParseStatus
 
+from practicum.text import json_object
+
 ToolFormat = Literal["pythonic", "hermes"]
 
 MAX_CALL_TEXT = 8192
@@ -148,10 +150,7 @@ def _call(node: ast.expr, raw: str, tools: Sequence[Mapping[str, Any]]) -> Parse
 
 def argument_object(arguments: Any) -> dict[str, Any] | None:
     """A call's arguments, JSON text or not; None where they are no JSON object."""
-    try:
-        value = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
-    except (ValueError, RecursionError):
-        return None
+    value = json_object(arguments or "{}") if isinstance(arguments, str) else arguments
     return dict(value) if isinstance(value, Mapping) else None
 
 

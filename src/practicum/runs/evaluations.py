@@ -21,7 +21,7 @@ from practicum.evaluation.disagreements import (
     recorded_disagreements,
 )
 from practicum.evaluation.evaluator import read_evaluation
-from practicum.evaluation.summary import LABELS, MODES, Evaluation
+from practicum.evaluation.summary import LABELS, MODES, Evaluation, stage_order
 from practicum.files import write_text
 from practicum.runs.manifest import FILE as MANIFEST
 from practicum.runs.manifest import read_manifest
@@ -37,14 +37,16 @@ LISTED = 20
 """Disagreements that the record lists."""
 
 
-def write_record(folder: Path, evaluations: Sequence[Evaluation], found: Sequence[Disagreement] = ()) -> dict[str, str]:
+def write_record(
+    folder: Path, evaluations: Sequence[Evaluation], disagreements: Sequence[Disagreement] = ()
+) -> dict[str, str]:
     """Write both files into ``folder``; returns their digests by name."""
     manifest = folder / MANIFEST
     content = {
         "machine": read_manifest(folder).machine.rounding if manifest.exists() else None,
         "evaluations": {each.name: _timeless(each) for each in evaluations},
         "comparisons": [asdict(each) for each in comparisons(evaluations)],
-        "disagreements": [each.to_dict() for each in found],
+        "disagreements": [each.to_dict() for each in disagreements],
     }
     timings = {each.name: {key: getattr(each, key) for key in CLOCK} for each in evaluations}
     write_text(folder / FILE, json.dumps(content, indent=2, sort_keys=True) + "\n")
@@ -68,16 +70,16 @@ def conclude(folder: Path, console: "Console", *, shown: int = 2) -> dict[str, s
     evaluations = recorded_evaluations(folder)
     if not evaluations:
         raise RunError(f"no evaluation is on record in {folder}", fix=f"practicum eval {folder}")
-    found = (
+    disagreements = (
         recorded_disagreements(folder, threshold=evaluations[-1].success_threshold) if last_evaluated(folder) else []
     )
-    digests = write_record(folder, evaluations, found[:LISTED])
+    digests = write_record(folder, evaluations, disagreements[:LISTED])
     for each in evaluations:
         if not each.independent:
             say(console, f"{each.name} is not independent: {each.doubt}", style="yellow")
     for comparison in comparisons(evaluations):
-        say(console, told(comparison))
-    print_disagreements(found, console, count=shown)
+        say(console, sentence(comparison))
+    print_disagreements(disagreements, console, count=shown)
     return digests
 
 
@@ -88,10 +90,16 @@ def recorded_evaluations(folder: Path) -> list[Evaluation]:
         RunError: one cannot be read.
     """
     found = [read_evaluation(path) for path in (folder / "evaluations").glob("*.json")]
-    return sorted(found, key=lambda e: (_place(e.label, LABELS), e.label, _place(e.mode, MODES)))
+    return sorted(found, key=lambda e: stage_order(e.label, e.mode))
 
 
-def told(comparison: Comparison) -> str:
+def evaluations_of(folder: Path) -> list[Evaluation]:
+    """What is on record of the stages of a run, in their order; sampled ones first."""
+    paths = [folder / "evaluations" / f"{label}-{mode}.json" for mode in MODES for label in LABELS]
+    return [read_evaluation(path) for path in paths if path.exists()]
+
+
+def sentence(comparison: Comparison) -> str:
     """A comparison as a sentence."""
     low, high = comparison.interval
     verdict = "clearly" if comparison.is_clear else "perhaps by chance"
@@ -104,10 +112,6 @@ def told(comparison: Comparison) -> str:
         f"({mode}), {verdict}: 95% {low:+.1%} to {high:+.1%}; of {comparison.n_tasks} tasks "
         f"{comparison.only_second} against {comparison.only_first}, {comparison.chance}"
     )
-
-
-def _place(name: str, order: Sequence[str]) -> int:
-    return order.index(name) if name in order else len(order)
 
 
 def _timeless(evaluation: Evaluation) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from practicum.monitor.tracking import Tracker
 from practicum.recipe import Recipe, load_recipe
 from practicum.runs.checkpoint import Checkpoint
 from practicum.runs.events import EventLog, read_events
-from practicum.runs.manifest import Machine, Manifest, read_manifest, write_manifest
+from practicum.runs.manifest import Machine, Manifest, file_digests, read_manifest, write_manifest
 from practicum.runs.repair import remove_leftovers, whole_lines
-from practicum.runs.verify import file_digests
 from practicum.runs.versions import RUNS
 from practicum.trajectory import Trajectory
 
@@ -125,15 +124,17 @@ class Run:
         finally:
             self.events.close()
 
-    def describe(self, manifest: Manifest, begun_as: Mapping[str, Any]) -> list[str]:
+    def describe(self, manifest: Manifest, begun_as: Mapping[str, Any], *, rules: Collection[str] = ()) -> list[str]:
         """Write the manifest, or check that what is loaded now is what the manifest says.
 
         Args:
             manifest: Of what was loaded.
             begun_as: Recorded in the ``start`` event of a new run.
+            rules: Which of score and reward are rules of Practicum's own (``rules_of_practicum``): of another version
+                of it they are the same rules, and their code may differ.
 
         Returns:
-            What about the machine differs from before, so that going on is not bit for bit the same.
+            What about machine and rules differs from before, so that going on is not bit for bit the same.
 
         Raises:
             RunError: environment, data, reward, score or model differ from what the run was begun with.
@@ -143,24 +144,26 @@ class Run:
         if self._start() is None:
             files = file_digests(self.folder, [self.folder / "recipe.yaml", self.folder / "manifest.json"])
             self.events.append("start", {**begun_as, "files": files})
-        known = read_manifest(self.folder)
-        before, now = asdict(known), asdict(manifest)
+        recorded = read_manifest(self.folder)
+        before, present = asdict(recorded), asdict(manifest)
         # A key that recipes did not have then has its default now: that is no other recipe.
-        now["recipe"] = {key: value for key, value in now["recipe"].items() if key in before["recipe"]}
+        present["recipe"] = {key: value for key, value in present["recipe"].items() if key in before["recipe"]}
         # Nor are other data what an earlier version said less of.
-        now["data"] = {
+        present["data"] = {
             split: {key: value for key, value in data.items() if key in before["data"].get(split, data)}
-            for split, data in now["data"].items()
+            for split, data in present["data"].items()
         }
         compared = [key for key in before if key not in ("machine", "recipe_digest")]
-        changed = [key for key in compared if before[key] != now[key]]
-        if changed:
+        changed = [key for key in compared if before[key] != present[key]]
+        refused = [key for key in changed if key not in rules]
+        if refused:
             raise RunError(
-                f"the run was begun with another {', '.join(changed)}",
+                f"the run was begun with another {', '.join(refused)}",
                 where=str(self.folder),
                 fix="put back what the run was begun with, or start a new run with --run NAME",
             )
-        return _machine_changes(known.machine, manifest.machine)
+        notes = [f"Practicum's own code of the {key} is not what it was" for key in changed]
+        return notes + _machine_changes(recorded.machine, manifest.machine)
 
     def record_metrics(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
         """Append one line to ``metrics.jsonl`` and hand the numbers to MLflow."""
@@ -268,14 +271,14 @@ def _stays(line: Mapping[str, Any], step: int | None) -> bool:
     return True
 
 
-def _machine_changes(before: Machine, now: Machine) -> list[str]:
-    notes = [] if before.threads == now.threads else [f"{before.threads} CPU threads then, {now.threads} now"]
+def _machine_changes(before: Machine, present: Machine) -> list[str]:
+    notes = [] if before.threads == present.threads else [f"{before.threads} CPU threads then, {present.threads} now"]
     for name in ("processor", "instructions", "dtype"):
-        old, new = getattr(before, name), getattr(now, name)
+        old, new = getattr(before, name), getattr(present, name)
         if old and old != new:
             notes.append(f"{name}: {old} then, {new} now")
     for name in ARITHMETIC:
-        old, new = before.packages.get(name), now.packages.get(name)
+        old, new = before.packages.get(name), present.packages.get(name)
         if old != new:
             notes.append(f"{name} {old} then, {new} now")
     return notes

@@ -79,7 +79,7 @@ class Tally:
 
 
 def replay_run(
-    folder: Path, make: Callable[[], Environment], tasks: Mapping[str, Task], wanted: str | None = None
+    folder: Path, make: Callable[[], Environment], tasks: Mapping[str, Task], id: str | None = None
 ) -> Iterator[Replay]:
     """Replay a run's trajectories, in the order of its files.
 
@@ -87,20 +87,20 @@ def replay_run(
         folder: The run's.
         make: Makes a fresh environment, as the run's recipe says.
         tasks: Every task of the run by id.
-        wanted: One trajectory's id; None for all. An id may stand in several files.
+        id: One trajectory's id; None for all. An id may stand in several files.
 
     Raises:
         LedgerError: the run has no trajectories, or none of that id.
     """
-    found = False
+    any_replayed = False
     for file in sorted((folder / "trajectories").glob("*.parquet")):
         for trajectory in read_trajectories(file):
-            if wanted in (None, trajectory.id):
-                found = True
+            if id in (None, trajectory.id):
+                any_replayed = True
                 yield replay(make, tasks.get(trajectory.task_id), trajectory, file.relative_to(folder).as_posix())
-    if not found:
+    if not any_replayed:
         raise LedgerError(
-            "the run has no trajectories" if wanted is None else f"the run has no trajectory {wanted!r}",
+            "the run has no trajectories" if id is None else f"the run has no trajectory {id!r}",
             where=str(folder),
             fix="ids stand in column id of the Parquet files in trajectories/",
         )
@@ -141,11 +141,11 @@ def _execute(environment: Environment, recorded: Transition) -> None:
         environment.call(recorded.tool, recorded.arguments)
 
 
-def _difference(recorded: Transition, now: Transition | None) -> str:
-    if now is None or now.index != recorded.index:
+def _difference(recorded: Transition, repeated: Transition | None) -> str:
+    if repeated is None or repeated.index != recorded.index:
         return f"transition {recorded.index}, {recorded.tool}: the scripted user says nothing"
     for name in _COMPARED:
-        before, after = getattr(recorded, name), getattr(now, name)
+        before, after = getattr(recorded, name), getattr(repeated, name)
         if before != after:
             call = f"transition {recorded.index}, {recorded.tool}({dict(recorded.arguments)}): {name} differs"
             return f"{call}\n  - {str(before)[:SHOWN]}\n  + {str(after)[:SHOWN]}"

@@ -68,11 +68,11 @@ def _evaluations_entered(folder: Path) -> Counter[str]:
 def _mend_metrics(path: Path, entered: Counter[str]) -> None:
     if not path.exists():
         return
-    lines, met, kept = whole_lines(path), Counter[str](), []
+    lines, met, whole = whole_lines(path), Counter[str](), []
     for line in lines:
         name = str(line["phase"]).removeprefix(EVALUATED)
         met[name] += 1
         if name == line["phase"] or met[name] <= entered[name]:
-            kept.append(line)
-    if len(kept) < len(lines) or not path.read_bytes().endswith(b"\n"):
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+            whole.append(line)
+    if len(whole) < len(lines) or not path.read_bytes().endswith(b"\n"):
+        write_text(path, "".join(json.dumps(line) + "\n" for line in whole))

@@ -7,18 +7,14 @@ rollout with a message and never the run.
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
 from practicum.errors import RolloutError
 from practicum.ranges import clipped, total
-from practicum.trajectory import Rollout
-
-Judge = Callable[[Rollout], Any | Awaitable[Any]]
-"""A score or a reward. An attribute ``signed = True`` declares the range [−1, 1]; ``excuses`` says why a check of it
-need not pass, by the check's or the attack's name."""
+from practicum.trajectory import Judge, Rollout
 
 ABOVE_SCORE = "above-score"
 """The excuse of a reward that is above the score of some rollouts."""

@@ -30,6 +30,7 @@ from practicum.services.documents import Misshapen, load_document
 from practicum.services.keys import call_key, canonical_arguments, nearest
 from practicum.services.openapi_schemas import child
 from practicum.services.production import Tools, document_of, tools_from_json_schema
+from practicum.text import shortened
 
 FORMAT = "practicum-recording/1"
 
@@ -201,4 +202,4 @@ def _line(call: Mapping[str, Any]) -> str:
 
 
 def _call(tool: str, key: str) -> str:
-    return f"{tool}({key if len(key) <= SHOWN else key[:SHOWN] + '…'})"
+    return f"{tool}({shortened(key, SHOWN)})"

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import httpx
 import torch
 
-from practicum.checks.target import EnvironmentTarget, target_of
 from practicum.display import say_line
 from practicum.engine.local.export import plain_sampling
 from practicum.engine.local.family import family_of
@@ -22,6 +21,7 @@ from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
 from practicum.environment.elsewhere import AgentsOwn
+from practicum.environment.target import EnvironmentTarget, target_of
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import BUILTIN, Recipe
 from practicum.rollout.agents import Agent, BuiltinAgent
@@ -31,7 +31,7 @@ from practicum.rollout.gateway.app import create_gateway
 from practicum.rollout.gateway.registry import Registry
 from practicum.rollout.gateway.server import GatewayServer
 from practicum.rollout.renderer import Renderer, make_renderer
-from practicum.runs.identity import digest_object
+from practicum.runs.code_digest import digest_object
 from practicum.runs.manifest import Manifest, data_digests, describe_machine, tool_digests
 from practicum.scoring import Judge
 from practicum.scoring.reported import reported_reward

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from practicum.checks.places import place_of_error
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.protocol import AdamParams, Datum
 from practicum.environment import Call, Environment, ToolResult
 from practicum.environment.opening import opening
+from practicum.environment.places import place_of_error
 from practicum.environment.play import OracleSteps
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.rollout.renderer import Renderer

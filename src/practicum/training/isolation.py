@@ -4,7 +4,7 @@ import sys
 from types import FunctionType, ModuleType
 
 from practicum import sandbox
-from practicum.checks.target import EnvironmentTarget
+from practicum.environment.target import EnvironmentTarget
 from practicum.sandbox import SandboxError, sandbox_notice
 from practicum.scoring import executed
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from practicum.environment.tool import shortened
 from practicum.errors import RunError
 from practicum.evaluation.summary import failures_told
 from practicum.ranges import exceeds
 from practicum.recipe import Recipe
 from practicum.rollout.failures import causes
 from practicum.runs.folder import Run
+from practicum.text import both_ends
 from practicum.trajectory import Group, Trajectory, failure_counts, survivors
 
 CAUSES_SHOWN = 3
@@ -34,7 +34,7 @@ def _failures(trajectories: Sequence[Trajectory]) -> list[str]:
     again = sum(t.retries for t in trajectories)
     retried = f"; {again} further attempts were made" if again else ""
     lines = [f"failed {sum(failures.values())} of {len(trajectories)} rollouts: {shares}{retried}"]
-    lines += [f"  {shortened(str(cause).partition(chr(10))[0])}" for cause in found[:CAUSES_SHOWN]]
+    lines += [f"  {both_ends(str(cause).partition(chr(10))[0])}" for cause in found[:CAUSES_SHOWN]]
     more = len(found) - CAUSES_SHOWN
     return [*lines, f"  and {more} more causes"] if more > 0 else lines
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 
-from practicum.checks.target import SPLITS, EnvironmentTarget
+from practicum.environment.target import SPLITS, EnvironmentTarget
 from practicum.errors import EnvironmentFault, TaskError
 from practicum.recipe import Recipe
 from practicum.seeds import derive

@@ -25,7 +25,7 @@ from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
 from practicum.runs.checkpoint import OpenGroups, first_checkpoint, save_checkpoint
 from practicum.runs.folder import Run
-from practicum.runs.verify import file_digests
+from practicum.runs.manifest import file_digests
 from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import Task, TaskSet

@@ -13,7 +13,7 @@ from practicum.checks.agent.check import check_agent
 from practicum.checks.agent.report import AgentReport
 from practicum.checks.agent.show import print_agent
 from practicum.checks.catalogue import AGENT
-from practicum.checks.target import EnvironmentTarget, target_of
+from practicum.environment.target import EnvironmentTarget, target_of
 from practicum.errors import RecipeError, RunError
 from practicum.recipe import Recipe, load_recipe
 from practicum.trajectory import EnvironmentRef, Trajectory, Turn

@@ -12,7 +12,7 @@ from practicum.checks.scores.budget import Limits, check_budget, estimated_token
 from practicum.checks.scores.check import check_judges
 from practicum.checks.scores.data import check_data
 from practicum.checks.scores.evidence import BASELINE, Evidence, Recorded, gather, read_recorded
-from practicum.checks.target import EnvironmentTarget, load_target
+from practicum.environment.target import EnvironmentTarget, load_target
 from practicum.errors import EnvironmentFault, RunError
 from practicum.recipe import build_recipe
 from practicum.scoring import judge_model, weighted

@@ -9,7 +9,7 @@ from rich.console import Console
 from practicum.checks.scores.check import check_judges
 from practicum.checks.scores.evidence import Recorded
 from practicum.checks.scores.show import print_judges
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 
 LAB = f"{Path(__file__).parent / 'lab.py'}:Lab"
 OF_RECORDS = {"EVAL-ZERO", "EVAL-REFERENCE", "BUDGET-TOKENS", "BUDGET-EXHAUSTED"}

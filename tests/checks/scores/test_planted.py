@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from practicum.checks.modules import load_file
 from practicum.checks.scores.check import check_judges
 from practicum.checks.scores.show import print_judges
-from practicum.checks.target import EnvironmentTarget, load_target, suites
 from practicum.environment import Environment
+from practicum.environment.loading import load_file
+from practicum.environment.target import EnvironmentTarget, load_target, suites
 from practicum.scoring import called, hierarchical, tiers, with_format
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ import pytest
 
 from practicum.checks.scores.check import check_judges
 from practicum.checks.scores.unseen import unseen_in_data, unseen_of_reward
-from practicum.checks.target import EnvironmentTarget, load_target
+from practicum.environment.target import EnvironmentTarget, load_target
 from practicum.tasks import Task
 
 LAB = f"{Path(__file__).parent / 'lab.py'}:Lab"

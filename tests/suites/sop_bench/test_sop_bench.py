@@ -6,8 +6,8 @@ import json
 import pytest
 
 from practicum.checks.environment import run_checks
-from practicum.checks.target import load_target
 from practicum.environment import Call
+from practicum.environment.target import load_target
 from practicum.scoring import judge
 from practicum.suites.sop_bench import reward, score
 from practicum.tasks import TaskSet

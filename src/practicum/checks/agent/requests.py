@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from practicum.rollout.gateway.app import TRAJECTORY_HEADER
 from practicum.rollout.gateway.routes import REPORTS
+from practicum.text import json_object
 
 """Posts that are no model calls."""
 
@@ -77,7 +78,7 @@ def canonical_request(body: bytes, rollouts: Sequence[str]) -> str:
     text = body.decode("utf-8", "replace")
     for rollout in rollouts:
         text = text.replace(rollout, "ROLLOUT")
-    request = _json_object(text)
+    request = json_object(text)
     if request is None:
         return text
     shown = {key: value for key, value in request.items() if key not in _NOT_FOR_THE_MODEL}
@@ -89,7 +90,7 @@ def canonical_request(body: bytes, rollouts: Sequence[str]) -> str:
 
 def tools_in(body: bytes) -> list[Mapping[str, Any]]:
     """The tools of one request, whichever of OpenAI's two forms they are in."""
-    request = _json_object(body.decode("utf-8", "replace")) or {}
+    request = json_object(body.decode("utf-8", "replace")) or {}
     found: list[Mapping[str, Any]] = []
     for tool in request.get("tools") or []:
         function = tool.get("function", tool) if isinstance(tool, dict) else {}
@@ -120,11 +121,3 @@ def _call_ids(request: Mapping[str, Any]) -> list[str]:
 
 def _is_of(rollout: str, session: str) -> bool:
     return rollout == session or rollout.startswith(f"{session}-")
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -9,8 +9,8 @@ import httpx
 
 from practicum.checks.agent.requests import RequestLog
 from practicum.checks.agent.script import Script, ScriptedSampler
-from practicum.checks.target import EnvironmentTarget
 from practicum.engine.protocol import SamplingParams
+from practicum.environment.target import EnvironmentTarget
 from practicum.recipe import Recipe
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest

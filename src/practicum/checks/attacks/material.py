@@ -10,6 +10,7 @@ from typing import Any
 from practicum.digests import canonical_json
 from practicum.scoring.fields import same, strict_object
 from practicum.scoring.state import leaves
+from practicum.text import json_object
 from practicum.trajectory import Message, Rollout, ToolCall
 
 GUESSED_TAG = "final_output"
@@ -205,11 +206,8 @@ def _state_agreement(case: Case, rollout: Rollout) -> float:
 def _form_of(case: Case, answer: str) -> AnswerForm | None:
     start, end = answer.find("{"), answer.rfind("}") + 1
     if 0 <= start < end and case.label:
-        try:
-            value = json.loads(answer[start:end])
-        except ValueError:
-            value = None
-        if isinstance(value, dict) and set(value) == set(case.label):
+        value = json_object(answer[start:end])
+        if value is not None and set(value) == set(case.label):
             return AnswerForm(answer[:start], answer[end:], True)
     found = re.fullmatch(r"\s*(<([A-Za-z_]\w*)>).*(</\2>)\s*", answer, flags=re.DOTALL)
     return AnswerForm(found[1], found[3], False) if found else None

@@ -21,7 +21,7 @@ from practicum.checks.processes.server import end_group
 from practicum.checks.processes.stage import Loaded, Order
 from practicum.checks.processes.work import Trouble, interrupted, told_by
 from practicum.checks.processes.world import HOME, World
-from practicum.checks.target import EnvironmentTarget
+from practicum.environment.target import EnvironmentTarget
 from practicum.errors import EnvironmentFault
 
 T = TypeVar("T")

@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks.episodes import Plan, Transcript, fault, play, unplayed
-from practicum.checks.modules import imported_later
-from practicum.checks.places import origin, place_of_method
 from practicum.checks.processes.world import World, set_clock
-from practicum.checks.target import SPLITS, EnvironmentTarget, Reading, load_target, task_digest
 from practicum.checks.watch.blame import Blamer, is_import
 from practicum.checks.watch.outside_access import CONSTRUCTOR, Touch
 from practicum.checks.watch.patches import fixtures, named, patched
@@ -25,6 +22,9 @@ from practicum.checks.watch.recorder import RECORDER
 from practicum.checks.watch.settings import Leftover, left_by_import, same, settings_now
 from practicum.checks.watch.shared import SETTINGS
 from practicum.environment import Environment
+from practicum.environment.loading import imported_later
+from practicum.environment.places import origin, place_of_method
+from practicum.environment.target import SPLITS, EnvironmentTarget, Reading, load_target, task_digest
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.tasks import Task
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from practicum.checks.places import is_users, place_of_error, shown
 from practicum.checks.processes.messages import Gone, receive, send
 from practicum.checks.processes.patience import is_dead
 from practicum.checks.processes.server import TELL, TOLD, listen, serve, speak_into
 from practicum.checks.processes.stage import Order, load, private_temporary_folder, stage
+from practicum.environment.places import is_users, place_of_error, shown
 
 _LAST_WORDS_S = 10.0
 _TELLING_S = 5.0

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from practicum.checks.modules import variables_before_imports
-from practicum.checks.places import origin
 from practicum.checks.watch import libc_hooks as taps
+from practicum.environment.loading import variables_before_imports
+from practicum.environment.places import origin
 
 _DAY_S = 86_400.0
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS")

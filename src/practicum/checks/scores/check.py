@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from practicum.checks.attacks import Material, attack, material_of, search
 from practicum.checks.catalogue import EVERY
 from practicum.checks.findings import Finding, Note, State, state_of
-from practicum.checks.places import place_of_class, place_of_function
 from practicum.checks.scores.attacked import check_attacks, check_gaps, check_raising, excused
 from practicum.checks.scores.budget import CountTokens, Limits, check_budget, estimated_tokens
 from practicum.checks.scores.data import check_data
@@ -24,7 +23,8 @@ from practicum.checks.scores.unseen import (
     unseen_in_evidence,
     unseen_of_reward,
 )
-from practicum.checks.target import EnvironmentTarget
+from practicum.environment.places import place_of_class, place_of_function
+from practicum.environment.target import EnvironmentTarget
 from practicum.recipe import BUILTIN
 from practicum.scoring import Judge
 from practicum.scoring.endpoint import Endpoint

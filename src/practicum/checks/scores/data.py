@@ -6,11 +6,11 @@ from dataclasses import replace
 from itertools import takewhile
 
 from practicum.checks.attacks.material import scalars
-from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
 from practicum.checks.scores.near import near_duplicates, normalized
 from practicum.digests import canonical_json
 from practicum.tasks import Task, content_of, is_game
+from practicum.text import shortened
 
 ALIKE = 0.8
 """Share of shingles in common from which two prompts are nearly the same."""

@@ -13,10 +13,10 @@ from practicum.checks.attacks import Case, material_of
 from practicum.checks.attacks.material import answered, with_call
 from practicum.checks.attacks.search import MUTATIONS
 from practicum.checks.episodes import demonstrate
-from practicum.checks.places import place_of_error
-from practicum.checks.target import SPLITS, EnvironmentTarget
 from practicum.environment import Call
 from practicum.environment.opening import opening
+from practicum.environment.places import place_of_error
+from practicum.environment.target import SPLITS, EnvironmentTarget
 from practicum.errors import EnvironmentFault, PracticumError, RunError
 from practicum.recipe import BUILTIN, load_recipe
 from practicum.seeds import derive

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from statistics import median
 
-from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
 from practicum.checks.scores.measure import Measured
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
 from practicum.scoring import Judge, Judgement
 from practicum.scoring.base import ABOVE_SCORE, excuses_of, is_out_of_range
+from practicum.text import shortened
 from practicum.trajectory import Rollout
 
 SLOW_S = 2.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from practicum.checks.places import is_users, shown, users_frame
+from practicum.environment.places import is_users, shown, users_frame
 
 Probe = Callable[[], Any]
 """Reads something; two readings are compared with ``changed``."""

@@ -22,8 +22,8 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
-from practicum.checks.places import origin
 from practicum.environment import Environment, Fixture
+from practicum.environment.places import origin
 from practicum.environment.state import digest_state
 
 Tree = tuple[Any, ...]

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Literal, get_args
 
 import practicum
-from practicum.checks.places import origin
+from practicum.environment.places import origin
 from practicum.errors import EnvironmentFault
 
 Kind = Literal["network", "clock", "random", "environ", "files", "subprocess"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.places import is_users, origin
 from practicum.checks.watch.settings import Leftover
+from practicum.environment.places import is_users, origin
 
 _OURS = ("practicum.checks",)
 _LOOSE = frozenset({"sys", "builtins", "os"})

@@ -18,7 +18,6 @@ from types import FrameType
 from typing import Any
 
 from practicum.checks.episodes import NOW
-from practicum.checks.places import is_users, place_of_frame, shown
 from practicum.checks.watch import libc_hooks as taps
 from practicum.checks.watch.blame import is_import
 from practicum.checks.watch.files import FileRules, Told, looked_at
@@ -34,6 +33,8 @@ from practicum.checks.watch.readers import (
     numpy_generator,
 )
 from practicum.checks.watch.seeding import throws_entropy_away
+from practicum.environment.places import is_users, place_of_frame, shown
+from practicum.text import shortened
 
 _GLOBAL = getattr(random.random, "__self__", None)
 
@@ -257,8 +258,7 @@ class Recorder:
 
 def _shown(args: tuple[Any, ...]) -> str:
     parts = [repr(arg) for arg in args if isinstance(arg, str | int | tuple | list)]
-    text = ", ".join(parts)
-    return f"({text if len(text) <= 80 else text[:79] + '…'})"
+    return f"({shortened(', '.join(parts), 80)})"
 
 
 RECORDER = Recorder()

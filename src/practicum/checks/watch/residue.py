@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.places import place_of_frame, users_frame
 from practicum.checks.watch.hearing import listen_to_audit, nameless, writes
 from practicum.checks.watch.settings import Leftover, changed_settings, described, put_back, settings_now
 from practicum.checks.watch.suspended import Suspended, suspended
+from practicum.environment.places import place_of_frame, users_frame
 
 GRACE = 0.5
 """Seconds that threads and processes told to end may still take."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from practicum.checks.places import is_users
 from practicum.checks.watch.shared import ABSENT, SETTINGS, Setting
+from practicum.environment.places import is_users
 
 Values = Mapping[str, Any]
 """Each setting's value by its kind; values are compared with ``==``."""

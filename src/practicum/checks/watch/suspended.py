@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from practicum.checks.places import is_users, place_of_frame, shown
+from practicum.environment.places import is_users, place_of_frame, shown
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Any
 
 from practicum.checks.episodes import NOW, Plan, playing
-from practicum.checks.places import is_users, place_of_frame, shown
 from practicum.checks.processes.stage import stage
 from practicum.checks.processes.work import Trouble
 from practicum.checks.watch.settings import Leftover, changed_settings, described, settings_now
@@ -26,6 +25,7 @@ from practicum.checks.ways.forks import Fork, fork
 from practicum.checks.ways.interleaved import aplay
 from practicum.checks.ways.repeated import Again
 from practicum.environment import Environment
+from practicum.environment.places import is_users, place_of_frame, shown
 
 POINTS = 3
 """Lines of each tool that an exception is put into."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from practicum.checks.places import place_of_error
 from practicum.checks.processes.patience import Patience
 from practicum.checks.processes.server import DIE_WITH_PARENT, end_group, speak_into
 from practicum.checks.processes.stage import stage
 from practicum.checks.processes.work import Trouble, interrupted, told_by
+from practicum.environment.places import place_of_error
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from practicum.checks.places import is_users
+from practicum.environment.places import is_users
 
 _MOST_S = 0.003
 """Seconds that a thread or a pool's work may begin late."""

@@ -14,8 +14,8 @@ from practicum.checks.processes.stage import Stage, stage
 from practicum.checks.watch.outside_access import EPISODE, Touch
 from practicum.checks.watch.recorder import RECORDER
 from practicum.environment import Environment
-from practicum.environment.play import parsed
 from practicum.seeds import derive
+from practicum.text import json_or_text
 from practicum.trajectory import EnvironmentRef
 
 LOST_CALLS = 200
@@ -113,4 +113,4 @@ def _demonstration(here: Stage, plan: Plan) -> Demonstration:
 
 def _known(transcript: Mapping[str, Any]) -> list[Any]:
     """Values an agent has come across by the end of an episode."""
-    return values_in([[result["arguments"], parsed(result["text"])] for result in transcript["results"]])
+    return values_in([[result["arguments"], json_or_text(result["text"])] for result in transcript["results"]])

@@ -11,9 +11,9 @@ from types import FrameType
 from typing import Any
 
 from practicum.checks.episodes import NOW, Plan
-from practicum.checks.places import place_of_frame
 from practicum.checks.processes.stage import stage
 from practicum.checks.watch.outside_access import blame
+from practicum.environment.places import place_of_frame
 
 _CHANGING: frozenset[Any] = frozenset(
     {

@@ -14,10 +14,10 @@ from types import FrameType
 from typing import Any
 
 from practicum.checks.episodes import Plan, Transcript, fault, unplayed
-from practicum.checks.places import is_users
 from practicum.checks.processes.stage import stage
 from practicum.checks.ways.interleaved import groups
 from practicum.checks.ways.repeated import Again
+from practicum.environment.places import is_users
 
 _RESTLESS_S = 1e-5
 """Seconds after which Python lets another thread run; its own choice is 0.005."""

@@ -11,11 +11,11 @@ from types import FrameType
 from typing import Any
 
 from practicum.checks.episodes import NOW, Plan
-from practicum.checks.places import is_users, shown
 from practicum.checks.processes.stage import Stage, stage
 from practicum.checks.watch.object_tree import Outliner, Tree
 from practicum.checks.ways.perturbed import Heap, let_threads_dawdle
 from practicum.environment.attributes import CORE
+from practicum.environment.places import is_users, shown
 
 LOOKS = 3_000
 """Lines after which no more are looked at."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks.episodes import Plan
-from practicum.checks.places import place_of_frame, users_frame
 from practicum.checks.processes.stage import Stage, stage
 from practicum.checks.watch.blame import Blamer
 from practicum.checks.watch.changes import Change
@@ -24,6 +23,7 @@ from practicum.checks.watch.settings import Leftover, same
 from practicum.checks.watch.shared import SETTINGS
 from practicum.checks.ways.interleaved import aplay
 from practicum.checks.ways.repeated import Again
+from practicum.environment.places import place_of_frame, users_frame
 
 _BUDGET_S = 4.0
 """Seconds that looks at the state may take in all; with a large state there are fewer of them."""

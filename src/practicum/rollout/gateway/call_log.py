@@ -5,13 +5,13 @@ It sees the answers of all layers: too large a body, an unknown path, a wrong ke
 
 import json
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from practicum.rollout.gateway.registry import Registry
 from practicum.rollout.gateway.routes import REPORTS
 from practicum.rollout.refusals import Refusal, Subject
+from practicum.text import json_object
 
 _BODY_BYTES = 64 * 1024
 """Of a report's body, so much is searched for the trajectory it means."""
@@ -100,7 +100,7 @@ class _Call:
         return message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def refusal(self) -> Refusal:
-        said = _object(self.answer)
+        said = json_object(self.answer) or {}
         error = said.get("error")
         code, param = (str(error.get(key) or "") for key in ("code", "param")) if isinstance(error, dict) else ("", "")
         chat = self.path.endswith("/chat/completions")
@@ -112,11 +112,3 @@ def _named(ids: Collection[str], texts: Iterable[str]) -> str | None:
     """The id that the first of the texts with any names; of several the longest, since one may begin like another."""
     named = (max((id for id in ids if id in text), key=len, default=None) for text in texts)
     return next((id for id in named if id), None)
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

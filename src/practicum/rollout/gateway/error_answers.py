@@ -17,6 +17,7 @@ from starlette.responses import Response
 from practicum.errors import ContextFull, PracticumError, RenderError
 from practicum.rollout.gateway.routes import SERVED, mend_of
 from practicum.rollout.refusals import CONTEXT_FULL
+from practicum.text import shortened
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def error_response(
     status: int, message: str, code: str, headers: Mapping[str, str] | None = None, param: str | None = None
 ) -> Json:
     """The body every refusal has."""
-    message = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
+    message = shortened(message, MAX_MESSAGE)
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
     error = {"message": message, "type": kind, "param": param, "code": code}
     return Json({"error": error, "message": message}, status, dict(headers or {}))

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from practicum.digests import digest
 from practicum.rollout.session import ChatResult
+from practicum.text import shortened
 from practicum.trajectory import Message, StopReason
 
 MODEL = "default"
@@ -346,8 +347,7 @@ def _refuse_unsupported(name: str, value: Any) -> None:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shortened(json.dumps(value, default=str), 80)
 
 
 def _plain(message: AnyMessage) -> Message:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from practicum.checks.modules import load_file
-from practicum.checks.target import load_target, resolve_target, target_of
+from practicum.environment.loading import load_file
+from practicum.environment.target import load_target, resolve_target, target_of
 from practicum.errors import EnvironmentFault, TaskError
 from practicum.recipe import build_recipe
 from practicum.services import CallableSource, Recorder

@@ -10,16 +10,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-import practicum
-
-_PACKAGE = Path(practicum.__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 _STANDARD = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("stdlib", "platstdlib"))
 _SHARED = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
 _INSTALLED = tuple(
     f"{Path(shelf).resolve()}/" for shelf in (*map(sysconfig.get_path, ("purelib", "platlib")), *_SHARED)
 )
 """Where libraries lie: this interpreter's own folders, and those that it shares with another (the system's, say)."""
-_CHECKS = f"{Path(__file__).parent}/"
+_CHECKS = f"{_PACKAGE / 'checks'}/"
 _SANDBOX = f"{_PACKAGE / 'sandbox'}/"
 
 Origin = Literal["user", "checks", "sandbox", "practicum", "standard", "library", "import"]

@@ -32,34 +32,34 @@ def digest_object(value: Any) -> str:
     return digest(_describe(value, set()))
 
 
-def _describe(value: Any, seen: set[int]) -> Any:
+def _describe(value: Any, above: set[int]) -> Any:
     """JSON-able description. ``seen``: code described before, and the data that this value lies in."""
     simple = _constant(value)
     if simple is not None:
         return simple
-    if id(value) in seen:
+    if id(value) in above:
         return ["seen", _name(value)]
-    seen.add(id(value))
+    above.add(id(value))
     if isinstance(value, types.FunctionType):
-        return _function(value, seen)
+        return _function(value, above)
     if isinstance(value, type):
-        return _class(value, seen)
-    description = _data(value, seen)
-    seen.discard(id(value))
+        return _class(value, above)
+    description = _data(value, above)
+    above.discard(id(value))
     return description
 
 
-def _data(value: Any, seen: set[int]) -> Any:
+def _data(value: Any, above: set[int]) -> Any:
     if isinstance(value, Mapping):
-        pairs = [[_describe(key, seen), _describe(item, seen)] for key, item in value.items()]
+        pairs = [[_describe(key, above), _describe(item, above)] for key, item in value.items()]
         return ["mapping", sorted(pairs, key=canonical_json)]
     if isinstance(value, Set):
-        return ["set", sorted((_describe(item, seen) for item in value), key=canonical_json)]
+        return ["set", sorted((_describe(item, above) for item in value), key=canonical_json)]
     if isinstance(value, Sequence):
-        return ["sequence", [_describe(item, seen) for item in value]]
+        return ["sequence", [_describe(item, above) for item in value]]
     if isinstance(value, types.MethodType):
-        return ["method", value.__func__.__qualname__, _describe(value.__self__, seen)]
-    return ["object", _describe(type(value), seen), _describe(_settings(value), seen)]
+        return ["method", value.__func__.__qualname__, _describe(value.__self__, above)]
+    return ["object", _describe(type(value), above), _describe(_settings(value), above)]
 
 
 def _constant(value: Any) -> Any:
@@ -76,18 +76,18 @@ def _constant(value: Any) -> Any:
     return None
 
 
-def _function(function: types.FunctionType, seen: set[int]) -> Any:
+def _function(function: types.FunctionType, above: set[int]) -> Any:
     closure = dict(inspect.getclosurevars(function).nonlocals)
     defaults = [function.__defaults__, function.__kwdefaults__]
-    return ["function", _source(function), _describe([closure, _used(function), defaults], seen)]
+    return ["function", _source(function), _describe([closure, _used(function), defaults], above)]
 
 
-def _class(kind: type, seen: set[int]) -> Any:
+def _class(kind: type, above: set[int]) -> Any:
     sources = [_source(ancestor) for ancestor in kind.__mro__ if not _is_standard(ancestor)]
     home = [ancestor for ancestor in kind.__mro__ if ancestor.__module__ == kind.__module__]
     methods = [_plain_function(member) for ancestor in home for member in vars(ancestor).values()]
     used = [_used(method) for method in methods if method is not None and _has_source(method)]
-    return ["class", sources, _describe(used, seen)]
+    return ["class", sources, _describe(used, above)]
 
 
 def _used(function: types.FunctionType) -> dict[str, Any]:

@@ -13,15 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import practicum
-from practicum.checks.modules import load_file, load_module
-from practicum.checks.places import place_of_error, place_of_method
 from practicum.digests import digest
-from practicum.environment import Environment
+from practicum.environment.base import Environment
 from practicum.environment.elsewhere import AgentsOwn
+from practicum.environment.identity import CORE
+from practicum.environment.loading import load_file, load_module
+from practicum.environment.places import place_of_error, place_of_method
 from practicum.errors import EnvironmentFault, PracticumError, TaskError
-from practicum.scoring import Judge
 from practicum.tasks import Columns, Task, TaskSet, load_tasks, with_held_out
+from practicum.trajectory import Judge
 
 if TYPE_CHECKING:
     from practicum.recipe import Recipe
@@ -267,7 +267,7 @@ def task_digest(task: Task) -> str:
 
 def suites() -> list[str]:
     """Names of the environments that ship with Practicum. Those in ``public`` rest on others' data."""
-    folder = Path(practicum.__file__).parent / "suites"
+    folder = CORE / "suites"
     return sorted(
         module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg and module.name != "public"
     )

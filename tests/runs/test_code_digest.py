@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from practicum.errors import LedgerError
-from practicum.runs.identity import digest_object
+from practicum.runs.code_digest import digest_object
 
 SOURCE = """
     import enum, functools, json, operator, re, threading
@@ -153,7 +153,7 @@ def test_a_bound_method_is_its_object_and_its_name(load):
 def test_the_digest_does_not_depend_on_the_hash_seed(tmp_path):
     (tmp_path / "rewards.py").write_text(textwrap.dedent(SOURCE))
     code = (
-        "import rewards as r; from practicum.runs.identity import digest_object as d;"
+        "import rewards as r; from practicum.runs.code_digest import digest_object as d;"
         "print(d([r.score, r.Fields(extra={'s': {'x', 'y', 'z', 'w'}}), r.make(2)]))"
     )
     path = os.pathsep.join([str(tmp_path), *sys.path])

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from practicum.checks.places import place_of_error, shown
+from practicum.environment.places import place_of_error, shown
 from practicum.errors import EnvironmentFault, PracticumError
 
 

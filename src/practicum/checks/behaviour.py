@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from practicum.checks.causes import Case, Causes, grouped
+from practicum.checks.blame import place_of_case, place_of_tasks
+from practicum.checks.differences import Causes, Deviation, grouped
 from practicum.checks.episodes import Plan, shortened
 from practicum.checks.findings import Finding
-from practicum.checks.guilty import place_of_case, place_of_tasks
+from practicum.checks.played import Visit
 from practicum.checks.processes.client import Nursery
 from practicum.checks.processes.work import Trouble
 from practicum.checks.trial import Trial
 from practicum.checks.undeclared import others
-from practicum.checks.visits import Visit
 from practicum.checks.ways.abandoned import Aftermath
 from practicum.environment.state import StateFault
 
@@ -47,7 +47,7 @@ def check_differences(
     causes: Causes,
     nursery: Nursery,
     code: str,
-    cases: Sequence[Case],
+    cases: Sequence[Deviation],
     troubles: Iterable[Trouble] = (),
     first: str = "played alone",
 ) -> list[Finding]:
@@ -113,7 +113,7 @@ def check_abandon(trial: Trial, causes: Causes, aftermaths: Sequence[Aftermath],
 
 
 def check_process(
-    trial: Trial, causes: Causes, nursery: Nursery, visits: Sequence[Visit], elsewhere: Sequence[Case]
+    trial: Trial, causes: Causes, nursery: Nursery, visits: Sequence[Visit], elsewhere: Sequence[Deviation]
 ) -> list[Finding]:
     """ENV-PROCESS: other processes, under other circumstances, give the same tasks and messages."""
     for visit in visits:

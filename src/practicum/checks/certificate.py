@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckSubject:
     """What was checked beside the environment itself; digests are SHA-256 in hex.
 
     Attributes:
@@ -71,7 +71,7 @@ class Certificate:
     """
 
     report: Mapping[str, Any]
-    subject: Subject
+    subject: CheckSubject
     catalogue: str
     asked: int
     practicum: str
@@ -87,7 +87,7 @@ class Certificate:
     def of(
         cls,
         report: Report,
-        subject: Subject,
+        subject: CheckSubject,
         *,
         asked: int,
         practicum: str,
@@ -117,7 +117,7 @@ class Certificate:
             LedgerError: it is no certificate.
         """
         try:
-            made = cls(**{**values, "subject": Subject(**values["subject"])})
+            made = cls(**{**values, "subject": CheckSubject(**values["subject"])})
             str(made.report["ok"]), str(made.environment["digest"])
         except (TypeError, KeyError) as error:
             allowed = "an object with " + ", ".join(field.name for field in fields(cls))
@@ -160,12 +160,12 @@ def subject_of(
     limits: str = "",
     production: Path | None = None,
     agent: str = "",
-) -> Subject:
+) -> CheckSubject:
     """What a target is checked with beside its environment. ``score``, ``reward``, ``limits``: their digests."""
     datasets = {split: _dataset_digest(path, target.reading) for split, path in target.datasets.items()}
     file = production_file(target.home, production)
     schemas = digest_file(file) if file else ""
-    return Subject(score, reward or score, limits, datasets, schemas, production is not None, agent)
+    return CheckSubject(score, reward or score, limits, datasets, schemas, production is not None, agent)
 
 
 def _dataset_digest(path: Path, reading: Reading) -> str:
@@ -174,7 +174,7 @@ def _dataset_digest(path: Path, reading: Reading) -> str:
     return content if reading == Reading() else digest([content, asdict(reading)])
 
 
-def objection(certificate: Certificate, environment: str, subject: Subject) -> str:
+def objection(certificate: Certificate, environment: str, subject: CheckSubject) -> str:
     """Why a certificate does not allow training; empty where it does.
 
     Args:
@@ -185,7 +185,7 @@ def objection(certificate: Certificate, environment: str, subject: Subject) -> s
     return next(_objections(certificate, environment, subject), "")
 
 
-def _objections(certificate: Certificate, environment: str, subject: Subject) -> Iterator[str]:
+def _objections(certificate: Certificate, environment: str, subject: CheckSubject) -> Iterator[str]:
     found, report = certificate.subject, certificate.report
     if certificate.digest != certificate.true_digest:
         yield "it was edited: its content does not have the digest that stands in it"

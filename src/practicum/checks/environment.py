@@ -9,24 +9,21 @@ from pathlib import Path
 from practicum.checks.behaviour import check_abandon, check_differences, check_faults, check_process
 from practicum.checks.bounds import check_bounds
 from practicum.checks.catalogue import CHECKS
-from practicum.checks.causes import Case, Causes
 from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.differences import Causes, Deviation
 from practicum.checks.fidelity import check_fidelity, production_file
 from practicum.checks.findings import Finding, Report
 from practicum.checks.hermetic import allowed_touches, check_candidates, check_touches, check_variables
 from practicum.checks.leftover import check_left, check_left_by_import, is_shared, kinds_of_settings
-from practicum.checks.played import Played
+from practicum.checks.played import Played, named
 from practicum.checks.processes.client import Nursery
 from practicum.checks.processes.work import Trouble
 from practicum.checks.processes.world import ELSEWHERE, HOME
-from practicum.checks.solvable import check_solved
-from practicum.checks.tasks import check_tasks
-from practicum.checks.trial import Trial, answer, prepare
+from practicum.checks.task_checks import check_solved, check_tasks, unseen_in_bad_ends, unseen_in_play, unseen_in_tasks
+from practicum.checks.trial import Trial, prepare, result_of
 from practicum.checks.undeclared import check_changed, check_kept, check_refused
-from practicum.checks.unseen import unseen_in_bad_ends, unseen_in_play, unseen_in_tasks
-from practicum.checks.visits import named
 from practicum.checks.watch.outside_access import allowances
-from practicum.checks.ways.together import ALONGSIDE
+from practicum.checks.ways.interleaved import ALONGSIDE
 from practicum.environment.places import below
 from practicum.environment.target import EnvironmentTarget
 
@@ -151,17 +148,17 @@ def _all(
         aftermaths = played.abandoned()
         unseen |= unseen_in_bad_ends(trial, aftermaths)
         yield "ENV-ABANDON", check_abandon(trial, causes, aftermaths, settings)
-    unseen |= {**unseen_in_play(trial), **answer(trial.home.ask(unseen_in_tasks))}
+    unseen |= {**unseen_in_play(trial), **result_of(trial.home.ask(unseen_in_tasks))}
     yield "ENV-UNSOLVED", check_solved(trial)
     openings = [(each.split, each.index, each.opening, each.answer) for each in trial.samples]
-    yield from answer(trial.home.ask(check_tasks, openings)).items()
+    yield from result_of(trial.home.ask(check_tasks, openings)).items()
     yield "ENV-UNBOUNDED", check_bounds(trial)
     published = production_file(trial.target.home, production)
     if published is not None:
         yield "ENV-FIDELITY", check_fidelity(trial, published)
 
 
-def _of_company(together: Sequence[Case], elsewhere: Sequence[Case]) -> list[Case]:
+def _of_company(together: Sequence[Deviation], elsewhere: Sequence[Deviation]) -> list[Deviation]:
     """Without what differs in any other process anyway, alone or not."""
     in_one = {case.difference.kind for case in together if case.how != ALONGSIDE}
     anyway = {case.difference.kind for case in elsewhere} - in_one

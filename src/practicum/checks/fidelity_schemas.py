@@ -28,7 +28,7 @@ _SHOWN = 160
 
 
 @dataclass(frozen=True)
-class Gap:
+class SchemaGap:
     """One thing in which two schemas differ, each side in words."""
 
     path: str
@@ -41,7 +41,7 @@ class Gap:
         return [f"- {at}{self.theirs}", f"+ {at}{self.ours}"]
 
 
-def gaps(ours: Schema, theirs: Schema) -> list[Gap]:
+def gaps(ours: Schema, theirs: Schema) -> list[SchemaGap]:
     """In what the environment's schema of arguments differs from production's."""
     return list(dict.fromkeys(_Pair(ours, theirs).compare(ours, theirs)))
 
@@ -59,18 +59,18 @@ class _Pair:
 
     def __init__(self, ours: Schema, theirs: Schema) -> None:
         self.ours, self.theirs = ours, theirs
-        self._known: dict[str, tuple[Gap, ...]] = {}
+        self._known: dict[str, tuple[SchemaGap, ...]] = {}
 
-    def compare(self, ours: Any, theirs: Any) -> tuple[Gap, ...]:
+    def compare(self, ours: Any, theirs: Any) -> tuple[SchemaGap, ...]:
         key = _json([ours, theirs])
         if key not in self._known:
             self._known[key] = ()  # two that contain themselves are equal unless something else in them differs
             self._known[key] = tuple(self._compared(plain(ours, self.ours), plain(theirs, self.theirs)))
         return self._known[key]
 
-    def _compared(self, a: Schema, b: Schema) -> Iterator[Gap]:
+    def _compared(self, a: Schema, b: Schema) -> Iterator[SchemaGap]:
         if _kind(a) != _kind(b):
-            yield Gap("", _words(b), _words(a))
+            yield SchemaGap("", _words(b), _words(a))
             return
         if "anyOf" in a:
             yield from self._alternatives(a["anyOf"], b["anyOf"])
@@ -79,33 +79,33 @@ class _Pair:
             yield from self._at("[]", a.get("items", {}), b.get("items", {}))
         yield from _limits(a, b)
 
-    def _at(self, name: str, ours: Any, theirs: Any) -> Iterator[Gap]:
+    def _at(self, name: str, ours: Any, theirs: Any) -> Iterator[SchemaGap]:
         for gap in self.compare(ours, theirs):
             between = "." if gap.path and not gap.path.startswith("[") else ""
             yield replace(gap, path=f"{name}{between}{gap.path}")
 
-    def _alternatives(self, ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[Gap]:
+    def _alternatives(self, ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[SchemaGap]:
         left = list(ours)
         for alternative in theirs:
             same = next((each for each in left if not self.compare(each, alternative)), None)
             if same is None:
-                yield Gap("", f"may be {_words(alternative)}", "may not")
+                yield SchemaGap("", f"may be {_words(alternative)}", "may not")
             else:
                 left.remove(same)
         for alternative in left:
-            yield Gap("", "may not", f"may be {_words(alternative)}")
+            yield SchemaGap("", "may not", f"may be {_words(alternative)}")
 
-    def _members(self, a: Schema, b: Schema) -> Iterator[Gap]:
+    def _members(self, a: Schema, b: Schema) -> Iterator[SchemaGap]:
         ours, theirs = a.get("properties", {}), b.get("properties", {})
         for name in dict.fromkeys([*theirs, *ours]):
             mine, given = ("required" if name in each.get("required", ()) else "optional" for each in (a, b))
             if name not in ours:
-                yield Gap(name, f"{given}, {_words(plain(theirs[name], self.theirs))}", "not there")
+                yield SchemaGap(name, f"{given}, {_words(plain(theirs[name], self.theirs))}", "not there")
             elif name not in theirs:
-                yield Gap(name, "not there", f"{mine}, {_words(plain(ours[name], self.ours))}")
+                yield SchemaGap(name, "not there", f"{mine}, {_words(plain(ours[name], self.ours))}")
             else:
                 if mine != given:
-                    yield Gap(name, given, mine)
+                    yield SchemaGap(name, given, mine)
                 optional = mine == given == "optional"
                 yield from self._at(
                     name, self._left_out(ours[name], theirs[name]) if optional else ours[name], theirs[name]
@@ -127,28 +127,28 @@ class _Pair:
             given["type"] = [kind for kind in given["type"] if kind != "null"]
         return given
 
-    def _further(self, a: Schema, b: Schema) -> Iterator[Gap]:
+    def _further(self, a: Schema, b: Schema) -> Iterator[SchemaGap]:
         """Members that neither names: refused, or of what form."""
         mine, given = a.get("additionalProperties", True), b.get("additionalProperties", True)
         typed = [isinstance(each, Mapping) and bool(plain(each, {})) for each in (mine, given)]
         if given is False and mine is not False and "object" in _kinds(a):
-            yield Gap("any other", "refused", "accepted")
+            yield SchemaGap("any other", "refused", "accepted")
         elif typed[1] and mine is False:
-            yield Gap("any other", _words(plain(given, self.theirs)), "refused")
+            yield SchemaGap("any other", _words(plain(given, self.theirs)), "refused")
         elif any(typed):
             yield from self._at("any other", mine, given)
 
 
-def _limits(a: Schema, b: Schema) -> Iterator[Gap]:
+def _limits(a: Schema, b: Schema) -> Iterator[SchemaGap]:
     for key in _BOUNDS:
         if key in b and a.get(key) != b[key]:
-            yield Gap("", f"{key} {_json(b[key])}", f"{key} {_json(a[key])}" if key in a else f"no {key}")
+            yield SchemaGap("", f"{key} {_json(b[key])}", f"{key} {_json(a[key])}" if key in a else f"no {key}")
     if "default" in a and "default" in b and a["default"] != b["default"]:
-        yield Gap("", f"default {_json(b['default'])}", f"default {_json(a['default'])}")
+        yield SchemaGap("", f"default {_json(b['default'])}", f"default {_json(a['default'])}")
     for key in sorted((a.keys() | b.keys()) - _OWN - set(_BOUNDS)):
         if a.get(key) != b.get(key):
             sides = (f"{key} {_json(each[key])}" if key in each else f"no {key}" for each in (b, a))
-            yield Gap("", *sides)
+            yield SchemaGap("", *sides)
 
 
 def _plain(schema: Any, root: Schema, followed: frozenset[str]) -> dict[str, Any]:

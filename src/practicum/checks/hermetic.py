@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from practicum.checks.causes import Case, Causes
-from practicum.checks.differences import Difference
+from practicum.checks.differences import Causes, Deviation, Difference
 from practicum.checks.findings import Finding, Note
 from practicum.checks.processes.client import NoEnd, Nursery, StageHandle
 from practicum.checks.trial import Trial
@@ -78,7 +77,13 @@ def _in_words(values: Mapping[str, str | None]) -> str:
 
 
 def check_candidates(
-    trial: Trial, causes: Causes, nursery: Nursery, here: Sequence[Case], elsewhere: Sequence[Case], *, others: bool
+    trial: Trial,
+    causes: Causes,
+    nursery: Nursery,
+    here: Sequence[Deviation],
+    elsewhere: Sequence[Deviation],
+    *,
+    others: bool,
 ) -> list[Finding]:
     """What is a fault only if results depend on it, where some differ that nothing explains yet.
 
@@ -100,7 +105,7 @@ def check_candidates(
 
 
 def _tried(
-    trial: Trial, causes: Causes, nursery: Nursery, cases: Sequence[Case], phases: frozenset[str]
+    trial: Trial, causes: Causes, nursery: Nursery, cases: Sequence[Deviation], phases: frozenset[str]
 ) -> list[Finding]:
     numbers = sorted({case.number for case in cases}) or range(len(trial.plans))
     candidates = [each for each in _candidates(trial) if each.touch.phase in phases]

@@ -7,8 +7,7 @@ from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import Touch
 from practicum.checks.watch.residue import OPENED
-from practicum.checks.watch.settings import Leftover
-from practicum.checks.watch.shared import SETTINGS
+from practicum.checks.watch.settings import SETTINGS, Leftover
 from practicum.checks.ways import watched
 from practicum.checks.ways.watched import Left, Watched
 

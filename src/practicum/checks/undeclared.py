@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from practicum.checks.causes import Case, Causes
+from practicum.checks.differences import Causes, Deviation
 from practicum.checks.findings import Finding
 from practicum.checks.processes.client import NoEnd
 from practicum.checks.trial import Trial
@@ -52,7 +52,7 @@ def check_changed(trial: Trial, seen: Watched) -> list[Finding]:
     return _findings(trial, guilty, "changed in an episode, and is no declared state")
 
 
-def check_kept(trial: Trial, causes: Causes, seen: Watched, cases: Sequence[Case]) -> list[Finding]:
+def check_kept(trial: Trial, causes: Causes, seen: Watched, cases: Sequence[Deviation]) -> list[Finding]:
     """Results depend on what was played before: by what looks like a cache that was filled, or out of sight."""
     if not cases or not _depends_on_others(trial, causes, sorted({case.number for case in cases})):
         return []
@@ -79,7 +79,7 @@ def _depends_on_others(trial: Trial, causes: Causes, numbers: Sequence[int]) -> 
         return False
 
 
-def _place_after_others(trial: Trial, case: Case) -> str:
+def _place_after_others(trial: Trial, case: Deviation) -> str:
     plan = trial.plans[case.number]
     try:
         first = trial.home.ask(trace_episode, plan).result()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from practicum.checks.agent.report import AgentReport
     from practicum.checks.findings import Report, State
-    from practicum.checks.scores.check import JudgesReport
+    from practicum.checks.scores.check_judges import JudgesReport
     from practicum.commands.gate import Passed
     from practicum.environment.target import EnvironmentTarget
     from practicum.recipe import Recipe
@@ -60,7 +60,7 @@ def check(
     (found, recipe), reasons = _target(target, overrides or []), _reasons(allow or [])
     remote = recipe is not None and recipe.agent != BUILTIN
     if recipe is not None and remote:
-        from practicum.checks.agent.stage import require_agent
+        from practicum.checks.agent.rehearsal import require_agent
 
         require_agent(recipe)
     with StatusLine(screen(stderr=True), "checking") as status:
@@ -115,7 +115,7 @@ def check_changed(
     allow: Allow = None,
 ) -> None:
     """Check every environment that files belong to, for a pre-commit hook. Says nothing where there is none."""
-    from practicum.checks.changed import environments_of
+    from practicum.checks.changed_files import environments_of
     from practicum.checks.environment import run_checks
     from practicum.checks.findings import print_report
     from practicum.checks.processes.client import Nursery
@@ -165,7 +165,7 @@ def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe
 def _judged(
     target: "EnvironmentTarget", recipe: "Recipe | None", recorded: Path | None, status: StatusLine
 ) -> "JudgesReport":
-    from practicum.checks.scores.check import check_judges
+    from practicum.checks.scores.check_judges import check_judges
     from practicum.checks.scores.evidence import read_recorded
 
     baseline = read_recorded(recorded) if recorded is not None and recorded.is_dir() else None
@@ -173,7 +173,7 @@ def _judged(
 
 
 def _played(target: "EnvironmentTarget", recipe: "Recipe", recorded: Path | None, status: StatusLine) -> "AgentReport":
-    from practicum.checks.agent.check import check_agent
+    from practicum.checks.agent.check_agent import check_agent
     from practicum.checks.scores.evidence import read_recorded
     from practicum.recipe import BUILTIN
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import practicum
 from practicum.checks.agent.report import AgentReport
-from practicum.checks.certificate import Certificate, Subject, objection, subject_of
+from practicum.checks.certificate import Certificate, CheckSubject, objection, subject_of
 from practicum.checks.findings import Report
-from practicum.checks.scores.check import JudgesReport
+from practicum.checks.scores.check_judges import JudgesReport
 from practicum.digests import digest
 from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
 from practicum.environment.target import EnvironmentTarget
@@ -116,7 +116,7 @@ def _found(runs: Sequence[Path], environment: str) -> Iterator[tuple[Path, Mappi
         yield from read_certificates(folder, environment)
 
 
-def _subject(target: EnvironmentTarget, recipe: Recipe | None, production: Path | None = None) -> Subject:
+def _subject(target: EnvironmentTarget, recipe: Recipe | None, production: Path | None = None) -> CheckSubject:
     def named(judge: Judge | None) -> str:
         return "" if judge is None else digest_object(judge)
 

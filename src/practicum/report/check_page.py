@@ -9,7 +9,7 @@ from practicum.checks.agent.report import AgentReport
 from practicum.checks.catalogue import EVERY
 from practicum.checks.certificate import Certificate
 from practicum.checks.findings import Finding, Note, Report, State, counted
-from practicum.checks.scores.check import JudgesReport
+from practicum.checks.scores.check_judges import JudgesReport
 from practicum.errors import RunError
 from practicum.files import write_text
 from practicum.report.sections import esc, section

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from practicum.checks.agent.check import check_agent
+from practicum.checks.agent.check_agent import check_agent
 from practicum.checks.agent.report import AgentReport
 from practicum.checks.agent.show import print_agent
 from practicum.checks.catalogue import AGENT

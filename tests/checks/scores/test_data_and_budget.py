@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from practicum import tool
-from practicum.checks.scores.budget import Limits, check_budget, estimated_tokens
-from practicum.checks.scores.check import check_judges
+from practicum.checks.scores.budget import RecipeLimits, check_budget, estimated_tokens
+from practicum.checks.scores.check_judges import check_judges
 from practicum.checks.scores.data import check_data
 from practicum.checks.scores.evidence import BASELINE, Evidence, Recorded, gather, read_recorded
 from practicum.environment.target import EnvironmentTarget, load_target
@@ -132,7 +132,7 @@ def evidence(lab: EnvironmentTarget, **more: Any) -> Evidence:
 
 
 def budget(found: Evidence, **limits: Any) -> set[str]:
-    return {finding.code for finding in check_budget(found, Limits(**limits), estimated_tokens, "here")}
+    return {finding.code for finding in check_budget(found, RecipeLimits(**limits), estimated_tokens, "here")}
 
 
 def test_turns_must_leave_half_as_much_again_as_a_walkthrough_takes(lab: EnvironmentTarget) -> None:
@@ -144,11 +144,11 @@ def test_turns_must_leave_half_as_much_again_as_a_walkthrough_takes(lab: Environ
 
 def test_all_turns_at_their_cap_must_fit_the_context(lab: EnvironmentTarget) -> None:
     found = evidence(lab)
-    [finding] = check_budget(found, Limits(5, 100, 500), lambda text: 10, "here")
+    [finding] = check_budget(found, RecipeLimits(5, 100, 500), lambda text: 10, "here")
     assert finding.code == "BUDGET-CONTEXT"
     # 5 × (100 + 10 for one tool's answer a turn) + 10 system + 10 prompt + 10 schemas
     assert "= 580 tokens" in finding.what
-    assert check_budget(found, Limits(5, 100, 580), lambda text: 10, "here") == []
+    assert check_budget(found, RecipeLimits(5, 100, 580), lambda text: 10, "here") == []
 
 
 def trajectory(n: int, task: str, ending: Any = "final", reason: Any = "stop") -> Trajectory:
@@ -282,7 +282,7 @@ class Mute(ModelJudge):
 
 
 def test_a_model_that_judges_itself_is_found(lab: EnvironmentTarget) -> None:
-    from practicum.checks.scores.check import _dependent
+    from practicum.checks.scores.check_judges import _dependent
 
     score = judge_model("http://localhost:9/v1", "policy", rubric="x", version="1")
     recipe = build_recipe({"model_name": "policy"})

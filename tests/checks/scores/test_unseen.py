@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from practicum.checks.scores.check import check_judges
+from practicum.checks.scores.check_judges import check_judges
 from practicum.checks.scores.unseen import unseen_in_data, unseen_of_reward
 from practicum.environment.target import EnvironmentTarget, load_target
 from practicum.tasks import Task

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from practicum.checks.attacks.idle import CLAIMS, FILLER, INJECTIONS
-from practicum.checks.attacks.material import Case, Material, answered, unanswered, with_call
+from practicum.checks.attacks.material import Material, PlayedTask, answered, unanswered, with_call
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
-from practicum.scoring.base import ABOVE_SCORE, Judge, excuses_of, judge
-from practicum.trajectory import Rollout
+from practicum.scoring.base import ABOVE_SCORE, excuses_of, judge
+from practicum.trajectory import Judge, Rollout
 
 KEPT = 6
 """Rollouts that are changed further, of each round."""
@@ -41,7 +41,7 @@ class Gap:
         return self.reward - self.score
 
 
-Mutation = Callable[[random.Random, Material, Case, Rollout], Rollout | None]
+Mutation = Callable[[random.Random, Material, PlayedTask, Rollout], Rollout | None]
 
 
 async def search(
@@ -65,7 +65,7 @@ async def search(
         judged = await _gap(case, (), root, reward, score)
         full[case.idle.task.id] = judged.reward if judged and reaches(judged.score, threshold) else float("inf")
     found: dict[tuple[str, ...], Gap] = {}
-    frontier: list[tuple[Case, Gap]] = []
+    frontier: list[tuple[PlayedTask, Gap]] = []
     while budget > 0:
         batch = []
         for _ in range(min(budget, 32)):
@@ -91,8 +91,8 @@ async def search(
 
 
 def _pick(
-    rng: random.Random, roots: list[tuple[Case, Rollout]], frontier: list[tuple[Case, Gap]]
-) -> tuple[Case, Rollout, tuple[str, ...]]:
+    rng: random.Random, roots: list[tuple[PlayedTask, Rollout]], frontier: list[tuple[PlayedTask, Gap]]
+) -> tuple[PlayedTask, Rollout, tuple[str, ...]]:
     if frontier and rng.random() < 0.5:
         case, gap = rng.choice(frontier)
         return case, gap.rollout, gap.changes
@@ -100,7 +100,7 @@ def _pick(
     return case, rollout, ()
 
 
-async def _gap(case: Case, changes: tuple[str, ...], rollout: Rollout, reward: Judge, score: Judge) -> Gap | None:
+async def _gap(case: PlayedTask, changes: tuple[str, ...], rollout: Rollout, reward: Judge, score: Judge) -> Gap | None:
     """None where one of the two raised: that is another check's."""
     try:
         paid, right = await judge(reward, rollout), await judge(score, rollout)
@@ -109,7 +109,7 @@ async def _gap(case: Case, changes: tuple[str, ...], rollout: Rollout, reward: J
     return Gap(case.idle.task.id, changes, rollout, paid.total, right.total)
 
 
-def _wrong_value(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _wrong_value(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     content = material.form.read(rollout.answer)
     if not isinstance(content, dict) or not content:
         return None
@@ -118,7 +118,7 @@ def _wrong_value(rng: random.Random, material: Material, case: Case, rollout: Ro
     return answered(rollout, material.form.write({**content, name: rng.choice(others)}))
 
 
-def _spoilt_value(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _spoilt_value(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     content = material.form.read(rollout.answer)
     if not isinstance(content, dict) or not content:
         return None
@@ -130,7 +130,7 @@ def _spoilt_value(rng: random.Random, material: Material, case: Case, rollout: R
     return answered(rollout, material.form.write({**content, name: spoilt}))
 
 
-def _dropped_field(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _dropped_field(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     content = material.form.read(rollout.answer)
     if not isinstance(content, dict) or not content:
         return None
@@ -139,26 +139,26 @@ def _dropped_field(rng: random.Random, material: Material, case: Case, rollout: 
 
 
 def _words(texts: Mapping[str, str]) -> Mutation:
-    def mutation(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout:
+    def mutation(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout:
         text = texts[rng.choice(sorted(texts))]
         return answered(rollout, rng.choice([f"{text} {rollout.answer}", f"{rollout.answer} {text}", text]))
 
     return mutation
 
 
-def _cut(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _cut(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     return answered(rollout, rollout.answer[: rng.randrange(len(rollout.answer))]) if rollout.answer else None
 
 
-def _no_answer(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout:
+def _no_answer(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout:
     return unanswered(rollout)
 
 
-def _others_answer(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _others_answer(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     return answered(rollout, rng.choice(material.answers)) if material.answers else None
 
 
-def _more_calls(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _more_calls(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     if not rollout.tool_calls:
         return None
     call = rng.choice(list(rollout.tool_calls))
@@ -168,11 +168,11 @@ def _more_calls(rng: random.Random, material: Material, case: Case, rollout: Rol
     return answered(changed, answer)
 
 
-def _no_work(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout:
+def _no_work(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout:
     return answered(case.idle, rollout.answer)
 
 
-def _half_state(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _half_state(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     """One change of those made is missing, or stands with another value, or there is one more."""
     state: dict[str, Any] = json.loads(json.dumps(rollout.final_state, default=dict))
     places = list(_objects(state))

@@ -15,12 +15,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import practicum
-from practicum.checks.processes.messages import Gone, Late, receive, send
-from practicum.checks.processes.patience import LONGEST_S, Patience
-from practicum.checks.processes.server import end_group
-from practicum.checks.processes.stage import Loaded, Order
-from practicum.checks.processes.work import Trouble, interrupted, told_by
-from practicum.checks.processes.world import HOME, World
+from practicum.checks.processes.fork_server import Gone, Late, end_group, receive, send
+from practicum.checks.processes.stage import Loaded, StageOrder
+from practicum.checks.processes.work import LONGEST_S, Trouble, WorkDeadline, interrupted, told_by
+from practicum.checks.processes.world import HOME, Circumstances
 from practicum.environment.target import EnvironmentTarget
 from practicum.errors import EnvironmentFault
 
@@ -69,7 +67,7 @@ class Nursery:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
 
-    def warm(self, *worlds: World) -> None:
+    def warm(self, *worlds: Circumstances) -> None:
         """Begin to start the processes of some worlds; ``stage`` waits for them."""
         for world in worlds:
             self._warmed(world)
@@ -77,7 +75,7 @@ class Nursery:
     def stage(
         self,
         target: EnvironmentTarget,
-        world: World = HOME,
+        world: Circumstances = HOME,
         *,
         clock_s: float = 0.0,
         variables: Mapping[str, str | None] | None = None,
@@ -85,14 +83,14 @@ class Nursery:
     ) -> "StageHandle":
         """Load an environment in a world.
 
-        ``clock_s`` and ``variables`` (None: not set) differ from the world's; ``blamed`` as of ``Order``.
+        ``clock_s`` and ``variables`` (None: not set) differ from the world's; ``blamed`` as of ``StageOrder``.
         """
         with self._lock:
             self._count += 1
             root = Path(self._folder.name) / f"stage-{self._count}"
         root.mkdir()
         given = {**world.environment(), **(variables or {})}
-        order = Order(
+        order = StageOrder(
             source=target.source,
             folder=target.folder,
             home=target.home,
@@ -111,7 +109,7 @@ class Nursery:
         )
         return StageHandle(self._warmed(world).connect(), order, target.home, self.pool)
 
-    def _warmed(self, world: World) -> "_Warm":
+    def _warmed(self, world: Circumstances) -> "_Warm":
         with self._lock:
             if world.name not in self._warm:
                 self._warm[world.name] = _Warm(world, Path(self._folder.name))
@@ -121,7 +119,7 @@ class Nursery:
 class StageHandle:
     """A loaded environment in another process."""
 
-    def __init__(self, keeper: socket.socket, order: Order, home: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, keeper: socket.socket, order: StageOrder, home: Path, pool: ThreadPoolExecutor) -> None:
         self._keeper, self._order, self._home, self._pool = keeper, order, home, pool
         try:
             send(keeper, order)
@@ -168,7 +166,7 @@ class StageHandle:
 
 def _received(connection: socket.socket, pid: int, patience_s: float) -> Any:
     """An answer, waited for so long, and on as long as something is being done for it."""
-    patience = Patience(pid, patience_s)
+    patience = WorkDeadline(pid, patience_s)
     while True:
         try:
             return receive(connection, patience.step_s)
@@ -180,7 +178,7 @@ def _received(connection: socket.socket, pid: int, patience_s: float) -> Any:
 class _Warm:
     """A process of one world that knows Practicum and nobody's environment."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: Circumstances, folder: Path) -> None:
         self._path = folder / f"{world.name}.socket"
         self._keeper, theirs = socket.socketpair()
         source = str(Path(practicum.__file__).parents[1])
@@ -190,7 +188,7 @@ class _Warm:
                 sys.executable,
                 "-P",
                 "-m",
-                "practicum.checks.processes",
+                "practicum.checks.ways",
                 str(self._path),
                 str(theirs.fileno()),
                 pickle.dumps(world).hex(),

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks.episodes import Plan, Transcript, fault, play, unplayed
-from practicum.checks.processes.world import World, set_clock
-from practicum.checks.watch.blame import Blamer, is_import
+from practicum.checks.processes.world import Circumstances, set_clock
+from practicum.checks.watch.access_recorder import RECORDER
+from practicum.checks.watch.line_blame import Blamer, is_import
 from practicum.checks.watch.outside_access import CONSTRUCTOR, Touch
 from practicum.checks.watch.patches import fixtures, named, patched
-from practicum.checks.watch.recorder import RECORDER
-from practicum.checks.watch.settings import Leftover, left_by_import, same, settings_now
-from practicum.checks.watch.shared import SETTINGS
+from practicum.checks.watch.settings import SETTINGS, Leftover, left_by_import, same, settings_now
 from practicum.environment import Environment
 from practicum.environment.loading import imported_later
 from practicum.environment.places import origin, place_of_method
@@ -30,7 +29,7 @@ from practicum.tasks import Task
 
 
 @dataclass(frozen=True)
-class Order:
+class StageOrder:
     """What to load, and where.
 
     Attributes:
@@ -53,7 +52,7 @@ class Order:
     paths: tuple[str, ...]
     variables: Mapping[str, str]
     root: Path
-    world: World
+    world: Circumstances
     blamed: tuple[str, ...] = ()
     recorded: bool = True
     reading: Reading = field(default_factory=Reading)
@@ -68,7 +67,7 @@ class Loaded:
         digests: Of every task, by split.
         faults: Exceptions from ``tasks``.
         touches: What import, constructor and ``tasks`` touched.
-        leftovers: What the import changed in the process; with its line where ``Order.blamed`` asks for it.
+        leftovers: What the import changed in the process; with its line where ``StageOrder.blamed`` asks for it.
     """
 
     error: PracticumError | None = None
@@ -85,7 +84,7 @@ class Stage:
     target: EnvironmentTarget
     tasks: Mapping[str, list[Task]]
     root: Path
-    world: World
+    world: Circumstances
 
     @property
     def home(self) -> Path:
@@ -122,7 +121,7 @@ def stage() -> Stage:
     return _stage
 
 
-def load(order: Order) -> Loaded:
+def load(order: StageOrder) -> Loaded:
     """Load an environment and its tasks into this process; what that touches is recorded."""
     global _stage  # noqa: PLW0603 (one process, one stage)
     _settle(order)
@@ -152,7 +151,7 @@ def _given_paths(args: Mapping[str, Any]) -> list[Path]:
     return [path for path in named if path.exists()]
 
 
-def _recorded(order: Order, phase: str) -> AbstractContextManager[None]:
+def _recorded(order: StageOrder, phase: str) -> AbstractContextManager[None]:
     return RECORDER.during(phase) if order.recorded else nullcontext()
 
 
@@ -175,7 +174,7 @@ def private_temporary_folder(folder: Path) -> None:
     tempfile.tempdir = None
 
 
-def _settle(order: Order) -> None:
+def _settle(order: StageOrder) -> None:
     os.environ.clear()
     os.environ.update(order.variables)
     sys.path[:] = list(order.paths)
@@ -186,7 +185,7 @@ def _settle(order: Order) -> None:
     set_clock(order.world.clock_s)
 
 
-def _import(order: Order) -> tuple[EnvironmentTarget, list[Leftover]]:
+def _import(order: StageOrder) -> tuple[EnvironmentTarget, list[Leftover]]:
     """The environment, and what importing it changed for everyone in the process."""
 
     def loaded() -> EnvironmentTarget:

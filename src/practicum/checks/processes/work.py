@@ -1,8 +1,12 @@
-"""What the forks do: load a stage, or do one piece of work on it."""
+"""What forks do (load a stage, a piece of work on it, a part of one that may hang), and how long to wait for it."""
 
+import ctypes
 import os
+import pickle
+import select
 import signal
 import socket
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -10,12 +14,74 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from practicum.checks.processes.messages import Gone, receive, send
-from practicum.checks.processes.patience import is_dead
-from practicum.checks.processes.server import TELL, TOLD, listen, serve, speak_into
-from practicum.checks.processes.stage import Order, load, private_temporary_folder, stage
+from practicum.checks.processes.fork_server import (
+    DIE_WITH_PARENT,
+    TELL,
+    TOLD,
+    Gone,
+    end_group,
+    listen,
+    receive,
+    send,
+    serve,
+    speak_into,
+)
+from practicum.checks.processes.stage import StageOrder, load, private_temporary_folder, stage
 from practicum.environment.places import is_users, place_of_error, shown
+
+LONGEST_S = 300.0
+"""Seconds of processor time after which work is held to go on for ever."""
+
+
+class WorkDeadline:
+    """Waits for a process group for a while, and then on as long as it works.
+
+    A machine under load may not let it run; then it is ready to, and that is work. What sleeps for as long again as
+    it was given waits for what will never come, however often it looks.
+    """
+
+    def __init__(self, group: int, seconds: float) -> None:
+        self.step_s = seconds
+        """How long to wait before asking ``is_over`` for the first time, and then again."""
+        self._group, self._left = group, seconds
+
+    def is_over(self) -> bool:
+        """Whether to give up."""
+        asleep, spent_s = _state(self._group)
+        # The first time, the time given is up, and counting begins.
+        self._left -= self.step_s if asleep and self.step_s == _LOOK_S else 0.0
+        self.step_s = _LOOK_S
+        return self._left <= 0 or spent_s > LONGEST_S
+
+
+_LOOK_S = 0.1
+
+
+def is_dead(pid: int) -> bool:
+    """Whether a process ended; one that nobody has fetched yet, too."""
+    return _fields(Path(f"/proc/{pid}"))[:1] in ([], ["Z"], ["X"])
+
+
+def _state(group: int) -> tuple[bool, float]:
+    """Whether all threads of a group sleep, and the seconds of processor time it has had."""
+    ticks, asleep = 0, True
+    for entry in Path("/proc").iterdir():
+        fields = _fields(entry) if entry.name.isdigit() else []
+        if len(fields) > 12 and fields[2] == str(group):
+            asleep = asleep and not any(_fields(task)[:1] in (["R"], ["D"]) for task in (entry / "task").glob("*"))
+            ticks += int(fields[11]) + int(fields[12])
+    return asleep, ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _fields(folder: Path) -> list[str]:
+    """State, parent, group and so on, as proc(5) counts them from the third field."""
+    try:
+        return (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
 
 _LAST_WORDS_S = 10.0
 _TELLING_S = 5.0
@@ -31,7 +97,7 @@ class Trouble:
 
 def load_a_stage(keeper: socket.socket) -> None:
     """Load what the order says, answer how that went, then take work at the order's socket."""
-    order: Order = receive(keeper)
+    order: StageOrder = receive(keeper)
     speak_into(order.root / "log")
     loaded = load(order)
     listener = listen(order.root / "work.socket") if loaded.error is None else None
@@ -99,3 +165,72 @@ def _places(text: str) -> list[tuple[str, int]]:
             if number.isdigit():
                 found.append((file, int(number)))
     return found
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Fork(Generic[T]):
+    """A function under way in a fork of this process; ``result`` waits for it."""
+
+    pid: int
+    reader: int
+    log: Path
+    deadline_s: float
+
+    def result(self) -> T | Trouble:
+        """What the function gave, or why it came to no end."""
+        patience = WorkDeadline(self.pid, self.deadline_s)
+        try:
+            # By its length, and not up to its end: what the fork started may hold the pipe open.
+            data = self._read(int.from_bytes(self._read(_LENGTH, patience), "little"), patience)
+            answer: T | Trouble = pickle.loads(data) if data else told_by(self.log, stage().home)
+        except TimeoutError:
+            answer = interrupted(self.pid, self.log, stage().home, self.deadline_s)
+        os.close(self.reader)
+        end_group(self.pid)
+        os.waitpid(self.pid, 0)
+        return answer
+
+    def _read(self, count: int, patience: WorkDeadline) -> bytes:
+        parts = bytearray()
+        while len(parts) < count:
+            if not select.select([self.reader], [], [], patience.step_s)[0]:
+                if patience.is_over():
+                    raise TimeoutError
+                continue
+            part = os.read(self.reader, count - len(parts))
+            if not part:
+                return b""
+            parts += part
+        return bytes(parts)
+
+
+_LENGTH = 8
+
+
+def fork(function: Callable[..., T], *args: Any, deadline_s: float) -> Fork[T]:
+    """Begin to run a function in a fork of this process."""
+    reader, writer = os.pipe()
+    with tempfile.NamedTemporaryFile(prefix="fork-", dir=stage().root, delete=False) as log:
+        pass
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return Fork(pid, reader, Path(log.name), deadline_s)
+    os.close(reader)
+    os.setpgid(0, 0)
+    ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    try:
+        speak_into(Path(log.name))
+        try:
+            answer: Any = function(*args)
+        except BaseException as error:
+            answer = Trouble(f"{type(error).__name__}: {error}", place_of_error(error, stage().home))
+        written = pickle.dumps(answer)
+        data = memoryview(len(written).to_bytes(_LENGTH, "little") + written)
+        while data:
+            data = data[os.write(writer, data) :]
+    finally:
+        os._exit(0)

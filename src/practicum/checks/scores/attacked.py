@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from practicum.checks.attacks import AttackReport, AttackResult, Gap, Kind
 from practicum.checks.findings import Finding, Note
-from practicum.checks.scores.numbers import told_of
+from practicum.checks.scores.measured import told_of
 
 CODES: dict[Kind, str] = {
     "constant": "CONSTANT",

@@ -22,7 +22,7 @@ CountTokens = Callable[[str], int]
 
 
 @dataclass(frozen=True)
-class Limits:
+class RecipeLimits:
     """What a recipe allows a rollout; None where there is no recipe."""
 
     max_turns: int | None = None
@@ -35,7 +35,7 @@ def estimated_tokens(text: str) -> int:
     return math.ceil(len(text.encode("utf-8", "replace")) / CHARACTERS)
 
 
-def check_budget(evidence: Evidence, limits: Limits, count: CountTokens, where: str) -> list[Finding]:
+def check_budget(evidence: Evidence, limits: RecipeLimits, count: CountTokens, where: str) -> list[Finding]:
     """All findings on turns and tokens."""
     walkthroughs = [case.solved for case in evidence.cases if case.solved is not None]
     turns = limits.max_turns or evidence.max_turns
@@ -62,7 +62,7 @@ def _context(
     evidence: Evidence,
     walkthroughs: Sequence[Rollout],
     turns: int,
-    limits: Limits,
+    limits: RecipeLimits,
     count: CountTokens,
     where: str,
 ) -> list[Finding]:

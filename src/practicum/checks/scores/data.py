@@ -8,7 +8,7 @@ from itertools import takewhile
 from practicum.checks.attacks.material import scalars
 from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
-from practicum.checks.scores.near import near_duplicates, normalized
+from practicum.checks.scores.near_duplicates import near_duplicates, normalized
 from practicum.digests import canonical_json
 from practicum.tasks import Task, content_of, is_game
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks.actions import random_calls
-from practicum.checks.attacks import Case, material_of
+from practicum.checks.attacks import PlayedTask, material_of
 from practicum.checks.attacks.material import answered, with_call
 from practicum.checks.attacks.search import MUTATIONS
 from practicum.checks.episodes import demonstrate
@@ -55,7 +55,7 @@ class Evidence:
     """
 
     tasks: Mapping[str, Sequence[Task]]
-    cases: tuple[Case, ...]
+    cases: tuple[PlayedTask, ...]
     baseline: tuple[Rollout, ...]
     recorded: Recorded
     schemas: Sequence[Mapping[str, Any]]
@@ -104,7 +104,7 @@ def all_tasks(target: EnvironmentTarget) -> dict[str, list[Task]]:
     return found
 
 
-def play_case(target: EnvironmentTarget, task: Task, seed: int) -> Case:
+def play_case(target: EnvironmentTarget, task: Task, seed: int) -> PlayedTask:
     """One task untouched, solved by the oracle where there is one, and with tools called to no purpose."""
     solved = None
     if target.has_oracle:
@@ -125,7 +125,7 @@ def play_case(target: EnvironmentTarget, task: Task, seed: int) -> Case:
     rng = random.Random(derive(seed, "calls"))
     calls = [_call(schema, rng) for schema in schemas]
     one_tool = [rng.choice(calls)] * ONE_TOOL if calls else []
-    return Case(idle, solved, *(_tried(target, task, seed, some) for some in (calls, one_tool)))
+    return PlayedTask(idle, solved, *(_tried(target, task, seed, some) for some in (calls, one_tool)))
 
 
 def _tried(target: EnvironmentTarget, task: Task, seed: int, calls: Sequence[Call]) -> Rollout | None:
@@ -136,7 +136,7 @@ def _tried(target: EnvironmentTarget, task: Task, seed: int, calls: Sequence[Cal
         return None
 
 
-def made_baseline(cases: Sequence[Case], seed: int) -> list[Rollout]:
+def made_baseline(cases: Sequence[PlayedTask], seed: int) -> list[Rollout]:
     """``BASELINE`` rollouts such as an untrained model's may be: idle, random, and walkthroughs that go wrong."""
     rng = random.Random(derive(seed, "baseline"))
     material = material_of(cases)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from practicum.checks.findings import print_results, verdict_line
-from practicum.checks.scores.check import JudgesReport
+from practicum.checks.scores.check_judges import JudgesReport
 from practicum.display import say
 
 if TYPE_CHECKING:

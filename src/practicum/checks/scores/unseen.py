@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from practicum.checks.attacks import AttackReport
 from practicum.checks.catalogue import NOT_ASKED
 from practicum.checks.scores.attacked import CODES
-from practicum.checks.scores.budget import Limits
+from practicum.checks.scores.budget import RecipeLimits
 from practicum.checks.scores.data import LABELLED
 from practicum.checks.scores.evidence import Evidence
-from practicum.checks.scores.measure import Measured
+from practicum.checks.scores.measured import Measured
 from practicum.ranges import reaches
 from practicum.scoring import Judge, Judgement
 from practicum.scoring.model_judge import models_within
 from practicum.tasks import Task
 
 
-def unseen_in_evidence(evidence: Evidence, limits: Limits) -> dict[str, str]:
+def unseen_in_evidence(evidence: Evidence, limits: RecipeLimits) -> dict[str, str]:
     """Of the checks of records, walkthroughs and limits, by code."""
     evaluations = evidence.recorded.evaluations
     lacking = [] if evaluations else ["EVAL-REFERENCE"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.watch.hearing import listen_to_audit, nameless, writes
+from practicum.checks.watch.file_access import listen_to_audit, nameless, writes
 from practicum.checks.watch.settings import Leftover, changed_settings, described, put_back, settings_now
 from practicum.checks.watch.suspended import Suspended, suspended
 from practicum.environment.places import place_of_frame, users_frame
@@ -36,7 +36,7 @@ class Snapshot:
 
 
 @dataclass
-class Watch:
+class ResidueWatch:
     """Watches one process from now on.
 
     Args:

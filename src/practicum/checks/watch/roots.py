@@ -11,8 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.watch.changes import Change, changes
-from practicum.checks.watch.object_tree import Outliner, Tree, numpy_specials
+from practicum.checks.watch.object_tree import Outliner, Tree, TreeChange, changes, numpy_specials
 from practicum.environment import Environment
 from practicum.environment.attributes import CORE
 from practicum.environment.places import is_users
@@ -50,13 +49,13 @@ class Roots:
         value = next((value for found, value in self._values() if found == name), None)
         return self._kept(value)
 
-    def differences(self, before: Mapping[str, Kept], after: Mapping[str, Kept]) -> Iterator[tuple[str, Change]]:
+    def differences(self, before: Mapping[str, Kept], after: Mapping[str, Kept]) -> Iterator[tuple[str, TreeChange]]:
         """The roots that differ, and each place in them."""
         for name in after.keys() | before.keys():
             for change in self.difference(before.get(name), after.get(name)):
                 yield name, change
 
-    def difference(self, before: Kept | None, after: Kept | None) -> list[Change]:
+    def difference(self, before: Kept | None, after: Kept | None) -> list[TreeChange]:
         """Each place in which one root differs."""
         if before == after:
             return []
@@ -65,7 +64,7 @@ class Roots:
             return list(self._plain_changes(was, now, ()))
         return list(changes(self._tree(before), self._tree(after)))
 
-    def _plain_changes(self, was: Any, now: Any, path: tuple[str, ...]) -> Iterator[Change]:
+    def _plain_changes(self, was: Any, now: Any, path: tuple[str, ...]) -> Iterator[TreeChange]:
         # Goes down only where something differs, so that it takes no longer in a large fixture.
         if type(was) is type(now) is dict and was.keys() == now.keys():
             for key in was:

@@ -4,6 +4,7 @@ A crash is an exception put into one of the user's lines, as running out of memo
 where an async tool waits; an abandoned episode is one that nobody plays on, closed or not.
 """
 
+import ast
 import asyncio
 import gc
 import inspect
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -18,10 +20,8 @@ from typing import Any
 
 from practicum.checks.episodes import NOW, Plan, playing
 from practicum.checks.processes.stage import stage
-from practicum.checks.processes.work import Trouble
+from practicum.checks.processes.work import Fork, Trouble, fork
 from practicum.checks.watch.settings import Leftover, changed_settings, described, settings_now
-from practicum.checks.ways.breaking import breakable_lines
-from practicum.checks.ways.forks import Fork, fork
 from practicum.checks.ways.interleaved import aplay
 from practicum.checks.ways.repeated import Again
 from practicum.environment import Environment
@@ -292,3 +292,69 @@ def _each_line(tell: Any) -> Iterator[None]:
         yield
     finally:
         sys.settrace(None)
+
+
+_CLEANUP = frozenset({"__exit__", "__aexit__", "__del__", "stop", "close", "aclose"})
+_RELEASING = frozenset(
+    ["release", "close", "aclose", "shutdown", "terminate", "kill", "cleanup", "rmtree", "unlink", "restore", "chdir"]
+)
+_SIMPLE = (
+    ast.Expr,
+    ast.Assign,
+    ast.AugAssign,
+    ast.AnnAssign,
+    ast.Return,
+    ast.Assert,
+    ast.Delete,
+    ast.If,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.Match,
+)
+
+
+@cache
+def breakable_lines(file: str) -> frozenset[int]:
+    """Lines of a Python file on which a statement begins that may be the one to fail.
+
+    Not in ``except`` and ``finally``, in functions and calls that release things, after the yield of a context
+    manager, and not the lines of ``try`` and ``with`` themselves: nothing can guard those.
+    """
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return frozenset()
+    return frozenset(_in_body(tree.body))
+
+
+def _in_body(body: Sequence[ast.stmt]) -> Iterator[int]:
+    for statement in body:
+        if isinstance(statement, _SIMPLE) and not _releases(statement):
+            yield statement.lineno
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            if statement.name not in _CLEANUP:
+                yield from _in_function(statement)
+            continue
+        for part in ("body", "orelse"):
+            yield from _in_body(getattr(statement, part, []))
+        if isinstance(statement, ast.Match):
+            for case in statement.cases:
+                yield from _in_body(case.body)
+
+
+def _releases(statement: ast.stmt) -> bool:
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _RELEASING
+
+
+def _in_function(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[int]:
+    managers = {"contextmanager", "asynccontextmanager"}
+    named = {
+        node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in function.decorator_list
+    }
+    yields = [node.lineno for node in ast.walk(function) if isinstance(node, ast.Yield)]
+    last = min(yields, default=0) if named & managers else 0
+    for line in _in_body(function.body):
+        if not last or line < last:
+            yield line

@@ -1,4 +1,4 @@
-"""Episodes under way at the same time: step by step in one thread, and awaiting each other on one event loop."""
+"""Episodes under way at the same time: step by step in one thread, on one event loop, in several processes."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,8 @@ from random import Random
 
 from practicum.checks.episodes import Plan, Transcript, acarry_out, following, playing, script
 from practicum.checks.processes.stage import stage
-from practicum.checks.ways.repeated import Again
+from practicum.checks.processes.work import Trouble, fork
+from practicum.checks.ways.repeated import Again, play_in_order
 from practicum.environment import Environment, ToolResult
 
 TOGETHER = 8
@@ -90,3 +91,19 @@ async def aplay(environment: Environment, plan: Plan, transcript: Transcript, rn
             call = steps.send(result)
     except StopIteration:
         return
+
+
+PROCESSES = 3
+ALONGSIDE = f"while {PROCESSES} processes played it"
+"""How the episodes were played, in words."""
+
+
+def play_together(plans: Sequence[Plan], deadline_s: float) -> list[Again | Trouble]:
+    """All plans in each of a few processes, which share their temporary folder."""
+    order = list(range(len(plans)))
+    forks = [fork(play_in_order, plans, order, ALONGSIDE, deadline_s=deadline_s) for _ in range(PROCESSES)]
+    played: list[Again | Trouble] = []
+    for each in forks:
+        answer = each.result()
+        played += [answer] if isinstance(answer, Trouble) else answer
+    return played

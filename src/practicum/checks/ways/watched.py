@@ -14,13 +14,12 @@ from typing import Any
 
 from practicum.checks.episodes import Plan
 from practicum.checks.processes.stage import Stage, stage
-from practicum.checks.watch.blame import Blamer
-from practicum.checks.watch.changes import Change
+from practicum.checks.watch.line_blame import Blamer
+from practicum.checks.watch.object_tree import TreeChange
 from practicum.checks.watch.patches import content, fixtures, named, patched
-from practicum.checks.watch.residue import GRACE, OPENED, Watch, descriptors, opened_kind
+from practicum.checks.watch.residue import GRACE, OPENED, ResidueWatch, descriptors, opened_kind
 from practicum.checks.watch.roots import Kept, Roots
-from practicum.checks.watch.settings import Leftover, same
-from practicum.checks.watch.shared import SETTINGS
+from practicum.checks.watch.settings import SETTINGS, Leftover, same
 from practicum.checks.ways.interleaved import aplay
 from practicum.checks.ways.repeated import Again
 from practicum.environment.places import place_of_frame, users_frame
@@ -50,7 +49,7 @@ class Changed:
     """A change of undeclared state: which root, where in it, by which episode, and in which round (1 or 2)."""
 
     root: str
-    change: Change
+    change: TreeChange
     episode: str
     round: int
 
@@ -68,7 +67,7 @@ def watch(plans: Sequence[Plan], seed: int) -> Watched:
     """Play every plan on one instance, then all again in another order."""
     here = stage()
     private = [folder for folder in (Path.cwd(), Path(os.environ["TMPDIR"])) if folder.is_relative_to(here.root)]
-    watching = Watch(here.home, tuple(private))
+    watching = ResidueWatch(here.home, tuple(private))
     others, first = fixtures(here.home), watching.snapshot()
     watched = _Rounds(here, watching, plans)
     order = list(range(len(plans)))
@@ -111,7 +110,7 @@ async def _left_on_the_loop(here: Stage, plans: Sequence[Plan]) -> list[Leftover
 class _Rounds:
     """Rounds of episodes on one instance, and what was seen after each."""
 
-    def __init__(self, here: Stage, watching: Watch, plans: Sequence[Plan]) -> None:
+    def __init__(self, here: Stage, watching: ResidueWatch, plans: Sequence[Plan]) -> None:
         self.left: dict[Leftover, Left] = {}
         self.changed: list[Changed] = []
         self.again: list[Again] = []
@@ -195,7 +194,7 @@ def blame_shared(plan: Plan) -> str:
     return next(iter(blamer.found.values()), "")
 
 
-def _among(differences: Sequence[Change], places: Places) -> bool:
+def _among(differences: Sequence[TreeChange], places: Places) -> bool:
     return any((change.path, change.how) in places for change in differences)
 
 

@@ -1,16 +1,15 @@
 """Which of the user's lines to name for an episode that came out another way."""
 
-from practicum.checks.causes import Case
+from practicum.checks.differences import Deviation
+from practicum.checks.played import Visit, world_of
 from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.trial import Trial
 from practicum.checks.undeclared import place_of_change
-from practicum.checks.visits import Visit, world_of
 from practicum.checks.ways import watched
-from practicum.checks.ways.suspects import suspect
-from practicum.checks.ways.traced import parting, trace_episode, trace_tasks
+from practicum.checks.ways.traced import parting, suspect, trace_episode, trace_tasks
 
 
-def place_of_case(trial: Trial, nursery: Nursery, case: Case, *, together: bool) -> tuple[str, str]:
+def place_of_case(trial: Trial, nursery: Nursery, case: Deviation, *, together: bool) -> tuple[str, str]:
     """``file:line``, and what was called there if that explains it; empty where neither can be told.
 
     Args:
@@ -41,7 +40,7 @@ def place_of_tasks(trial: Trial, nursery: Nursery, visit: Visit, split: str) -> 
         there.close()
 
 
-def _parting(trial: Trial, nursery: Nursery, case: Case) -> str:
+def _parting(trial: Trial, nursery: Nursery, case: Deviation) -> str:
     plan, world = trial.plans[case.number], world_of(case.how)
     ours = trial.home.ask(trace_episode, plan)
     if world is None:

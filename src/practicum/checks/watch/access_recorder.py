@@ -19,9 +19,8 @@ from typing import Any
 
 from practicum.checks.episodes import NOW
 from practicum.checks.watch import libc_hooks as taps
-from practicum.checks.watch.blame import is_import
-from practicum.checks.watch.files import FileRules, Told, looked_at
-from practicum.checks.watch.hearing import listen_to_audit
+from practicum.checks.watch.file_access import FileRules, Told, listen_to_audit, looked_at
+from practicum.checks.watch.line_blame import is_import
 from practicum.checks.watch.outside_access import EPISODE, Kind, Touch, blame
 from practicum.checks.watch.readers import (
     CLOCKS,
@@ -31,14 +30,14 @@ from practicum.checks.watch.readers import (
     VARIABLE_READERS,
     c_name,
     numpy_generator,
+    throws_entropy_away,
 )
-from practicum.checks.watch.seeding import throws_entropy_away
 from practicum.environment.places import is_users, place_of_frame, shown
 
 _GLOBAL = getattr(random.random, "__self__", None)
 
 
-class Recorder:
+class AccessRecorder:
     """What was touched since ``start``. One a process, because an audit hook cannot be removed."""
 
     def __init__(self) -> None:
@@ -261,5 +260,5 @@ def _shown(args: tuple[Any, ...]) -> str:
     return f"({text if len(text) <= 80 else text[:79] + '…'})"
 
 
-RECORDER = Recorder()
+RECORDER = AccessRecorder()
 """This process's."""

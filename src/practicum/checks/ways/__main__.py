@@ -1,21 +1,29 @@
-"""An environment that is played once before anyone else's is loaded.
+"""``python -m practicum.checks.ways SOCKET DESCRIPTOR WORLD``: a warm process of one world, forked for every stage.
 
-What Python and its libraries put off until it is needed first is then there, in one process for all of its forks.
+An environment is played once before anyone else's is loaded: what Python and its libraries put off until it is needed
+first is then there, in one process for all of its forks.
 """
 
 import asyncio
+import gc
+import pickle
+import socket
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from practicum.checks.episodes import Plan, play
+from practicum.checks.processes import work
+from practicum.checks.processes.fork_server import listen, send, serve, speak_into
+from practicum.checks.processes.world import Circumstances, arrange
 from practicum.checks.watch.settings import settings_now
-from practicum.checks.ways import abandoned, interleaved, repeated, solo, threaded, together, watched
+from practicum.checks.ways import abandoned, interleaved, repeated, solo, threaded, watched
 from practicum.environment import Call, Environment, tool
 from practicum.tasks import Task
 
-LOADED = (abandoned, interleaved, repeated, solo, threaded, together, watched)
+LOADED = (abandoned, interleaved, repeated, solo, threaded, watched)
 
 
 class Warm(Environment):
@@ -42,3 +50,21 @@ def warm_up() -> None:
     calls = (Call("count", {"number": 1}), Call("wait", {}), Call("count", {"number": "x"}), Call("none", {}))
     play(Warm(), Task("warm", "Count."), Plan("train", 0, "warm", 0, calls, "random"), Path(__file__).parent)
     settings_now()
+
+
+def main() -> None:
+    """Warm up, say so, and answer until the caller ends."""
+    path, keeper = Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))
+    world: Circumstances = pickle.loads(bytes.fromhex(sys.argv[3]))
+    speak_into(path.with_suffix(".log"))
+    arrange(world)
+    warm_up()
+    listener = listen(path)
+    gc.collect()
+    gc.freeze()
+    send(keeper, "ready")
+    serve(listener, keeper, work.load_a_stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""ENV-LABEL and ENV-DUPLICATE: the checks on what is asked, done where the tasks are loaded."""
+"""ENV-LABEL, ENV-DUPLICATE, ENV-UNSOLVED: the checks on what is asked, and on whether the oracle solves it."""
 
 import json
 import re
@@ -8,8 +8,10 @@ from typing import Any
 
 from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
-from practicum.checks.judging import written
 from practicum.checks.processes.stage import Stage, stage
+from practicum.checks.trial import Trial
+from practicum.checks.ways.abandoned import Aftermath
+from practicum.checks.ways.solo import SampledTask, has_oracle, written
 from practicum.environment.fixtures import thawed
 from practicum.environment.places import place_of_method
 from practicum.tasks import Task, content_of, is_game
@@ -130,3 +132,93 @@ def _in_splits(first: str, second: str) -> str:
 def _tasks_place(here: Stage, split: str) -> str:
     dataset = here.target.datasets.get(split)
     return str(dataset) if dataset else place_of_method(here.target.environment, "tasks")
+
+
+def check_solved(trial: Trial) -> list[Finding]:
+    """One finding for each way in which the oracle fails."""
+    where = trial.place("oracle")
+    if not has_oracle(trial.target.environment):
+        what = "there is no oracle: nothing shows that the tasks can be solved"
+        fix = "Define oracle(self, task): yield Call(name, arguments), receive each result, return the answer."
+        return [Finding.of("ENV-UNSOLVED", what, severity="warn", where=trial.place("__init__"), fix=fix)]
+    found: dict[str, list[SampledTask]] = {}
+    for sampled in trial.samples:
+        # What was touched is found already, and may well be why.
+        if sampled.unsolved and not trial.touched(sampled.touches):
+            found.setdefault(sampled.unsolved.kind, []).append(sampled)
+    findings = [
+        Finding.of(
+            "ENV-UNSOLVED",
+            f"{kind} on {len(cases)} of {len(trial.samples)} tasks",
+            where=(cases[0].unsolved and cases[0].unsolved.where) or where,
+            difference=f"{cases[0].unsolved and cases[0].unsolved.evidence}\nin task {cases[0].plans[0].task!r}",
+        )
+        for kind, cases in found.items()
+    ]
+    return findings + _too_long(trial, where)
+
+
+def _too_long(trial: Trial, where: str) -> list[Finding]:
+    turns = trial.facts.max_turns
+    # One that fails, for going on for ever say, shows nothing of how many turns are needed.
+    done = [each for each in trial.samples if not (each.unsolved and each.unsolved.kind == "the oracle fails")]
+    longest = max((len(sampled.plans[0].calls) + 1 for sampled in done), default=0)
+    if longest <= turns:
+        return []
+    what = f"the oracle takes {longest} model calls, one a turn; max_turns is {turns}"
+    fix = f"Set max_turns to at least {longest}; half as many again leaves room to learn."
+    return [
+        Finding.of(
+            "ENV-UNSOLVED",
+            what,
+            severity="warn",
+            where=where,
+            difference=f"needed     {longest}\nmax_turns  {turns}",
+            fix=fix,
+        )
+    ]
+
+
+def unseen_in_tasks() -> dict[str, str]:
+    """Of the checks on what is asked, by code; asked where the tasks are loaded."""
+    every = [task for tasks in stage().tasks.values() for task in tasks]
+    labels = [task.answer for task in every if task.answer]
+    unseen = {}
+    if not labels:
+        unseen["ENV-LABEL"] = "no task has a label"
+    elif all(label == labels[0] for label in labels) and len(labels) == len(every):
+        unseen["ENV-LABEL"] = "all tasks have the same label: none can be told from what others are asked"
+    if len(every) < 2:
+        unseen["ENV-DUPLICATE"] = "there is only one task"
+    return unseen
+
+
+def unseen_in_play(trial: Trial) -> dict[str, str]:
+    """Of the checks that need an answer of the oracle, or tools that were shown, by code."""
+    unseen = {}
+    played = [
+        transcript
+        for plan, transcript in zip(trial.plans, trial.transcripts, strict=True)
+        if plan.origin == "oracle" and not transcript["fault"]
+    ]
+    if has_oracle(trial.target.environment):
+        if not played:
+            unseen["ENV-UNSOLVED"] = "no episode of the oracle came to its end"
+        elif trial.target.score is None:
+            unseen["ENV-UNSOLVED"] = "there is no score to judge the oracle's answers by"
+    if not any(transcript["tools"] for transcript in trial.transcripts):
+        faulty = any(transcript["fault"] for transcript in trial.transcripts)
+        why = "no episode came as far as to show its tools" if faulty else "the environment has no tools"
+        unseen["ENV-UNBOUNDED"] = why
+        if faulty:
+            unseen["ENV-FIDELITY"] = why
+    return unseen
+
+
+def unseen_in_bad_ends(trial: Trial, aftermaths: Sequence[Aftermath]) -> dict[str, str]:
+    """Of the check on episodes that end badly: without calls and lines there is nothing to leave half done."""
+    if any(each.where or each.trouble is not None for each in aftermaths):
+        return {}
+    if any(transcript["tools"] for transcript in trial.transcripts):
+        return {}
+    return {"ENV-ABANDON": "there is no tool to call, and no line of the environment's own runs in an episode"}

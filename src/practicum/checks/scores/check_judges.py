@@ -11,11 +11,10 @@ from practicum.checks.attacks import Material, attack, material_of, search
 from practicum.checks.catalogue import EVERY
 from practicum.checks.findings import Finding, Note, State, state_of
 from practicum.checks.scores.attacked import check_attacks, check_gaps, check_raising, excused
-from practicum.checks.scores.budget import CountTokens, Limits, check_budget, estimated_tokens
+from practicum.checks.scores.budget import CountTokens, RecipeLimits, check_budget, estimated_tokens
 from practicum.checks.scores.data import check_data
 from practicum.checks.scores.evidence import Evidence, Recorded, gather
-from practicum.checks.scores.measure import Measured, measure
-from practicum.checks.scores.numbers import SLOW_S, check_behaviour, check_oracle, check_reward
+from practicum.checks.scores.measured import SLOW_S, Measured, check_behaviour, check_oracle, check_reward, measure
 from practicum.checks.scores.unseen import (
     unseen_by_judge,
     unseen_dependence,
@@ -295,10 +294,10 @@ def _trained(recipe: "Recipe | None") -> str:
     return str(recipe.model_name) if recipe is not None and recipe.model_name else ""
 
 
-def _limits(recipe: "Recipe | None") -> Limits:
+def _limits(recipe: "Recipe | None") -> RecipeLimits:
     if recipe is None:
-        return Limits()
-    return Limits(recipe.max_turns, recipe.sampling_max_tokens, recipe.max_sequence_length)
+        return RecipeLimits()
+    return RecipeLimits(recipe.max_turns, recipe.sampling_max_tokens, recipe.max_sequence_length)
 
 
 def _place(function: Any, otherwise: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from practicum.checks import catalogue
+from practicum.checks.catalogue import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.certificate import Certificate, CheckSubject, objection, subject_of
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.findings import Finding, Note, Report
 from practicum.digests import canonical_json
 from practicum.environment.target import load_target

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from practicum.checks.catalogue import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.certificate import Certificate, CheckSubject, objection
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.findings import Report
 from practicum.trajectory import EnvironmentRef
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks import catalogue
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.catalogue import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.fidelity import production_file
 from practicum.checks.findings import Report
 from practicum.digests import digest, digest_file

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from practicum.checks.behaviour import check_abandon, check_differences, check_faults, check_process
 from practicum.checks.bounds import check_bounds
-from practicum.checks.catalogue import CHECKS
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.catalogue import CHECKS, REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.differences import Causes, Deviation
 from practicum.checks.fidelity import check_fidelity, production_file
 from practicum.checks.findings import Finding, Report

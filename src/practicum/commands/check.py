@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.catalogue import REPETITIONS, TASKS_PER_SPLIT
 from practicum.commands.app import Target, app, console
 from practicum.display import StatusLine, heading, say, say_line, screen
 from practicum.errors import EnvironmentFault, LedgerError
@@ -14,8 +14,7 @@ from practicum.errors import EnvironmentFault, LedgerError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from practicum.checks.agent.report import AgentReport
-    from practicum.checks.findings import Report, State
+    from practicum.checks.findings import AgentReport, Report, State
     from practicum.checks.scores.check_judges import JudgesReport
     from practicum.commands.gate import Passed
     from practicum.environment.target import EnvironmentTarget
@@ -53,8 +52,7 @@ def check(
     failed, but nothing was seen, or with --strict not everything.
     """
     from practicum.checks.environment import run_checks
-    from practicum.checks.findings import print_report
-    from practicum.checks.scores.show import print_judges
+    from practicum.checks.findings import print_judges, print_report
     from practicum.recipe import BUILTIN
 
     (found, recipe), reasons = _target(target, overrides or []), _reasons(allow or [])
@@ -93,7 +91,7 @@ def check(
             heading(console(), "score, reward, budget and data")
             print_judges(judged, console())
         if played is not None:
-            from practicum.checks.agent.show import print_agent
+            from practicum.checks.findings import print_agent
 
             heading(console(), "the agent")
             print_agent(played, console())

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import practicum
-from practicum.checks.agent.report import AgentReport
 from practicum.checks.certificate import Certificate, CheckSubject, objection, subject_of
-from practicum.checks.findings import Report
+from practicum.checks.findings import AgentReport, Report
 from practicum.checks.scores.check_judges import JudgesReport
 from practicum.digests import digest
 from practicum.environment.elsewhere import UNCHECKED, AgentsOwn

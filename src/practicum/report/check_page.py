@@ -5,10 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.agent.report import AgentReport
 from practicum.checks.catalogue import EVERY
 from practicum.checks.certificate import Certificate
-from practicum.checks.findings import Finding, Note, Report, State, counted
+from practicum.checks.findings import AgentReport, Finding, Note, Report, State, counted
 from practicum.checks.scores.check_judges import JudgesReport
 from practicum.errors import RunError
 from practicum.files import write_text

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from practicum.checks.agent.rehearsal import AgentStage, Rehearsal, Rehearsed, open_stage
-from practicum.checks.agent.report import AgentReport
 from practicum.checks.agent.requests import first_difference
 from practicum.checks.agent.rewards import Paid, check_rewards, is_excused, paid_of
 from practicum.checks.agent.script import Script, recorded_script, script_of
 from practicum.checks.catalogue import AGENT
-from practicum.checks.findings import Finding
+from practicum.checks.findings import AgentReport, Finding
 from practicum.checks.scores.evidence import all_tasks, play_case
 from practicum.digests import canonical_json
 from practicum.engine.local.family import family_of

@@ -2,14 +2,12 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from practicum.checks.attacks import Material, attack, material_of, search
 from practicum.checks.catalogue import EVERY
-from practicum.checks.findings import Finding, Note, State, state_of
+from practicum.checks.findings import Finding, JudgesReport, Note
 from practicum.checks.scores.attacked import check_attacks, check_gaps, check_raising, excused
 from practicum.checks.scores.budget import CountTokens, RecipeLimits, check_budget, estimated_tokens
 from practicum.checks.scores.data import check_data
@@ -45,57 +43,6 @@ _COMPARED = {
     "REWARD": ("REWARD-FLAT", "REWARD-ABOVE", "REWARD-RANK", "REWARD-COMPONENTS"),
 }
 """What is found by looking at all numbers of a score or a reward together."""
-
-
-@dataclass(frozen=True)
-class JudgesReport:
-    """What the checks of judges found.
-
-    Attributes:
-        checks: Codes of the checks that saw something, in the catalogue's order.
-        allowed: What would be a finding, but for a documented reason.
-        families: Families of attacks that applied.
-        baseline: What the baseline rollouts are, such as ``100 made``.
-        skipped: Code of a check that saw nothing → why.
-    """
-
-    findings: tuple[Finding, ...]
-    allowed: tuple[Note, ...]
-    checks: tuple[str, ...]
-    families: tuple[str, ...]
-    baseline: str
-    seconds: float
-    skipped: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether something was seen and nothing failed; warnings do not count."""
-        return bool(self.checks) and not any(finding.severity == "fail" for finding in self.findings)
-
-    @property
-    def states(self) -> dict[str, State]:
-        """How each check came out, in the catalogue's order."""
-        asked = {*self.checks, *self.skipped, *self.codes}
-        return {code: state_of(code, self.findings, self.checks) for code in EVERY if code in asked}
-
-    @property
-    def codes(self) -> frozenset[str]:
-        """Codes of all findings."""
-        return frozenset(finding.code for finding in self.findings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-able data, ``ok`` included."""
-        return {
-            "ok": self.ok,
-            "counts": dict(Counter(self.states.values())),
-            "checks": list(self.checks),
-            "families": list(self.families),
-            "baseline": self.baseline,
-            "allowed": [asdict(note) for note in self.allowed],
-            "findings": [asdict(finding) for finding in self.findings],
-            "skipped": dict(self.skipped),
-            "seconds": round(self.seconds, 3),
-        }
 
 
 def check_judges(

@@ -30,23 +30,23 @@ def place_of_case(trial: Trial, nursery: Nursery, case: Deviation, *, together: 
 
 def place_of_tasks(trial: Trial, nursery: Nursery, visit: Visit, split: str) -> str:
     """The line that made a split's tasks others elsewhere; empty where it cannot be told."""
-    there = nursery.stage(trial.target, visit.world)
+    elsewhere = nursery.stage(trial.target, visit.world)
     try:
-        ours, theirs = (each.ask(trace_tasks, split) for each in (trial.home, there))
+        ours, theirs = (each.ask(trace_tasks, split) for each in (trial.home, elsewhere))
         return parting(ours.result(), theirs.result(), "tasks")
     except NoEnd as error:
         return error.trouble.where
     finally:
-        there.close()
+        elsewhere.close()
 
 
 def _parting(trial: Trial, nursery: Nursery, case: Deviation) -> str:
-    plan, world = trial.plans[case.number], world_of(case.how)
+    plan, world = trial.plans[case.number], world_of(case.way)
     ours = trial.home.ask(trace_episode, plan)
     if world is None:
         return parting(ours.result(), trial.home.ask(trace_episode, plan, (), True).result(), case.difference.source)
-    there = nursery.stage(trial.target, world)
+    elsewhere = nursery.stage(trial.target, world)
     try:
-        return parting(ours.result(), there.ask(trace_episode, plan).result(), case.difference.source)
+        return parting(ours.result(), elsewhere.ask(trace_episode, plan).result(), case.difference.source)
     finally:
-        there.close()
+        elsewhere.close()

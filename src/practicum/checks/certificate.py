@@ -95,7 +95,7 @@ class Certificate:
         agent: Mapping[str, Any] | None = None,
     ) -> "Certificate":
         """The certificate of a check that was carried out just now."""
-        made = cls(
+        certificate = cls(
             report=report.to_dict(),
             subject=subject,
             judges=judges,
@@ -107,7 +107,7 @@ class Certificate:
             platform=platform.platform(),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return cls(**{**made._values(), "digest": made.true_digest})
+        return cls(**{**certificate._values(), "digest": certificate.true_digest})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Certificate":
@@ -117,12 +117,12 @@ class Certificate:
             LedgerError: it is no certificate.
         """
         try:
-            made = cls(**{**values, "subject": CheckSubject(**values["subject"])})
-            str(made.report["ok"]), str(made.environment["digest"])
+            certificate = cls(**{**values, "subject": CheckSubject(**values["subject"])})
+            str(certificate.report["ok"]), str(certificate.environment["digest"])
         except (TypeError, KeyError) as error:
             allowed = "an object with " + ", ".join(field.name for field in fields(cls))
             raise LedgerError(f"not a certificate: {error}", allowed=allowed) from error
-        return made
+        return certificate
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
@@ -186,7 +186,7 @@ def objection(certificate: Certificate, environment: str, subject: CheckSubject)
 
 
 def _objections(certificate: Certificate, environment: str, subject: CheckSubject) -> Iterator[str]:
-    found, report = certificate.subject, certificate.report
+    checked, report = certificate.subject, certificate.report
     if certificate.digest != certificate.true_digest:
         yield "it was edited: its content does not have the digest that stands in it"
     if certificate.format != FORMAT or certificate.catalogue != catalogue.VERSION:
@@ -194,31 +194,31 @@ def _objections(certificate: Certificate, environment: str, subject: CheckSubjec
     if certificate.environment["digest"] != environment:
         yield f"it is of another environment, {certificate.environment['digest'][:12]}"
     if not certificate.ok:
-        failed = [each["code"] for each in report["findings"] if each["severity"] == "fail"]
+        failed = [finding["code"] for finding in report["findings"] if finding["severity"] == "fail"]
         yield f"the check failed: {', '.join(dict.fromkeys(failed)) or 'without a finding'}"
     if certificate.asked < TASKS_PER_SPLIT or report["repetitions"] < REPETITIONS:
         yield (
             f"it looked less closely than a check does by default: {certificate.asked} tasks of each split, "
             f"{report['repetitions']} repetitions, instead of {TASKS_PER_SPLIT} and {REPETITIONS}"
         )
-    if certificate.judges is not None and found.key != subject.key:
+    if certificate.judges is not None and checked.key != subject.key:
         parts = {
             "score": "score",
             "reward": "reward",
             "limits": "success_threshold, batch, turns or token limit",
             "agent": "agent",
         }
-        other = (said for name, said in parts.items() if getattr(found, name) != getattr(subject, name))
+        other = (said for name, said in parts.items() if getattr(checked, name) != getattr(subject, name))
         yield f"it was made with another {next(other, 'dataset')}"
     if certificate.judges is None:
         yield "it says nothing of score, reward, budget and data, which the check of a recipe looks at"
     elif certificate.judges["ok"] is not True:
-        failed = [each["code"] for each in certificate.judges["findings"] if each["severity"] == "fail"]
+        failed = [finding["code"] for finding in certificate.judges["findings"] if finding["severity"] == "fail"]
         yield f"score, reward, budget or data failed: {', '.join(dict.fromkeys(failed))}"
     if subject.agent and certificate.agent is None:
         yield "it says nothing of the agent, which the check of a recipe with one looks at"
     elif subject.agent and certificate.agent is not None and certificate.agent["ok"] is not True:
-        failed = [each["code"] for each in certificate.agent["findings"] if each["severity"] == "fail"]
+        failed = [finding["code"] for finding in certificate.agent["findings"] if finding["severity"] == "fail"]
         yield f"the agent failed: {', '.join(dict.fromkeys(failed)) or 'nothing of it was seen'}"
-    if not found.named and found.production != subject.production:
+    if not checked.named and checked.production != subject.production:
         yield "production's schema file beside the environment has changed since"

@@ -69,12 +69,12 @@ def first_difference(first: Transcript, second: Transcript) -> Difference | None
 
 def unified(before: str, after: str, first: str, second: str) -> str:
     """A unified diff of two texts; JSON is laid out first, long lines are cut around what differs."""
-    left, right = _lines(before), _lines(after)
-    lines = list(difflib.unified_diff(left, right, first, second, lineterm="", n=2))
+    ours, theirs = _lines(before), _lines(after)
+    lines = list(difflib.unified_diff(ours, theirs, first, second, lineterm="", n=2))
     if not lines:
         # Equal once laid out: they differ in spaces or in the order of keys.
         lines = list(difflib.unified_diff([before], [after], first, second, lineterm=""))
-    shift = _common(before, after) if len(left) == len(right) == 1 else 0
+    shift = _common(before, after) if len(ours) == len(theirs) == 1 else 0
     start = max(0, shift - WIDTH // 2)
     cut = [line if number < 3 else _windowed(line, start) for number, line in enumerate(lines)]
     more = [f" … {len(cut) - LINES} more lines"] if len(cut) > LINES else []
@@ -157,7 +157,8 @@ class Deviation:
     """An episode that came out another way than it does alone."""
 
     number: int
-    how: str
+    way: str
+    """How it was played, in words."""
     difference: Difference
     step: int
     """How many stages of the episode had begun where it differs."""
@@ -183,24 +184,24 @@ class Causes:
 
     def cases(self, played: Iterable[tuple[int, str, Transcript]]) -> list[Deviation]:
         """Every episode that differs from how it was alone."""
-        found = []
-        for number, how, transcript in played:
+        deviations = []
+        for number, way, transcript in played:
             alone = self.trial.transcripts[number]
             difference = first_difference(alone, transcript)
             if difference is not None:
-                found.append(Deviation(number, how, difference, _step(difference, alone, transcript)))
-        return found
+                deviations.append(Deviation(number, way, difference, _step(difference, alone, transcript)))
+        return deviations
 
     def unexplained(self, code: str, cases: Sequence[Deviation]) -> list[Deviation]:
         """The cases that no finding so far explains; the rest is noted under their check's code."""
-        left = []
+        remaining = []
         for case in cases:
-            by = self._cause(case)
-            if by:
-                self.explained |= {code: self.explained.get(code, by)} if code else {}
+            cause = self._cause(case)
+            if cause:
+                self.explained |= {code: self.explained.get(code, cause)} if code else {}
             else:
-                left.append(case)
-        return left
+                remaining.append(case)
+        return remaining
 
     def explain_kinds(self, code: str, cases: Iterable[Deviation]) -> None:
         """Differences of these kinds were reported."""
@@ -216,7 +217,7 @@ class Causes:
         """The code under which differences that a tool or method gave were reported; empty if none were."""
         return next((code for (_, by), code in self._kinds.items() if by == source), "")
 
-    def told(self, code: str) -> str:
+    def reported_under(self, code: str) -> str:
         """The code, if differences were reported under it."""
         return code if code in self._kinds.values() else ""
 
@@ -243,10 +244,10 @@ class Causes:
 
 def grouped(cases: Iterable[Deviation]) -> list[list[Deviation]]:
     """Cases with one cause, most likely: those of one kind of difference."""
-    found: dict[Any, list[Deviation]] = {}
+    groups: dict[Any, list[Deviation]] = {}
     for case in cases:
-        found.setdefault(case.difference.kind, []).append(case)
-    return list(found.values())
+        groups.setdefault(case.difference.kind, []).append(case)
+    return list(groups.values())
 
 
 def _step(difference: Difference, alone: Transcript, other: Transcript) -> int:

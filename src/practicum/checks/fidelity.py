@@ -70,11 +70,11 @@ def check_fidelity(trial: Trial, file: Path) -> list[Finding]:
         EnvironmentFault: the file is missing, broken or no schema file; names file and line.
     """
     published = {tool.name: tool for tool in load_production(file)}
-    shown = _shown(trial)
-    if not shown and any(transcript["fault"] for transcript in trial.transcripts):
+    forms = _offered_tools(trial)
+    if not forms and any(transcript["fault"] for transcript in trial.transcripts):
         return []  # no episode came as far as to show its tools, which is found elsewhere
     offer = _offer(trial)
-    compared = _Comparison(file, published, shown, offer)
+    compared = _Comparison(file, published, forms, offer)
     answers = [ToolAnswer(**result) for transcript in trial.transcripts for result in transcript["results"]]
     answers += offer.refusals
     return [
@@ -93,15 +93,15 @@ def _offer(trial: Trial) -> Offer:
 
 def offered(plan: Any) -> Offer:
     """Asked where the environment is loaded."""
-    here = stage()
-    environment = here.make()
+    loaded = stage()
+    environment = loaded.make()
     kind = type(environment)
-    own = place_of_class(kind)
+    class_place = place_of_class(kind)
     specs = {**collect_tools(kind), **environment.tool_specs()}
-    places = {"": own}
+    places = {"": class_place}
     for name, spec in specs.items():
         place = place_of_function(spec.function or getattr(kind, name, None))
-        places[name] = place if place and is_users(place.rpartition(":")[0], here.home) else own
+        places[name] = place if place and is_users(place.rpartition(":")[0], loaded.home) else class_place
     settled = bool(environment.settings())
     spared = {name: spec.parameters for name, spec in collect_tools(kind).items() if settled}
     return Offer(places, spared, tuple(_refusals(environment, plan)))
@@ -123,36 +123,36 @@ def _refusals(environment: Any, plan: Any) -> Iterator[ToolAnswer]:
         return  # other checks tell of it
 
 
-def _shown(trial: Trial) -> dict[str, list[Mapping[str, Any]]]:
+def _offered_tools(trial: Trial) -> dict[str, list[Mapping[str, Any]]]:
     """Every form of each tool that some episode showed."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    forms_by_tool: dict[str, list[Mapping[str, Any]]] = {}
     for transcript in trial.transcripts:
         for tool in transcript["tools"]:
-            forms = found.setdefault(tool["function"]["name"], [])
+            forms = forms_by_tool.setdefault(tool["function"]["name"], [])
             if tool["function"] not in forms:
                 forms.append(tool["function"])
-    return found
+    return forms_by_tool
 
 
 @dataclass(frozen=True)
 class _Comparison:
     file: Path
     published: Mapping[str, ProductionTool]
-    shown: Mapping[str, Sequence[Mapping[str, Any]]]
+    offered: Mapping[str, Sequence[Mapping[str, Any]]]
     offer: Offer
 
     def names(self) -> Iterator[Finding]:
         """Tools that only one side has; a renamed one is one finding."""
-        missing = [name for name in self.published if name not in self.shown and name not in self.offer.spared]
-        extra = [name for name in self.shown if name not in self.published]
+        missing = [name for name in self.published if name not in self.offered and name not in self.offer.spared]
+        extra = [name for name in self.offered if name not in self.published]
         for name in missing:
-            other = self._renamed(name, extra)
-            if other:
-                extra.remove(other)
+            new_name = self._renamed(name, extra)
+            if new_name:
+                extra.remove(new_name)
                 yield self._finding(
-                    f"production's tool {name!r} is called {other!r} here",
-                    other,
-                    [f"- {name}", f"+ {other}"],
+                    f"production's tool {name!r} is called {new_name!r} here",
+                    new_name,
+                    [f"- {name}", f"+ {new_name}"],
                     f"Call it {name!r}, as production does.",
                 )
             else:
@@ -165,7 +165,7 @@ class _Comparison:
     def requests(self) -> Iterator[Finding]:
         """Arguments of tools that both have."""
         for name, theirs in self.published.items():
-            forms = self.shown.get(name, ())
+            forms = self.offered.get(name, ())
             schemas = [form["parameters"] for form in forms] or [self.offer.spared.get(name, theirs.request)]
             found = [line for schema in schemas for gap in gaps(schema, theirs.request) for line in gap.lines()]
             if found:
@@ -180,14 +180,14 @@ class _Comparison:
         theirs = self.published[name].request
         near = get_close_matches(name, list(extra), n=1, cutoff=LIKE)
         same = [
-            each for each in extra if theirs.get("properties") and not gaps(self.shown[each][0]["parameters"], theirs)
+            each for each in extra if theirs.get("properties") and not gaps(self.offered[each][0]["parameters"], theirs)
         ]
         return next(iter([*near, *same]), "")
 
-    def _finding(self, what: str, tool: str, lines: Iterable[str], fix: str = "", *, warn: bool = False) -> Finding:
+    def _finding(self, title: str, tool: str, lines: Iterable[str], fix: str = "", *, warn: bool = False) -> Finding:
         shown = "\n".join([f"--- {self.file.name}", "+++ environment", *dict.fromkeys(lines)])
         where = self.offer.places.get(tool) or self.offer.places[""]
-        return Finding.of(CODE, what, where=where, difference=shown, fix=fix, severity="warn" if warn else "fail")
+        return Finding.of(CODE, title, where=where, difference=shown, fix=fix, severity="warn" if warn else "fail")
 
 
 def _words(text: str) -> str:
@@ -212,12 +212,12 @@ def check_answers(
 ) -> list[Finding]:
     """One finding for each tool and way in which its answers are not of the published form."""
     forms = {name: _forms(tool) for name, tool in published.items()}
-    found: dict[tuple[str, str], list[tuple[ToolAnswer, str]]] = {}
+    problems: dict[tuple[str, str], list[tuple[ToolAnswer, str]]] = {}
     for answer in answers:
         if answer.name in forms:
             for kind, problem in _problems(forms[answer.name], answer):
-                found.setdefault((answer.name, kind), []).append((answer, problem))
-    return [_finding(*key, cases, places, file) for key, cases in found.items()]
+                problems.setdefault((answer.name, kind), []).append((answer, problem))
+    return [_finding(*key, cases, places, file) for key, cases in problems.items()]
 
 
 def _problems(forms: _Forms, answer: ToolAnswer) -> Iterator[tuple[str, str]]:
@@ -243,7 +243,7 @@ def _finding(
 ) -> Finding:
     answer, problem = cases[0]
     call = call_text(Call(answer.name, dict(answer.arguments)))
-    what, fix = {
+    title, fix = {
         "response": ("answers in another form than production's", "Return what production's schema describes."),
         "error": (
             "fails in another form than production's",
@@ -257,7 +257,7 @@ def _finding(
     }[kind]
     return Finding.of(
         CODE,
-        f"tool {name!r} {what}",
+        f"tool {name!r} {title}",
         where=places.get(name) or places[""],
         difference=f"{file}: {problem}\ncall    {call}\nanswer  {shortened(answer.text, _WIDTH)}\n"
         f"in {len(cases)} {'answer' if len(cases) == 1 else 'answers'}",
@@ -307,11 +307,11 @@ def _closed(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     parts = {"anyOf", "oneOf", "$ref", "if", "dependentSchemas"}
-    made = {key: value if key in parts else _closed_member(key, value) for key, value in schema.items()}
-    says = {"additionalProperties", "unevaluatedProperties", "patternProperties"} & made.keys()
-    if "properties" in made and not says and not parts & made.keys():
-        made["additionalProperties"] = False
-    return made
+    closed = {key: value if key in parts else _closed_member(key, value) for key, value in schema.items()}
+    says = {"additionalProperties", "unevaluatedProperties", "patternProperties"} & closed.keys()
+    if "properties" in closed and not says and not parts & closed.keys():
+        closed["additionalProperties"] = False
+    return closed
 
 
 def _closed_member(key: str, value: Any) -> Any:

@@ -85,28 +85,28 @@ class _Pair:
             yield replace(gap, path=f"{name}{between}{gap.path}")
 
     def _alternatives(self, ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[SchemaGap]:
-        left = list(ours)
+        unmatched = list(ours)
         for alternative in theirs:
-            same = next((each for each in left if not self.compare(each, alternative)), None)
-            if same is None:
+            match = next((candidate for candidate in unmatched if not self.compare(candidate, alternative)), None)
+            if match is None:
                 yield SchemaGap("", f"may be {_words(alternative)}", "may not")
             else:
-                left.remove(same)
-        for alternative in left:
+                unmatched.remove(match)
+        for alternative in unmatched:
             yield SchemaGap("", "may not", f"may be {_words(alternative)}")
 
     def _members(self, a: Schema, b: Schema) -> Iterator[SchemaGap]:
         ours, theirs = a.get("properties", {}), b.get("properties", {})
         for name in dict.fromkeys([*theirs, *ours]):
-            mine, given = ("required" if name in each.get("required", ()) else "optional" for each in (a, b))
+            mine, published = ("required" if name in each.get("required", ()) else "optional" for each in (a, b))
             if name not in ours:
-                yield SchemaGap(name, f"{given}, {_words(plain(theirs[name], self.theirs))}", "not there")
+                yield SchemaGap(name, f"{published}, {_words(plain(theirs[name], self.theirs))}", "not there")
             elif name not in theirs:
                 yield SchemaGap(name, "not there", f"{mine}, {_words(plain(ours[name], self.ours))}")
             else:
-                if mine != given:
-                    yield SchemaGap(name, given, mine)
-                optional = mine == given == "optional"
+                if mine != published:
+                    yield SchemaGap(name, published, mine)
+                optional = mine == published == "optional"
                 yield from self._at(
                     name, self._left_out(ours[name], theirs[name]) if optional else ours[name], theirs[name]
                 )
@@ -117,26 +117,26 @@ class _Pair:
         a = plain(ours, self.ours)
         if a.get("default", 0) is not None or "null" in _kinds(plain(theirs, self.theirs)):
             return ours
-        given = {key: value for key, value in a.items() if key != "default"}
-        if "enum" in given:
-            given["enum"] = [value for value in given["enum"] if value is not None]
-        elif "anyOf" in given:
-            given["anyOf"] = [each for each in given["anyOf"] if _kinds(each) != {"null"}]
-            given = given["anyOf"][0] if len(given["anyOf"]) == 1 else given
-        elif "type" in given:
-            given["type"] = [kind for kind in given["type"] if kind != "null"]
-        return given
+        without_null = {key: value for key, value in a.items() if key != "default"}
+        if "enum" in without_null:
+            without_null["enum"] = [value for value in without_null["enum"] if value is not None]
+        elif "anyOf" in without_null:
+            without_null["anyOf"] = [each for each in without_null["anyOf"] if _kinds(each) != {"null"}]
+            without_null = without_null["anyOf"][0] if len(without_null["anyOf"]) == 1 else without_null
+        elif "type" in without_null:
+            without_null["type"] = [kind for kind in without_null["type"] if kind != "null"]
+        return without_null
 
     def _further(self, a: Schema, b: Schema) -> Iterator[SchemaGap]:
         """Members that neither names: refused, or of what form."""
-        mine, given = a.get("additionalProperties", True), b.get("additionalProperties", True)
-        typed = [isinstance(each, Mapping) and bool(plain(each, {})) for each in (mine, given)]
-        if given is False and mine is not False and "object" in _kinds(a):
+        mine, published = a.get("additionalProperties", True), b.get("additionalProperties", True)
+        typed = [isinstance(each, Mapping) and bool(plain(each, {})) for each in (mine, published)]
+        if published is False and mine is not False and "object" in _kinds(a):
             yield SchemaGap("any other", "refused", "accepted")
         elif typed[1] and mine is False:
-            yield SchemaGap("any other", _words(plain(given, self.theirs)), "refused")
+            yield SchemaGap("any other", _words(plain(published, self.theirs)), "refused")
         elif any(typed):
-            yield from self._at("any other", mine, given)
+            yield from self._at("any other", mine, published)
 
 
 def _limits(a: Schema, b: Schema) -> Iterator[SchemaGap]:
@@ -154,92 +154,92 @@ def _limits(a: Schema, b: Schema) -> Iterator[SchemaGap]:
 def _plain(schema: Any, root: Schema, followed: frozenset[str]) -> dict[str, Any]:
     if isinstance(schema, bool) or not isinstance(schema, Mapping):
         return {} if schema is not False else {"not": {}}
-    made = {key: value for key, value in schema.items() if key not in _SAID_ONLY}
-    parts = [(part, followed) for part in made.pop("allOf", ())]
-    reference = made.pop("$ref", None)
+    merged = {key: value for key, value in schema.items() if key not in _SAID_ONLY}
+    parts = [(part, followed) for part in merged.pop("allOf", ())]
+    reference = merged.pop("$ref", None)
     if isinstance(reference, str) and reference not in followed:
         parts.append((_target(reference, root), followed | {reference}))
-    made = _tidy(made, root, followed)
+    merged = _tidy(merged, root, followed)
     for part, through in parts:
-        made = _tidy(_both(made, _plain(part, root, through)), root, followed)
-    return made
+        merged = _tidy(_intersection(merged, _plain(part, root, through)), root, followed)
+    return merged
 
 
 def _tidy(schema: dict[str, Any], root: Schema, followed: frozenset[str]) -> dict[str, Any]:
-    made = dict(schema)
-    if isinstance(made.get("type"), str):
-        made["type"] = [made["type"]]
-    if "const" in made:
-        made["enum"] = [made.pop("const")]
-    if "anyOf" in made or "oneOf" in made:
-        made = _united(made, root, followed)
-    if "properties" in made and not {"type", "enum", "anyOf"} & made.keys():
-        made["type"] = ["object"]
-    kinds = set(made.get("type", ()))
+    tidied = dict(schema)
+    if isinstance(tidied.get("type"), str):
+        tidied["type"] = [tidied["type"]]
+    if "const" in tidied:
+        tidied["enum"] = [tidied.pop("const")]
+    if "anyOf" in tidied or "oneOf" in tidied:
+        tidied = _united(tidied, root, followed)
+    if "properties" in tidied and not {"type", "enum", "anyOf"} & tidied.keys():
+        tidied["type"] = ["object"]
+    kinds = set(tidied.get("type", ()))
     if kinds:
-        made["type"] = sorted(kinds - {"integer"} if "number" in kinds else kinds)
-    if "enum" in made:
+        tidied["type"] = sorted(kinds - {"integer"} if "number" in kinds else kinds)
+    if "enum" in tidied:
         # The values say their type themselves.
-        allowed = made.pop("type", None)
-        values = [value for value in made["enum"] if allowed is None or _kind_of(value) & set(allowed)]
-        made["enum"] = sorted(values, key=_json)
-    if made.get("format") in _NUMBER_FORMATS:
-        del made["format"]
+        allowed = tidied.pop("type", None)
+        values = [value for value in tidied["enum"] if allowed is None or _kind_of(value) & set(allowed)]
+        tidied["enum"] = sorted(values, key=_json)
+    if tidied.get("format") in _NUMBER_FORMATS:
+        del tidied["format"]
     if kinds == {"integer"}:
         for exclusive, bound, step in (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)):
-            if isinstance(made.get(exclusive), int):
-                made[bound] = made.pop(exclusive) + step
+            if isinstance(tidied.get(exclusive), int):
+                tidied[bound] = tidied.pop(exclusive) + step
     for key, nothing in (("minLength", 0), ("minItems", 0), ("minProperties", 0), ("uniqueItems", False)):
-        if key in made and made[key] == nothing:
-            del made[key]
-    return made
+        if key in tidied and tidied[key] == nothing:
+            del tidied[key]
+    return tidied
 
 
 def _united(schema: dict[str, Any], root: Schema, followed: frozenset[str]) -> dict[str, Any]:
     """Alternatives of different types as one schema: a bound of one type says nothing about the others."""
-    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+    remainder = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
     listed = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
-    found: list[dict[str, Any]] = []
-    for each in listed:
-        one = _plain(each, root, followed)
-        found += one["anyOf"] if set(one) == {"anyOf"} else [one]
+    alternatives: list[dict[str, Any]] = []
+    for alternative in listed:
+        flat = _plain(alternative, root, followed)
+        alternatives += flat["anyOf"] if set(flat) == {"anyOf"} else [flat]
     if "anyOf" in schema and "oneOf" in schema:
-        return {**rest, "anyOf": found, "oneOf": []}
-    if all("enum" in each or _kinds(each) <= {"null", "boolean"} for each in found):
-        values = [value for each in found for value in each.get("enum", _values(each))]
-        return {**rest, "enum": [*{_json(value): value for value in values}.values()]}
-    kinds = [_kinds(each) for each in found]
+        return {**remainder, "anyOf": alternatives, "oneOf": []}
+    if all("enum" in alternative or _kinds(alternative) <= {"null", "boolean"} for alternative in alternatives):
+        values = [value for alternative in alternatives for value in alternative.get("enum", _values(alternative))]
+        return {**remainder, "enum": [*{_json(value): value for value in values}.values()]}
+    kinds = [_kinds(alternative) for alternative in alternatives]
     every = set[str]().union(*kinds)
     apart = sum(map(len, kinds)) == len(every) and all(kinds) and not {"integer", "number"} <= every
-    if not apart or any("enum" in each or "anyOf" in each for each in found):
-        return {**rest, "anyOf": found}
+    if not apart or any("enum" in alternative or "anyOf" in alternative for alternative in alternatives):
+        return {**remainder, "anyOf": alternatives}
     whole: dict[str, Any] = {}
-    for each in found:
-        whole |= {key: value for key, value in each.items() if key != "type"}
-    return {**rest, **whole, "type": sorted(every)}
+    for alternative in alternatives:
+        whole |= {key: value for key, value in alternative.items() if key != "type"}
+    return {**remainder, **whole, "type": sorted(every)}
 
 
-def _both(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+def _intersection(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """What accepts only what two schemas accept."""
-    made = {**second, **first}
+    merged = {**second, **first}
     for key in first.keys() & second.keys():
         a, b = first[key], second[key]
         if key == "properties":
-            made[key] = {
+            merged[key] = {
                 **b,
                 **{name: {"allOf": [value, b[name]]} if name in b else value for name, value in a.items()},
             }
         elif key == "required":
-            made[key] = [*dict.fromkeys([*b, *a])]
+            merged[key] = [*dict.fromkeys([*b, *a])]
         elif key in ("type", "enum"):
-            made[key] = [value for value in a if value in b]
+            merged[key] = [value for value in a if value in b]
         elif key in _LOWER or key in _UPPER:
-            made[key] = max(a, b) if key in _LOWER else min(a, b)
+            merged[key] = max(a, b) if key in _LOWER else min(a, b)
         elif key == "additionalProperties":
-            made[key] = a if b is True else b if a is True else False if False in (a, b) else {"allOf": [a, b]}
+            merged[key] = a if b is True else b if a is True else False if False in (a, b) else {"allOf": [a, b]}
         elif key == "items":
-            made[key] = {"allOf": [a, b]}
-    return made
+            merged[key] = {"allOf": [a, b]}
+    return merged
 
 
 def _target(reference: str, root: Schema) -> Any:

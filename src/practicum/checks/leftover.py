@@ -21,20 +21,22 @@ _BY_TOUCH = {"file": "files", "changed file": "files", "connection": "network", 
 """What a touch leaves is the touch's matter."""
 
 
-def check_left(trial: Trial, seen: Watched) -> list[Finding]:
+def check_left(trial: Trial, watched_plays: Watched) -> list[Finding]:
     """What episodes left."""
     faults = [touch for alone in trial.alone for touch in alone.touches if trial.is_fault(touch)]
-    counted = [each for each in seen.left if (each.leftover.kind not in _GROWING or each.again)]
-    counted = [each for each in counted if not _touched(each.leftover, faults)]
+    counted = [
+        residue for residue in watched_plays.leftovers if (residue.leftover.kind not in _GROWING or residue.again)
+    ]
+    counted = [residue for residue in counted if not _touched(residue.leftover, faults)]
     places = _blamed(trial, counted)
-    found: dict[tuple[str, str], list[Left]] = {}
-    for each in counted:
-        kind = each.leftover.kind.removeprefix("changed ")
-        where = each.leftover.where or places.get(each.leftover.kind, "") or places.get(each.leftover.name, "")
-        found.setdefault((kind, where), []).append(each)
+    by_kind: dict[tuple[str, str], list[Left]] = {}
+    for residue in counted:
+        kind = residue.leftover.kind.removeprefix("changed ")
+        where = residue.leftover.where or places.get(residue.leftover.kind, "") or places.get(residue.leftover.name, "")
+        by_kind.setdefault((kind, where), []).append(residue)
     findings = []
-    for (kind, where), alike in found.items():
-        names = [f"{each.leftover.kind} {each.leftover.name}".rstrip() for each in alike]
+    for (kind, where), alike in by_kind.items():
+        names = [f"{residue.leftover.kind} {residue.leftover.name}".rstrip() for residue in alike]
         listed = names[:_LISTED] + ([f"… and {len(names) - _LISTED} more"] if len(names) > _LISTED else [])
         findings.append(
             Finding.of(
@@ -49,59 +51,61 @@ def check_left(trial: Trial, seen: Watched) -> list[Finding]:
 
 def check_left_by_import(trial: Trial, nursery: Nursery) -> list[Finding]:
     """What loading the environment's modules changed for everyone in the process."""
-    read = any(touch.what == "the machine's locale" for touch in trial.loaded.touches)
-    left = [each for each in trial.loaded.leftovers if not (read and each.kind == "locale")]
-    located = [each for each in left if each.where]
-    unplaced = [each.name if each.kind in _PATCHES else each.kind for each in left if not each.where]
+    read = any(touch.name == "the machine's locale" for touch in trial.loaded.touches)
+    leftovers = [leftover for leftover in trial.loaded.leftovers if not (read and leftover.kind == "locale")]
+    located = [leftover for leftover in leftovers if leftover.where]
+    unplaced = [
+        leftover.name if leftover.kind in _PATCHES else leftover.kind for leftover in leftovers if not leftover.where
+    ]
     if unplaced:
-        again = nursery.stage(trial.target, blamed=tuple(unplaced))
-        located += [each for each in again.loaded.leftovers if each.where]
-        again.close()
-    found = {(each.kind, each.where): each for each in located}
+        replayed = nursery.stage(trial.target, blamed=tuple(unplaced))
+        located += [leftover for leftover in replayed.loaded.leftovers if leftover.where]
+        replayed.close()
+    by_place = {(leftover.kind, leftover.where): leftover for leftover in located}
     return [
         Finding.of(
             "ENV-LEFTOVER",
-            _sentence("importing the environment", each.kind),
-            where=each.where,
-            difference=each.name or each.kind,
+            _sentence("importing the environment", leftover.kind),
+            where=leftover.where,
+            difference=leftover.name or leftover.kind,
             fix="Do it in start and undo it in stop, or leave it to the program that runs the environment.",
         )
-        for each in found.values()
+        for leftover in by_place.values()
     ]
 
 
 def kinds_of_settings(seen: Watched) -> set[str]:
     """The kinds of settings that whole episodes leave changed."""
-    return {each.leftover.kind for each in seen.left if each.leftover.kind in _SETTINGS}
+    return {each.leftover.kind for each in seen.leftovers if each.leftover.kind in _SETTINGS}
 
 
 def is_shared(findings: Sequence[Finding], seen: Watched, trial: Trial) -> bool:
     """Whether something was left that other episodes see."""
-    kinds = {each.leftover.kind for each in seen.left} | {each.kind for each in trial.loaded.leftovers}
+    kinds = {each.leftover.kind for each in seen.leftovers} | {each.kind for each in trial.loaded.leftovers}
     return bool(findings) and bool(kinds & (_SETTINGS | _PATCHES))
 
 
-def _sentence(who: str, kind: str) -> str:
+def _sentence(actor: str, kind: str) -> str:
     if kind in _PATCHES:
-        return f"{who} leaves a {kind} behind"
+        return f"{actor} leaves a {kind} behind"
     if kind in _SETTINGS:
-        return f"{who} leaves a changed {kind} behind"
-    return f"{who} leaves a{'n' if kind[0] in 'aeiou' else ''} {kind} behind"
+        return f"{actor} leaves a changed {kind} behind"
+    return f"{actor} leaves a{'n' if kind[0] in 'aeiou' else ''} {kind} behind"
 
 
-def _touched(left: Leftover, faults: Sequence[Touch]) -> bool:
-    if left.kind == "open file" and left.name.startswith("pipe:"):
-        return any(touch.kind == "subprocess" and touch.where == left.where for touch in faults)
-    kind = _BY_TOUCH.get(left.kind)
+def _touched(leftover: Leftover, faults: Sequence[Touch]) -> bool:
+    if leftover.kind == "open file" and leftover.name.startswith("pipe:"):
+        return any(touch.kind == "subprocess" and touch.where == leftover.where for touch in faults)
+    kind = _BY_TOUCH.get(leftover.kind)
     if kind is not None:
         alike = [touch for touch in faults if touch.kind == kind]
-        return any(kind != "files" or touch.where == left.where or left.name in touch.what for touch in alike)
-    if "random generator" in left.kind:
-        name = "numpy" if "numpy" in left.kind else "random."
-        return any(touch.kind == "random" and touch.what.startswith(name) for touch in faults)
-    if left.kind == "environment variable":
-        return any(touch.kind == "environ" and left.name in touch.what for touch in faults)
-    return left.kind == "locale" and any(touch.what == "the machine's locale" for touch in faults)
+        return any(kind != "files" or touch.where == leftover.where or leftover.name in touch.name for touch in alike)
+    if "random generator" in leftover.kind:
+        name = "numpy" if "numpy" in leftover.kind else "random."
+        return any(touch.kind == "random" and touch.name.startswith(name) for touch in faults)
+    if leftover.kind == "environment variable":
+        return any(touch.kind == "environ" and leftover.name in touch.name for touch in faults)
+    return leftover.kind == "locale" and any(touch.name == "the machine's locale" for touch in faults)
 
 
 def _blamed(trial: Trial, left: Sequence[Left]) -> Mapping[str, str]:

@@ -60,20 +60,20 @@ class Played:
 
     def __init__(self, trial: Trial, nursery: Nursery, repetitions: int, seed: int) -> None:
         home, plans = trial.home, list(trial.plans)
-        slowest = max((each.seconds for each in trial.alone), default=0.0)
-        one = max(_LEAST_ALONE_S, _SLOWER * slowest)
-        all = min(max(_LEAST_S, _SLOWER * sum(each.seconds for each in trial.alone)), DEADLINE_S)
+        slowest = max((played_alone.seconds for played_alone in trial.alone), default=0.0)
+        one_s = max(_LEAST_ALONE_S, _SLOWER * slowest)
+        all_s = min(max(_LEAST_S, _SLOWER * sum(played_alone.seconds for played_alone in trial.alone)), DEADLINE_S)
         self._travellers = ThreadPoolExecutor(len(ELSEWHERE), "practicum-check-visit")
         self._visits = [self._travellers.submit(visit, nursery, trial, world) for world in ELSEWHERE]
-        self._watched = home.ask(watch, plans, seed, deadline_s=all)
-        self._repeated = home.ask(repeat, plans, deadline_s=all)
+        self._watched = home.ask(watch, plans, seed, deadline_s=all_s)
+        self._repeated = home.ask(repeat, plans, deadline_s=all_s)
         self._at_once: list[Future[Sequence[Again | Trouble]]] = [
-            home.ask(interleave, plans, deadline_s=all),
-            home.ask(gather, plans, deadline_s=all),
-            home.ask(thread, plans, repetitions, deadline_s=all),
-            home.ask(play_together, plans, all, deadline_s=_WAITING_S),
+            home.ask(interleave, plans, deadline_s=all_s),
+            home.ask(gather, plans, deadline_s=all_s),
+            home.ask(thread, plans, repetitions, deadline_s=all_s),
+            home.ask(play_together, plans, all_s, deadline_s=_WAITING_S),
         ]
-        self._abandoned = home.ask(abandon, plans, one, deadline_s=_WAITING_S)
+        self._abandoned = home.ask(abandon, plans, one_s, deadline_s=_WAITING_S)
 
     def __enter__(self) -> "Played":
         return self
@@ -95,13 +95,13 @@ class Played:
         """Interleaved, on one event loop, in threads, in processes."""
         again: list[Again] = []
         troubles: list[Trouble] = []
-        for each in self._at_once:
-            answer = _or_trouble(each)
-            for one in [answer] if isinstance(answer, Trouble) else answer:
-                if isinstance(one, Trouble):
-                    troubles.append(one)
+        for pending in self._at_once:
+            answer = _or_trouble(pending)
+            for outcome in [answer] if isinstance(answer, Trouble) else answer:
+                if isinstance(outcome, Trouble):
+                    troubles.append(outcome)
                 else:
-                    again.append(one)
+                    again.append(outcome)
         return AtOnce(tuple(again), tuple(troubles))
 
     def abandoned(self) -> list[Aftermath]:
@@ -125,38 +125,38 @@ def _or_trouble(asked: "Future[T]") -> T | Trouble:
 
 def visit(nursery: Nursery, trial: Trial, world: Circumstances) -> Visit:
     """Load the environment there and play every plan, in another order."""
-    there = nursery.stage(trial.target, world)
+    elsewhere = nursery.stage(trial.target, world)
     try:
-        if there.loaded.error is not None:
-            error = there.loaded.error
+        if elsewhere.loaded.error is not None:
+            error = elsewhere.loaded.error
             return Visit(world, Trouble(str(error), error.where))
-        other = _first_strange(trial.loaded.digests, there.loaded.digests)
+        other = _first_strange(trial.loaded.digests, elsewhere.loaded.digests)
         if other is not None:
             split, index = other
-            records = [each.ask(record, split, index).result() for each in (trial.home, there)]
+            records = [each.ask(record, split, index).result() for each in (trial.home, elsewhere)]
             return Visit(world, strange={"split": split, "index": index, "here": records[0], "there": records[1]})
         order = random.Random(world.order_seed).sample(range(len(trial.plans)), len(trial.plans))
-        played = there.ask(play_in_order, trial.plans, order, world.name).result()
-        found = {number: transcript for number, _, transcript in played}
-        return Visit(world, played=tuple(sorted(found.items())))
+        played = elsewhere.ask(play_in_order, trial.plans, order, world.name).result()
+        transcripts = {number: transcript for number, _, transcript in played}
+        return Visit(world, played=tuple(sorted(transcripts.items())))
     except NoEnd as error:
         return Visit(world, error.trouble)
     finally:
-        there.close()
+        elsewhere.close()
 
 
 def named(visit: Visit) -> Iterator[Again]:
     """What was played there, with the circumstances in words."""
     for number, transcript in visit.played:
-        yield number, _how(visit.world), transcript
+        yield number, _in_words(visit.world), transcript
 
 
 def world_of(how: str) -> Circumstances | None:
     """The world that ``named`` said something was played in."""
-    return next((world for world in ELSEWHERE if _how(world) == how), None)
+    return next((world for world in ELSEWHERE if _in_words(world) == how), None)
 
 
-def _how(world: Circumstances) -> str:
+def _in_words(world: Circumstances) -> str:
     return f"a process with {world.description}"
 
 

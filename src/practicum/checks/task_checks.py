@@ -25,16 +25,16 @@ Opening = tuple[str, int, str, str]
 
 def check_tasks(openings: Sequence[Opening]) -> dict[str, list[Finding]]:
     """Findings of both checks by code."""
-    here = stage()
-    return {"ENV-LABEL": _check_label(here, openings), "ENV-DUPLICATE": _check_duplicate(here)}
+    loaded = stage()
+    return {"ENV-LABEL": _check_label(loaded, openings), "ENV-DUPLICATE": _check_duplicate(loaded)}
 
 
-def _check_label(here: Stage, openings: Sequence[Opening]) -> list[Finding]:
+def _check_label(loaded: Stage, openings: Sequence[Opening]) -> list[Finding]:
     """The label stands, in the form of an answer, in what the agent is told first."""
-    opened = [(here.tasks[split][index], text) for split, index, text, _ in openings]
-    answers = {id(here.tasks[split][index]): answer for split, index, _, answer in openings}
-    asked = [(task, task.asked) for tasks in here.tasks.values() for task in tasks]
-    leaks = _leaks(opened, answers) or _leaks(asked, {})
+    opened = [(loaded.tasks[split][index], text) for split, index, text, _ in openings]
+    answers = {id(loaded.tasks[split][index]): answer for split, index, _, answer in openings}
+    prompts = [(task, task.asked) for tasks in loaded.tasks.values() for task in tasks]
+    leaks = _leaks(opened, answers) or _leaks(prompts, {})
     if not leaks:
         return []
     task, text, at = leaks[0]
@@ -44,70 +44,70 @@ def _check_label(here: Stage, openings: Sequence[Opening]) -> list[Finding]:
         Finding.of(
             "ENV-LABEL",
             f"the label stands in the opening messages of {len(leaks)} tasks",
-            where=place_of_method(here.target.environment, method),
+            where=place_of_method(loaded.target.environment, method),
             difference=f"label   {written(task.answer)}\n"
             f"told    …{shortened(text[start:], 60 + len(at) + 60)}\nin task {task.id!r}",
         )
     ]
 
 
-def _check_duplicate(here: Stage) -> list[Finding]:
+def _check_duplicate(loaded: Stage) -> list[Finding]:
     """A prompt or an id stands twice, in one split or in two; spaces and case do not count.
 
     Where all tasks have one prompt, it is label and metadata that may not stand twice.
     """
-    asked = content_of if is_game(task for tasks in here.tasks.values() for task in tasks) else _plain
-    seen: dict[tuple[str, str], tuple[str, Task]] = {}
-    found: dict[tuple[str, str, str], list[tuple[Task, Task]]] = {}
-    for split, tasks in here.tasks.items():
+    content = content_of if is_game(task for tasks in loaded.tasks.values() for task in tasks) else _plain
+    earliest: dict[tuple[str, str], tuple[str, Task]] = {}
+    copies: dict[tuple[str, str, str], list[tuple[Task, Task]]] = {}
+    for split, tasks in loaded.tasks.items():
         for task in tasks:
-            for what, value in (("prompt", asked(task)), ("id", task.id)):
-                if (what, value) in seen:
-                    earlier_split, earlier = seen[what, value]
+            for part, value in (("prompt", content(task)), ("id", task.id)):
+                if (part, value) in earliest:
+                    earlier_split, earlier = earliest[part, value]
                     # Without a label, what is asked for stands elsewhere, and may well be another thing.
                     unlabelled = task.answer is None and earlier.answer is None
-                    if what == "prompt" and split == earlier_split and unlabelled:
+                    if part == "prompt" and split == earlier_split and unlabelled:
                         continue
-                    found.setdefault((what, earlier_split, split), []).append((earlier, task))
+                    copies.setdefault((part, earlier_split, split), []).append((earlier, task))
                 else:
-                    seen[what, value] = (split, task)
+                    earliest[part, value] = (split, task)
     return [
         Finding.of(
             "ENV-DUPLICATE",
-            f"{len(pairs)} tasks {_in_splits(first, second)} have the {what} of an earlier one",
-            where=_tasks_place(here, second),
+            f"{len(pairs)} tasks {_in_splits(first, second)} have the {part} of an earlier one",
+            where=_tasks_place(loaded, second),
             difference="\n".join(f"{task.id!r}: {shortened(task.asked, 120)}" for task in pairs[0]),
         )
-        for (what, first, second), pairs in found.items()
+        for (part, first, second), pairs in copies.items()
     ]
 
 
-def _leaks(told: Sequence[tuple[Task, str]], answers: Mapping[int, str]) -> list[tuple[Task, str, str]]:
+def _leaks(openings: Sequence[tuple[Task, str]], answers: Mapping[int, str]) -> list[tuple[Task, str, str]]:
     """(task, text, the part of the text that gives the label away)."""
-    found = []
-    for task, text in told:
+    leaks = []
+    for task, text in openings:
         if not task.answer:
             continue
-        others = [other for rival, other in told if rival.answer != task.answer][:OTHERS]
-        at = _leak(task, text, others, answers.get(id(task), ""))
+        rivals = [opening for rival, opening in openings if rival.answer != task.answer][:OTHERS]
+        at = _leak(task, text, rivals, answers.get(id(task), ""))
         if at:
-            found.append((task, text, at))
-    return found
+            leaks.append((task, text, at))
+    return leaks
 
 
-def _leak(task: Task, text: str, others: Sequence[str], answer: str) -> str:
-    if not others:
+def _leak(task: Task, text: str, rivals: Sequence[str], answer: str) -> str:
+    if not rivals:
         return ""
     label = thawed(task.answer or {})
     exact = [written(label), json.dumps(label, ensure_ascii=False, default=str)]
     # A bare word may well stand in a question; an answer in the form asked for may not.
     exact += [answer.strip()] if re.search(r"[<{\[]", answer) else []
     for form in exact:
-        if form in text and not any(form in other for other in others):
+        if form in text and not any(form in rival for rival in rivals):
             return form
     patterns = [_answer_form(name, value, len(label) == 1) for name, value in label.items()]
     matches = [pattern.search(text) for pattern in patterns]
-    if not all(matches) or any(all(pattern.search(other) for pattern in patterns) for other in others):
+    if not all(matches) or any(all(pattern.search(rival) for pattern in patterns) for rival in rivals):
         return ""
     return next(match.group() for match in matches if match)
 
@@ -129,9 +129,9 @@ def _in_splits(first: str, second: str) -> str:
     return f"of split {second!r}" if first == second else f"of split {second!r}, found in {first!r} too,"
 
 
-def _tasks_place(here: Stage, split: str) -> str:
-    dataset = here.target.datasets.get(split)
-    return str(dataset) if dataset else place_of_method(here.target.environment, "tasks")
+def _tasks_place(loaded: Stage, split: str) -> str:
+    dataset = loaded.target.datasets.get(split)
+    return str(dataset) if dataset else place_of_method(loaded.target.environment, "tasks")
 
 
 def check_solved(trial: Trial) -> list[Finding]:
@@ -141,11 +141,11 @@ def check_solved(trial: Trial) -> list[Finding]:
         what = "there is no oracle: nothing shows that the tasks can be solved"
         fix = "Define oracle(self, task): yield Call(name, arguments), receive each result, return the answer."
         return [Finding.of("ENV-UNSOLVED", what, severity="warn", where=trial.place("__init__"), fix=fix)]
-    found: dict[str, list[SampledTask]] = {}
+    by_kind: dict[str, list[SampledTask]] = {}
     for sampled in trial.samples:
         # What was touched is found already, and may well be why.
         if sampled.unsolved and not trial.touched(sampled.touches):
-            found.setdefault(sampled.unsolved.kind, []).append(sampled)
+            by_kind.setdefault(sampled.unsolved.kind, []).append(sampled)
     findings = [
         Finding.of(
             "ENV-UNSOLVED",
@@ -153,7 +153,7 @@ def check_solved(trial: Trial) -> list[Finding]:
             where=(cases[0].unsolved and cases[0].unsolved.where) or where,
             difference=f"{cases[0].unsolved and cases[0].unsolved.evidence}\nin task {cases[0].plans[0].task!r}",
         )
-        for kind, cases in found.items()
+        for kind, cases in by_kind.items()
     ]
     return findings + _too_long(trial, where)
 
@@ -161,16 +161,16 @@ def check_solved(trial: Trial) -> list[Finding]:
 def _too_long(trial: Trial, where: str) -> list[Finding]:
     turns = trial.facts.max_turns
     # One that fails, for going on for ever say, shows nothing of how many turns are needed.
-    done = [each for each in trial.samples if not (each.unsolved and each.unsolved.kind == "the oracle fails")]
-    longest = max((len(sampled.plans[0].calls) + 1 for sampled in done), default=0)
+    finished = [each for each in trial.samples if not (each.unsolved and each.unsolved.kind == "the oracle fails")]
+    longest = max((len(sampled.plans[0].calls) + 1 for sampled in finished), default=0)
     if longest <= turns:
         return []
-    what = f"the oracle takes {longest} model calls, one a turn; max_turns is {turns}"
+    title = f"the oracle takes {longest} model calls, one a turn; max_turns is {turns}"
     fix = f"Set max_turns to at least {longest}; half as many again leaves room to learn."
     return [
         Finding.of(
             "ENV-UNSOLVED",
-            what,
+            title,
             severity="warn",
             where=where,
             difference=f"needed     {longest}\nmax_turns  {turns}",
@@ -208,10 +208,10 @@ def unseen_in_play(trial: Trial) -> dict[str, str]:
             unseen["ENV-UNSOLVED"] = "there is no score to judge the oracle's answers by"
     if not any(transcript["tools"] for transcript in trial.transcripts):
         faulty = any(transcript["fault"] for transcript in trial.transcripts)
-        why = "no episode came as far as to show its tools" if faulty else "the environment has no tools"
-        unseen["ENV-UNBOUNDED"] = why
+        reason = "no episode came as far as to show its tools" if faulty else "the environment has no tools"
+        unseen["ENV-UNBOUNDED"] = reason
         if faulty:
-            unseen["ENV-FIDELITY"] = why
+            unseen["ENV-FIDELITY"] = reason
     return unseen
 
 

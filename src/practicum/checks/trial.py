@@ -76,7 +76,7 @@ class Trial:
             return False
         if touch.kind in ("network", "subprocess", "files"):
             return True
-        return (touch.phase == EPISODE and touch.direct) or touch.what == "the machine's locale"
+        return (touch.phase == EPISODE and touch.direct) or touch.name == "the machine's locale"
 
 
 def prepare(
@@ -104,30 +104,30 @@ def prepare(
             random.Random(derive(seed, "tasks", split)).sample(range(len(digests)), min(tasks_per_split, len(digests)))
         )
     ]
-    asked = [home.ask(solo.sample, split, index, seed) for split, index in chosen]
-    samples = tuple(result_of(each) for each in asked)
+    sampling = [home.ask(solo.sample, split, index, seed) for split, index in chosen]
+    samples = tuple(result_of(pending) for pending in sampling)
     plans = [plan for sampled in samples for plan in sampled.plans]
     counts = None
     if recorded is not None:
         ids = result_of(home.ask(solo.ids))
         some, counts = recorded_plans(recorded, ids, most=2 * tasks_per_split, seed=seed)
         plans += some
-    played = [home.ask(solo.play_alone, plan) for plan in plans]
-    alone = tuple(result_of(each) for each in played)
+    playing = [home.ask(solo.play_alone, plan) for plan in plans]
+    alone = tuple(result_of(pending) for pending in playing)
     return Trial(target, home, loaded, facts, samples, tuple(plans), alone, allowed, counts)
 
 
-def result_of(asked: "Future[T]") -> T:
+def result_of(pending: "Future[T]") -> T:
     """What came of a piece of work that has to come to an end.
 
     Raises:
         EnvironmentFault: it did not.
     """
     try:
-        return asked.result()
+        return pending.result()
     except NoEnd as error:
         trouble = error.trouble
-        raise EnvironmentFault(f"an episode cannot be played: {trouble.what}", where=trouble.where) from error
+        raise EnvironmentFault(f"an episode cannot be played: {trouble.reason}", where=trouble.where) from error
 
 
 def recorded_plans(
@@ -147,19 +147,19 @@ def recorded_plans(
     files = [run] if run.is_file() else sorted((run / "trajectories").glob("*.parquet"))
     if not files:
         raise RunError("no recorded trajectories", where=str(run), allowed="a run's folder with trajectories/*.parquet")
-    found = [
+    recorded = [
         plan for file in files for trajectory in read_trajectories(file) if (plan := _plan(trajectory, ids)) is not None
     ]
-    if not found:
+    if not recorded:
         raise RunError(
             "none of the recorded trajectories is of one of this environment's tasks",
             where=str(run),
             fix="give a run of this environment",
         )
-    calling = [plan for plan in found if plan.calls]
+    calling = [plan for plan in recorded if plan.calls]
     distinct = list({(plan.task, plan.seed, repr(plan.calls)): plan for plan in calling}.values())
     plans = random.Random(derive(seed, "recorded")).sample(distinct, min(most, len(distinct)))
-    return plans, RecordedCalls(str(run), len(found), len(calling), len(plans))
+    return plans, RecordedCalls(str(run), len(recorded), len(calling), len(plans))
 
 
 def _plan(trajectory: Trajectory, ids: Mapping[str, tuple[str, int]]) -> Plan | None:

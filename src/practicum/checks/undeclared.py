@@ -21,49 +21,49 @@ def check_refused(trial: Trial, changed: Sequence[Finding]) -> list[Finding]:
 
     Where a look at the state found the same change, with its line, it is not told twice.
     """
-    told = {finding.what.split()[0].replace("()", "") for finding in changed}
-    found: dict[tuple[str, str], list[str]] = {}
+    reported = {finding.what.split()[0].replace("()", "") for finding in changed}
+    labels_by_place: dict[tuple[str, str], list[str]] = {}
     messages: dict[tuple[str, str], str] = {}
     for plan, transcript in zip(trial.plans, trial.transcripts, strict=True):
         fault = transcript["fault"]
         if fault and fault["type"] == StateFault.__name__:
             key = (fault["stage"], fault["where"])
-            found.setdefault(key, []).append(plan.label)
+            labels_by_place.setdefault(key, []).append(plan.label)
             messages.setdefault(key, fault["message"].splitlines()[0])
     return [
         Finding.of(
             "ENV-STATE",
-            messages[stage, where] + others(len(labels)),
+            messages[stage, where] + and_others(len(labels)),
             where=where or place_of_change(trial, messages[stage, where]) or trial.place(stage),
             difference=f"in {stage}, {labels[0]}",
         )
-        for (stage, where), labels in found.items()
-        if messages[stage, where].split()[0] not in told
+        for (stage, where), labels in labels_by_place.items()
+        if messages[stage, where].split()[0] not in reported
     ]
 
 
-def check_changed(trial: Trial, seen: Watched) -> list[Finding]:
+def check_changed(trial: Trial, watched_plays: Watched) -> list[Finding]:
     """State that is no cache changed in place.
 
     A cache only ever goes from nothing to something, and stays: what a second round of the same episodes changes
     again, or what was something else before, is state.
     """
-    guilty = [each for each in seen.changed if _is_state(each, seen.changed)]
-    return _findings(trial, guilty, "changed in an episode, and is no declared state")
+    state_changes = [changed for changed in watched_plays.changed if _is_state(changed, watched_plays.changed)]
+    return _findings(trial, state_changes, "changed in an episode, and is no declared state")
 
 
-def check_kept(trial: Trial, causes: Causes, seen: Watched, cases: Sequence[Deviation]) -> list[Finding]:
+def check_kept(trial: Trial, causes: Causes, watched_plays: Watched, cases: Sequence[Deviation]) -> list[Finding]:
     """Results depend on what was played before: by what looks like a cache that was filled, or out of sight."""
     if not cases or not _depends_on_others(trial, causes, sorted({case.number for case in cases})):
         return []
     case = cases[0]
-    evidence = f"{case.difference.unified('played alone', case.how)}\nin {trial.plans[case.number].label}"
-    if seen.changed:
-        what = "is kept from one episode to the next, and results depend on it"
-        return _findings(trial, seen.changed, what, evidence)
-    what = f"{case.difference.place} depends on the episodes before, by something kept where nobody looks"
+    evidence = f"{case.difference.unified('played alone', case.way)}\nin {trial.plans[case.number].label}"
+    if watched_plays.changed:
+        title = "is kept from one episode to the next, and results depend on it"
+        return _findings(trial, watched_plays.changed, title, evidence)
+    title = f"{case.difference.place} depends on the episodes before, by something kept where nobody looks"
     where = _place_after_others(trial, case) or trial.place(case.difference.source)
-    return [Finding.of("ENV-STATE", what, where=where, difference=evidence)]
+    return [Finding.of("ENV-STATE", title, where=where, difference=evidence)]
 
 
 def _depends_on_others(trial: Trial, causes: Causes, numbers: Sequence[int]) -> bool:
@@ -71,10 +71,10 @@ def _depends_on_others(trial: Trial, causes: Causes, numbers: Sequence[int]) -> 
     alone = [number for number in numbers[:_ROOTS] for _ in range(_TIMES)]
     try:
         again = [trial.home.ask(repeated.play_stirred, trial.plans[number]) for number in alone]
-        if causes.cases((number, "", each.result()) for number, each in zip(alone, again, strict=True)):
+        if causes.cases((number, "", played.result()) for number, played in zip(alone, again, strict=True)):
             return False
         last = [(number, trial.home.ask(repeated.play_last, trial.plans, number)) for number in numbers[:_ROOTS]]
-        return bool(causes.cases((number, "", each.result()) for number, each in last))
+        return bool(causes.cases((number, "", played.result()) for number, played in last))
     except NoEnd:
         return False
 
@@ -98,34 +98,41 @@ def place_of_change(trial: Trial, refused: str) -> str:
         return ""
 
 
-def others(count: int) -> str:
+def and_others(count: int) -> str:
     """What to add to a finding that was seen in so many episodes."""
     return f" (and in {count - 1} other episodes)" if count > 1 else ""
 
 
-def _is_state(each: Changed, all: Sequence[Changed]) -> bool:
-    change = each.change
+def _is_state(changed: Changed, changes: Sequence[Changed]) -> bool:
+    change = changed.change
     if change.library:
         return False
-    if change.how == "changed":
+    if change.kind == "changed":
         return True
-    alike = [one for one in all if one.root == each.root and one.change.path == change.path]
-    grown = [one for one in alike if one.change.how in ("grew", "filled")]
-    if change.how == "shrank":
+    alike = [
+        other_change
+        for other_change in changes
+        if other_change.root == changed.root and other_change.change.path == change.path
+    ]
+    grown = [other_change for other_change in alike if other_change.change.kind in ("grew", "filled")]
+    if change.kind == "shrank":
         # A cache may drop what it has; what was there from the beginning is not its own to drop.
         return not grown
     # The second round asks for nothing new; what is filled again has to be filled with the same.
-    return min(one.round for one in grown) == 2 or len({one.change.now for one in grown}) > 1
+    return (
+        min(other_change.round for other_change in grown) == 2
+        or len({other_change.change.after for other_change in grown}) > 1
+    )
 
 
-def _findings(trial: Trial, guilty: Iterable[Changed], what: str, evidence: str = "") -> list[Finding]:
+def _findings(trial: Trial, changes: Iterable[Changed], title: str, evidence: str = "") -> list[Finding]:
     by_root: dict[str, list[Changed]] = {}
-    for each in guilty:
-        by_root.setdefault(each.root, []).append(each)
+    for changed in changes:
+        by_root.setdefault(changed.root, []).append(changed)
     roots = list(by_root)[:_ROOTS]
     if not roots:
         return []
-    where = {root: frozenset((each.change.path, each.change.how) for each in by_root[root]) for root in roots}
+    where = {root: frozenset((changed.change.path, changed.change.kind) for changed in by_root[root]) for root in roots}
     try:
         places = trial.home.ask(watched.blame_roots, trial.plans, where).result()
     except NoEnd:
@@ -134,10 +141,12 @@ def _findings(trial: Trial, guilty: Iterable[Changed], what: str, evidence: str 
     for root in roots:
         alike = by_root[root]
         lines = list(
-            dict.fromkeys(f"{root}{each.change.name}: {each.change.was} → {each.change.now}" for each in alike)
+            dict.fromkeys(
+                f"{root}{changed.change.name}: {changed.change.before} → {changed.change.after}" for changed in alike
+            )
         )
-        shown = lines[:_LISTED] + ([f"… and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])
-        shown += [f"in {alike[0].episode}", *([evidence] if evidence else [])]
+        lines_shown = lines[:_LISTED] + ([f"… and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])
+        lines_shown += [f"in {alike[0].episode}", *([evidence] if evidence else [])]
         place = places.get(root, "") or trial.place("start")
-        findings.append(Finding.of("ENV-STATE", f"{root} {what}", where=place, difference="\n".join(shown)))
+        findings.append(Finding.of("ENV-STATE", f"{root} {title}", where=place, difference="\n".join(lines_shown)))
     return findings

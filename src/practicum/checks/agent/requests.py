@@ -90,32 +90,32 @@ def canonical_request(body: bytes, rollouts: Sequence[str]) -> str:
 def tools_in(body: bytes) -> list[Mapping[str, Any]]:
     """The tools of one request, whichever of OpenAI's two forms they are in."""
     request = _json_object(body.decode("utf-8", "replace")) or {}
-    found: list[Mapping[str, Any]] = []
+    tools: list[Mapping[str, Any]] = []
     for tool in request.get("tools") or []:
         function = tool.get("function", tool) if isinstance(tool, dict) else {}
         if isinstance(function, dict) and isinstance(function.get("name"), str):
             parameters = function.get("parameters") or {"type": "object", "properties": {}}
-            found.append({"type": "function", "function": {**function, "parameters": parameters}})
-    return found
+            tools.append({"type": "function", "function": {**function, "parameters": parameters}})
+    return tools
 
 
-def first_difference(one: Sequence[str], other: Sequence[str]) -> int | None:
+def first_difference(first: Sequence[str], second: Sequence[str]) -> int | None:
     """The place of the first request that differs; None where all are equal."""
-    if tuple(one) == tuple(other):
+    if tuple(first) == tuple(second):
         return None
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
 def _call_ids(request: Mapping[str, Any]) -> list[str]:
     """Ids of tool calls, in the order in which they come up."""
-    seen: Counter[str] = Counter()
+    ids: Counter[str] = Counter()
     for message in request.get("messages") or []:
         calls = message.get("tool_calls") or [] if isinstance(message, dict) else []
         for call in calls:
             if isinstance(call, dict) and isinstance(call.get("id"), str):
-                seen[call["id"]] += 1
-    return list(seen)
+                ids[call["id"]] += 1
+    return list(ids)
 
 
 def _is_of(rollout: str, session: str) -> bool:

@@ -27,10 +27,10 @@ class Paid:
 
 def paid_of(trajectories: Iterable[Trajectory]) -> list[Paid]:
     """Of each rollout that counts, if any came to its end with a reward: the policy's failures count with 0."""
-    counting = [each for each in trajectories if each.rewards and each.is_conclusive]
-    if not any(each.error is None for each in counting):
+    counting = [trajectory for trajectory in trajectories if trajectory.rewards and trajectory.is_conclusive]
+    if not any(trajectory.error is None for trajectory in counting):
         return []
-    return [Paid(each.id, each.task_id, each.reward, each.score) for each in counting]
+    return [Paid(trajectory.id, trajectory.task_id, trajectory.reward, trajectory.score) for trajectory in counting]
 
 
 def check_rewards(
@@ -89,9 +89,9 @@ def _above(pairs: Sequence[tuple[Paid, float]], threshold: float, where: str) ->
 def _rank(pairs: Sequence[tuple[Paid, float]], wins: Sequence[float], threshold: float, where: str) -> list[Finding]:
     if not wins:
         return []
-    ranked = [each for each, score in pairs if not reaches(score, threshold) and reaches(each.reward, min(wins))]
+    ranked = [paid for paid, score in pairs if not reaches(score, threshold) and reaches(paid.reward, min(wins))]
     if not ranked:
         return []
-    worst = max(ranked, key=lambda each: each.reward)
+    worst = max(ranked, key=lambda paid: paid.reward)
     what = f"{len(ranked)} rollouts without success are reported with the {min(wins):g} of a success, or more"
     return [Finding.of("AGENT-RANK", what, where=where, difference=str(worst))]

@@ -65,7 +65,9 @@ def _truncated(material: Material, case: PlayedTask, solved: Rollout, inner: str
 def _duplicated(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     label = json.loads(inner)
     for name, order in (("right last", 1), ("right first", -1)):
-        pairs = [(key, value) for key in label for value in (_other(material, key, label[key]), label[key])[::order]]
+        pairs = [
+            (key, value) for key in label for value in (_rival_value(material, key, label[key]), label[key])[::order]
+        ]
         yield name, answered(solved, _written(material, pairs))
     every = [(key, value) for key in label for value in (*material.values(key)[:20], label[key])]
     yield "all values", answered(solved, _written(material, every))
@@ -102,11 +104,11 @@ def _loose_json(material: Material, case: PlayedTask, solved: Rollout, inner: st
 def _wrong(material: Material, case: PlayedTask) -> str:
     """An answer in the right form that is wrong."""
     if material.form.is_object:
-        return material.form.write({name: _other(material, name, value) for name, value in case.label.items()})
+        return material.form.write({name: _rival_value(material, name, value) for name, value in case.label.items()})
     return material.form.write("?")
 
 
-def _other(material: Material, name: str, right: Any) -> Any:
+def _rival_value(material: Material, name: str, right: Any) -> Any:
     return next((value for value in material.values(name) if value != right), f"not {right}")
 
 

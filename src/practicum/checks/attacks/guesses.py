@@ -47,7 +47,7 @@ def _all_labels(material: Material, case: PlayedTask) -> Variants:
 
 def _null_like(material: Material, case: PlayedTask) -> Variants:
     nulls: tuple[Any, ...] = (None, "", "null", "None", "unknown", "n/a", "nan", "-", "undefined", {}, [])
-    yield from _said(material, case, [value for value in nulls if isinstance(value, str)])
+    yield from _as_text(material, case, [value for value in nulls if isinstance(value, str)])
     for value in nulls if _has_fields(material, case) else ():
         yield repr(value), _filled(material, case, dict.fromkeys(material.fields, value))
 
@@ -65,12 +65,12 @@ def _huge(material: Material, case: PlayedTask) -> Variants:
 def _letter(material: Material, case: PlayedTask) -> Variants:
     letters = ("a", "e", "i", "s", "0", "1", " ", ".")
     # Where an answer is a letter, as in a multiple choice, letters are what "constant" tries.
-    yield from _said(material, case, letters if all(len(text) > 1 for text in material.texts) else ())
+    yield from _as_text(material, case, letters if all(len(text) > 1 for text in material.texts) else ())
     for letter in letters if _has_fields(material, case) else ():
         yield repr(letter), _filled(material, case, dict.fromkeys(material.fields, letter))
 
 
-def _said(material: Material, case: PlayedTask, words: Sequence[str]) -> Variants:
+def _as_text(material: Material, case: PlayedTask, words: Sequence[str]) -> Variants:
     """Words as the whole answer, where answers are texts; without those that are one, however it is written."""
     known = {text.strip().casefold() for text in material.texts}
     for word in words if known else ():

@@ -48,12 +48,15 @@ def _stop(material: Material, case: PlayedTask) -> Variants:
 
 
 def _echo(material: Material, case: PlayedTask) -> Variants:
-    prompt, told = case.idle.task.prompt, "\n".join(str(message.get("content")) for message in case.idle.messages)
+    prompt, said_so_far = (
+        case.idle.task.prompt,
+        "\n".join(str(message.get("content")) for message in case.idle.messages),
+    )
     yield "the prompt", answered(case.idle, prompt)
-    yield "all that was said", answered(case.idle, told)
+    yield "all that was said", answered(case.idle, said_so_far)
     if material.form.is_object:
         yield "in every field", answered(case.idle, material.form.write(dict.fromkeys(case.label, prompt)))
-        yield "all, in every field", answered(case.idle, material.form.write(dict.fromkeys(case.label, told)))
+        yield "all, in every field", answered(case.idle, material.form.write(dict.fromkeys(case.label, said_so_far)))
     elif material.form.before:
         yield "in the form", answered(case.idle, material.form.write(prompt))
 
@@ -62,11 +65,11 @@ def _echo_results(material: Material, case: PlayedTask) -> Variants:
     solved = case.solved
     if solved is None or material.by_state or not solved.tool_calls:
         return
-    told = "\n".join(call.result for call in solved.tool_calls)
-    yield "as they are", answered(solved, told)
-    yield "in the form", answered(solved, f"{material.form.before}{told}{material.form.after}")
+    results = "\n".join(call.result for call in solved.tool_calls)
+    yield "as they are", answered(solved, results)
+    yield "in the form", answered(solved, f"{material.form.before}{results}{material.form.after}")
     if material.form.is_object:
-        yield "in every field", answered(solved, material.form.write(dict.fromkeys(case.label, told)))
+        yield "in every field", answered(solved, material.form.write(dict.fromkeys(case.label, results)))
 
 
 def _work_only(material: Material, case: PlayedTask) -> Variants:

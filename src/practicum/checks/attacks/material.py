@@ -159,10 +159,10 @@ def with_call(rollout: Rollout, name: str, arguments: Mapping[str, Any], result:
     """The rollout with one more call at its end, before any answer."""
     turn = sum(message.get("role") == "assistant" for message in rollout.messages)
     id = f"call_{turn}_0"
-    asked = {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(dict(arguments))}}
+    call = {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(dict(arguments))}}
     messages: list[Message] = [
         *rollout.messages,
-        {"role": "assistant", "content": "", "tool_calls": [asked]},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": id, "name": name, "content": result},
     ]
     return replace(rollout, messages=messages, tool_calls=[*rollout.tool_calls, ToolCall(id, name, arguments, result)])

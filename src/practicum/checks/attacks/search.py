@@ -64,7 +64,7 @@ async def search(
     for case, root in roots:
         judged = await _gap(case, (), root, reward, score)
         full[case.idle.task.id] = judged.reward if judged and reaches(judged.score, threshold) else float("inf")
-    found: dict[tuple[str, ...], Gap] = {}
+    best: dict[tuple[str, ...], Gap] = {}
     frontier: list[tuple[PlayedTask, Gap]] = []
     while budget > 0:
         batch = []
@@ -80,14 +80,14 @@ async def search(
             beaten = exceeds(gap.size, 0.0) if not excused else reaches(gap.reward, full[gap.task])
             if beaten and not reaches(gap.score, threshold):
                 kinds = tuple(sorted(set(gap.changes)))
-                if kinds not in found or found[kinds].size < gap.size:
-                    found[kinds] = gap
+                if kinds not in best or best[kinds].size < gap.size:
+                    best[kinds] = gap
         cases = {case.idle.task.id: case for case in material.cases}
         frontier += [
             (cases[gap.task], gap) for gap in gaps if not reaches(gap.score, threshold) and len(gap.changes) < CHANGES
         ]
         frontier = sorted(frontier, key=lambda pair: -pair[1].size)[:KEPT]
-    return sorted(found.values(), key=lambda gap: (-gap.size, len(gap.changes), gap.task))
+    return sorted(best.values(), key=lambda gap: (-gap.size, len(gap.changes), gap.task))
 
 
 def _pick(

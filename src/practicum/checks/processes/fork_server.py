@@ -4,21 +4,18 @@ import ctypes
 import faulthandler
 import gc
 import os
-import pickle
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 import traceback
 import types
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-
-_LENGTH = struct.Struct("<Q")
 
 
 class Gone(Exception):
@@ -29,43 +26,20 @@ class Late(Gone):
     """The other side did not answer in time."""
 
 
-def send(connection: socket.socket, message: Any) -> None:
-    """Send one message whole."""
-    data = pickle.dumps(message)
-    connection.sendall(_LENGTH.pack(len(data)) + data)
-
-
-def receive(connection: socket.socket, timeout_s: float | None = None) -> Any:
-    """Wait for one message.
+def receive(connection: Connection, timeout_s: float | None = None) -> Any:
+    """Wait for one message: what ``Connection.send`` of the other side was given.
 
     Raises:
         Gone: the other side is no more.
         Late: ``timeout_s`` seconds went by.
     """
-    # Once something comes, all of it comes.
-    connection.settimeout(timeout_s)
     try:
-        connection.recv(1, socket.MSG_PEEK)
-    except TimeoutError as error:
-        raise Late("no answer in time") from error
-    except OSError as error:
-        raise Gone(str(error)) from error
-    connection.settimeout(None)
-    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
-    return pickle.loads(_exactly(connection, length))
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        try:
-            part = connection.recv(min(count - len(parts), 1 << 20))
-        except OSError as error:
-            raise Gone(str(error)) from error
-        if not part:
-            raise Gone("the process ended")
-        parts += part
-    return bytes(parts)
+        if not connection.poll(timeout_s):
+            raise Late("no answer in time")
+        # Once something comes, all of it comes.
+        return connection.recv()
+    except (EOFError, OSError) as error:
+        raise Gone(str(error) or "the process ended") from error
 
 
 _LOOK_S = 0.05
@@ -82,7 +56,7 @@ DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
 
-def serve(listener: socket.socket, keeper: socket.socket, handle: Callable[[socket.socket], None]) -> None:
+def serve(listener: socket.socket, keeper: Connection, handle: Callable[[Connection], None]) -> None:
     """Fork for every connection and ``handle`` it there, until ``keeper`` is closed from the other side.
 
     A fork leads a process group of its own: when it ends, so does all that it started.
@@ -95,7 +69,7 @@ def serve(listener: socket.socket, keeper: socket.socket, handle: Callable[[sock
             break
         if listener in ready:
             with suppress(BlockingIOError, ConnectionAbortedError):
-                connection, _ = listener.accept()
+                connection = Connection(listener.accept()[0].detach())
                 forks.add(_forked(connection, (listener, keeper), handle))
                 connection.close()
         _bury(forks)
@@ -141,7 +115,9 @@ def _tell_where_coroutines_wait(*_: object) -> None:
     os.write(2, f"{TOLD}\n".encode())
 
 
-def _forked(connection: socket.socket, ours: tuple[socket.socket, ...], handle: Callable[[socket.socket], None]) -> int:
+def _forked(
+    connection: Connection, ours: tuple[socket.socket | Connection, ...], handle: Callable[[Connection], None]
+) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()

@@ -34,7 +34,7 @@ class StageOrder:
 
     Attributes:
         source, folder, home, args, judges, datasets, reading: As of ``EnvironmentTarget``.
-        here: Working folder; None for a private one.
+        working_folder: None for a private one.
         paths: Where modules are looked for.
         variables: All environment variables.
         root: A private folder, for temporary files and logs.
@@ -48,7 +48,7 @@ class StageOrder:
     args: Mapping[str, Any]
     judges: tuple[str, str]
     datasets: Mapping[str, Path]
-    here: Path | None
+    working_folder: Path | None
     paths: tuple[str, ...]
     variables: Mapping[str, str]
     root: Path
@@ -136,7 +136,7 @@ def load(order: StageOrder) -> Loaded:
     except PracticumError as error:
         return Loaded(error)
     finally:
-        touches = RECORDER.taken()
+        touches = RECORDER.take_touches()
     _stage = Stage(target, tasks, order.root, order.world)
     _load_libraries(target)
     # What is there now is no longer looked at by the garbage collector, and its memory stays shared between forks.
@@ -159,10 +159,10 @@ def _load_libraries(target: EnvironmentTarget) -> None:
     """Load what the environment's tools import when they run, once instead of in every fork: others' libraries only."""
     for name in dict.fromkeys(imported_later(Path(inspect.getfile(target.environment)))):
         try:
-            found = importlib.util.find_spec(name)
+            spec = importlib.util.find_spec(name)
         except (ImportError, ValueError):
             continue
-        if found is not None and found.origin and origin(found.origin, target.home) in ("library", "standard"):
+        if spec is not None and spec.origin and origin(spec.origin, target.home) in ("library", "standard"):
             with suppress(Exception):
                 importlib.import_module(name)
 
@@ -179,7 +179,7 @@ def _settle(order: StageOrder) -> None:
     os.environ.update(order.variables)
     sys.path[:] = list(order.paths)
     private_temporary_folder(order.root / "tmp")
-    work = order.here or order.root / "work"
+    work = order.working_folder or order.root / "work"
     work.mkdir(exist_ok=True)
     os.chdir(work)
     set_clock(order.world.clock_s)
@@ -193,13 +193,13 @@ def _import(order: StageOrder) -> tuple[EnvironmentTarget, list[Leftover]]:
 
     if not order.recorded:
         return loaded(), []
-    before, others = settings_now(), fixtures(order.home)
+    before, modules_before = settings_now(), fixtures(order.home)
     if not order.blamed:
         with RECORDER.during("import"):
-            found = loaded()
+            target = loaded()
         seeded = RECORDER.numpy_seeded
         drawn = [Leftover("state of numpy's global random generator", "", seeded)] if seeded else []
-        return found, [*left_by_import(before, order.home), *drawn, *patched(others, order.home)]
+        return target, [*left_by_import(before, order.home), *drawn, *patched(modules_before, order.home)]
     settings = {setting.kind: setting for setting in SETTINGS}
     probes = {name: settings[name].read if name in settings else partial(named, name) for name in order.blamed}
 
@@ -209,11 +209,11 @@ def _import(order: StageOrder) -> tuple[EnvironmentTarget, list[Leftover]]:
 
     blamer = Blamer(order.home, probes, changed)
     with blamer.watching():
-        found = loaded()
-    left = [*left_by_import(before, order.home), *patched(others, order.home)]
+        target = loaded()
+    left = [*left_by_import(before, order.home), *patched(modules_before, order.home)]
     places = [(each, blamer.found.get(each.kind) or blamer.found.get(each.name) or "") for each in left]
     # What a library sets up when it is imported is the library's doing.
-    return found, [replace(each, where=place) for each, place in places if place and not is_import(place)]
+    return target, [replace(each, where=place) for each, place in places if place and not is_import(place)]
 
 
 def _tasks(target: EnvironmentTarget) -> tuple[dict[str, list[Task]], tuple[Mapping[str, str], ...]]:

@@ -2,10 +2,7 @@
 
 import ctypes
 import os
-import pickle
-import select
 import signal
-import socket
 import tempfile
 import time
 import traceback
@@ -13,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,10 +20,10 @@ from practicum.checks.processes.fork_server import (
     TELL,
     TOLD,
     Gone,
+    Late,
     end_group,
     listen,
     receive,
-    send,
     serve,
     speak_into,
 )
@@ -59,6 +58,22 @@ class WorkDeadline:
 _LOOK_S = 0.1
 
 
+def receive_patiently(connection: Connection, group: int, seconds: float) -> Any:
+    """An answer, waited for so long, and on as long as the process group does something for it.
+
+    Raises:
+        Gone: the other side is no more.
+        Late: it has slept for too long, or worked for too long.
+    """
+    deadline = WorkDeadline(group, seconds)
+    while True:
+        try:
+            return receive(connection, deadline.step_s)
+        except Late:
+            if deadline.is_over():
+                raise
+
+
 def is_dead(pid: int) -> bool:
     """Whether a process ended; one that nobody has fetched yet, too."""
     return _fields(Path(f"/proc/{pid}"))[:1] in ([], ["Z"], ["X"])
@@ -91,28 +106,28 @@ _TELLING_S = 5.0
 class Trouble:
     """Work that came to no end: why, and where the user's code stood."""
 
-    what: str
+    reason: str
     where: str = ""
 
 
-def load_a_stage(keeper: socket.socket) -> None:
+def load_a_stage(keeper: Connection) -> None:
     """Load what the order says, answer how that went, then take work at the order's socket."""
     order: StageOrder = receive(keeper)
     speak_into(order.root / "log")
     loaded = load(order)
     listener = listen(order.root / "work.socket") if loaded.error is None else None
-    send(keeper, loaded)
+    keeper.send(loaded)
     if listener is not None:
         serve(listener, keeper, partial(_do, order.root))
 
 
-def _do(root: Path, connection: socket.socket) -> None:
+def _do(root: Path, connection: Connection) -> None:
     own = root / f"work-{os.getpid()}"
     private_temporary_folder(own / "tmp")
     log = own / "log"
     speak_into(log)
     try:
-        send(connection, (os.getpid(), log))
+        connection.send((os.getpid(), log))
         function, args = receive(connection)
     except Gone:
         return
@@ -121,7 +136,7 @@ def _do(root: Path, connection: socket.socket) -> None:
     except BaseException as error:
         traceback.print_exc()
         answer = Trouble(f"{type(error).__name__}: {error}", place_of_error(error, stage().home))
-    send(connection, answer)
+    connection.send(answer)
 
 
 def interrupted(pid: int, log: Path, home: Path, after_s: float) -> Trouble:
@@ -147,8 +162,8 @@ def told_by(log: Path, home: Path, after_s: float | None = None) -> Trouble:
     where = next((place for place in _places(text) if is_users(place[0], home)), None)
     end = "\n".join(text.strip().splitlines()[-12:])
     died = f"the process died\n{end}".strip()
-    what = died if after_s is None else f"it did not come to an end within {after_s:.0f} s"
-    return Trouble(what, shown(*where) if where else "")
+    reason = died if after_s is None else f"it did not come to an end within {after_s:.0f} s"
+    return Trouble(reason, shown(*where) if where else "")
 
 
 def _text(log: Path) -> str:
@@ -157,14 +172,14 @@ def _text(log: Path) -> str:
 
 def _places(text: str) -> list[tuple[str, int]]:
     """The frames of faulthandler's tracebacks, innermost first, the main thread's last stack first."""
-    found = []
+    places = []
     for line in text.splitlines():
         if line.startswith('  File "') and ", line " in line:
             file, _, rest = line.removeprefix('  File "').partition('", line ')
             number = rest.split(" ", 1)[0]
             if number.isdigit():
-                found.append((file, int(number)))
-    return found
+                places.append((file, int(number)))
+    return places
 
 
 T = TypeVar("T")
@@ -175,51 +190,35 @@ class Fork(Generic[T]):
     """A function under way in a fork of this process; ``result`` waits for it."""
 
     pid: int
-    reader: int
+    reader: Connection
     log: Path
     deadline_s: float
 
     def result(self) -> T | Trouble:
         """What the function gave, or why it came to no end."""
-        patience = WorkDeadline(self.pid, self.deadline_s)
+        answer: T | Trouble
         try:
-            # By its length, and not up to its end: what the fork started may hold the pipe open.
-            data = self._read(int.from_bytes(self._read(_LENGTH, patience), "little"), patience)
-            answer: T | Trouble = pickle.loads(data) if data else told_by(self.log, stage().home)
-        except TimeoutError:
+            answer = receive_patiently(self.reader, self.pid, self.deadline_s)
+        except Late:
             answer = interrupted(self.pid, self.log, stage().home, self.deadline_s)
-        os.close(self.reader)
+        except Gone:
+            answer = told_by(self.log, stage().home)
+        self.reader.close()
         end_group(self.pid)
         os.waitpid(self.pid, 0)
         return answer
 
-    def _read(self, count: int, patience: WorkDeadline) -> bytes:
-        parts = bytearray()
-        while len(parts) < count:
-            if not select.select([self.reader], [], [], patience.step_s)[0]:
-                if patience.is_over():
-                    raise TimeoutError
-                continue
-            part = os.read(self.reader, count - len(parts))
-            if not part:
-                return b""
-            parts += part
-        return bytes(parts)
-
-
-_LENGTH = 8
-
 
 def fork(function: Callable[..., T], *args: Any, deadline_s: float) -> Fork[T]:
     """Begin to run a function in a fork of this process."""
-    reader, writer = os.pipe()
+    reader, writer = Pipe(duplex=False)
     with tempfile.NamedTemporaryFile(prefix="fork-", dir=stage().root, delete=False) as log:
         pass
     pid = os.fork()
     if pid:
-        os.close(writer)
+        writer.close()
         return Fork(pid, reader, Path(log.name), deadline_s)
-    os.close(reader)
+    reader.close()
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     try:
@@ -228,9 +227,6 @@ def fork(function: Callable[..., T], *args: Any, deadline_s: float) -> Fork[T]:
             answer: Any = function(*args)
         except BaseException as error:
             answer = Trouble(f"{type(error).__name__}: {error}", place_of_error(error, stage().home))
-        written = pickle.dumps(answer)
-        data = memoryview(len(written).to_bytes(_LENGTH, "little") + written)
-        while data:
-            data = data[os.write(writer, data) :]
+        writer.send(answer)
     finally:
         os._exit(0)

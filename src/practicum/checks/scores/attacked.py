@@ -26,10 +26,10 @@ def check_attacks(prefix: str, report: AttackReport, where: str) -> list[Finding
         if kind in by_kind:
             families = by_kind[kind]
             worst = families[0]
-            what = f"{_named(worst)} ({worst.tries}) earns {worst.earned:.3g}, where {worst.allowed:.3g} is allowed"
+            title = f"{_named(worst)} ({worst.tries}) earns {worst.earned:.3g}, where {worst.allowed:.3g} is allowed"
             if len(families) > 1:
-                what += f"; so do {', '.join(result.family for result in families[1:])}"
-            findings.append(Finding.of(f"{prefix}-{code}", what, where=where, difference=_evidence(families)))
+                title += f"; so do {', '.join(result.family for result in families[1:])}"
+            findings.append(Finding.of(f"{prefix}-{code}", title, where=where, difference=_evidence(families)))
     return findings
 
 
@@ -56,11 +56,11 @@ def check_gaps(gaps: Sequence[Gap], where: str) -> list[Finding]:
     if not gaps:
         return []
     worst = gaps[0]
-    what = f"a search found {len(gaps)} ways to earn without success; the best earns {worst.reward:.3g}"
-    shown = "\n".join(
+    title = f"a search found {len(gaps)} ways to earn without success; the best earns {worst.reward:.3g}"
+    evidence = "\n".join(
         f"reward {gap.reward:.3g}, score {gap.score:.3g}: {', then '.join(gap.changes)}" for gap in gaps[:5]
     )
-    return [Finding.of("REWARD-ABOVE", what, where=where, difference=f"{shown}\n{told_of(worst.rollout)}")]
+    return [Finding.of("REWARD-ABOVE", title, where=where, difference=f"{evidence}\n{told_of(worst.rollout)}")]
 
 
 def excused(report: AttackReport) -> list[Note]:

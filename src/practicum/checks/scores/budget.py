@@ -47,15 +47,15 @@ def check_budget(evidence: Evidence, limits: RecipeLimits, count: CountTokens, w
 
 
 def _turns(walkthroughs: Sequence[Rollout], turns: int, where: str) -> list[Finding]:
-    taken = [sum(message.get("role") == "assistant" for message in rollout.messages) for rollout in walkthroughs]
-    if not taken:
+    turns_taken = [sum(message.get("role") == "assistant" for message in rollout.messages) for rollout in walkthroughs]
+    if not turns_taken:
         return []
-    usual, longest = median(taken), max(taken)
+    usual, longest = median(turns_taken), max(turns_taken)
     needed = max(math.ceil(ROOM * usual), longest)
     if turns >= needed:
         return []
-    what = f"max_turns is {turns}; walkthroughs take {usual:g} turns, the longest {longest}: {needed} are needed"
-    return [Finding.of("BUDGET-TURNS", what, where=where, fix=f"Set max_turns to {needed}.")]
+    title = f"max_turns is {turns}; walkthroughs take {usual:g} turns, the longest {longest}: {needed} are needed"
+    return [Finding.of("BUDGET-TURNS", title, where=where, fix=f"Set max_turns to {needed}.")]
 
 
 def _context(
@@ -69,8 +69,8 @@ def _context(
     room, cap = limits.max_sequence_length, limits.sampling_max_tokens
     if room is None or cap is None:
         return []
-    told = [_per_turn(rollout, count) for rollout in (*walkthroughs, *_played(evidence))]
-    output = max((tokens for rollout in told for tokens in rollout), default=0)
+    tokens_per_turn = [_per_turn(rollout, count) for rollout in (*walkthroughs, *_played(evidence))]
+    output = max((tokens for rollout in tokens_per_turn for tokens in rollout), default=0)
     openings = [case.idle.messages for case in evidence.cases]
     tools = count(json.dumps(list(evidence.schemas), default=dict)) if evidence.schemas else 0
     prompt = tools + max(
@@ -79,11 +79,11 @@ def _context(
     needed = turns * (cap + output) + prompt
     if needed <= room:
         return []
-    what = (
+    title = (
         f"{turns} turns × ({cap} sampled + {output} from tools) + {prompt} of prompt = {needed} tokens; "
         f"max_sequence_length is {room}"
     )
-    return [Finding.of("BUDGET-CONTEXT", what, where=where)]
+    return [Finding.of("BUDGET-CONTEXT", title, where=where)]
 
 
 def _per_turn(rollout: Rollout, count: CountTokens) -> list[int]:
@@ -109,9 +109,9 @@ def _recorded(trajectories: Sequence[Trajectory], where: str) -> list[Finding]:
     at_cap = sum(any(turn.finish_reason == "length" for turn in each.turns) for each in trajectories)
     exhausted = sum(each.ending == "max_turns" for each in trajectories)
     if reaches(at_cap, AT_CAP * total) and at_cap:
-        what = f"{at_cap} of {total} recorded rollouts have a turn at the cap ({at_cap / total:.0%})"
-        findings.append(Finding.of("BUDGET-TOKENS", what, where=where))
+        title = f"{at_cap} of {total} recorded rollouts have a turn at the cap ({at_cap / total:.0%})"
+        findings.append(Finding.of("BUDGET-TOKENS", title, where=where))
     if reaches(exhausted, EXHAUSTED * total) and exhausted:
-        what = f"{exhausted} of {total} recorded rollouts ran out of turns ({exhausted / total:.0%})"
-        findings.append(Finding.of("BUDGET-EXHAUSTED", what, where=where))
+        title = f"{exhausted} of {total} recorded rollouts ran out of turns ({exhausted / total:.0%})"
+        findings.append(Finding.of("BUDGET-EXHAUSTED", title, where=where))
     return findings

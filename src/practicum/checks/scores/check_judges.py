@@ -78,7 +78,7 @@ def check_judges(
     progress("playing tasks")
     evidence = gather(target, count=tasks, seed=seed, recorded=recorded)
     material = material_of(evidence.cases)
-    baseline = f"{len(evidence.baseline)} {'made' if evidence.made else 'recorded'}"
+    baseline = f"{len(evidence.baseline)} {'made' if evidence.synthetic else 'recorded'}"
     findings, unseen = _without_judges(evidence, recipe, count_tokens, place)
     ran = {code for code in EVERY if code.startswith(("DATA-", "BUDGET-"))} | {"EVAL-MISSING"}
     ran |= unseen.keys()
@@ -96,26 +96,28 @@ def check_judges(
     for prefix, function in judges:
         where = _place(function, place)
         progress(f"judging with the {'score' if prefix == 'EVAL' else 'reward'}")
-        found = measure(function, rollouts, patience_s=patience_s, repeated=REPEATED)
-        findings += check_behaviour(prefix, rollouts, found, where, slow_s)
+        measured = measure(function, rollouts, patience_s=patience_s, repeated=REPEATED)
+        findings += check_behaviour(prefix, rollouts, measured, where, slow_s)
         findings += _dependent(function, recipe, policy, where, "score" if prefix == "EVAL" else "reward")
         ran |= {code for code in EVERY if code.startswith(f"{prefix}-")}
-        if found.stuck is not None:
+        if measured.stuck is not None:
             usable = False
-            unseen |= unseen_by_judge(prefix, found, None)
+            unseen |= unseen_by_judge(prefix, measured, None)
             unseen |= dict.fromkeys(_COMPARED[prefix], "it never came back from a rollout")
             continue
         if prefix == "EVAL":
-            scores = found
-            findings += check_oracle(solved, found.totals[: len(solved)], threshold, where)
+            scores = measured
+            findings += check_oracle(solved, measured.totals[: len(solved)], threshold, where)
         else:
-            compared, uncompared = _rewarded(function, rollouts, found, scores, threshold, where, len(solved), evidence)
+            compared, uncompared = _rewarded(
+                function, rollouts, measured, scores, threshold, where, len(solved), evidence
+            )
             findings, unseen = [*findings, *compared], {**unseen, **uncompared}
         progress(f"attacking the {'score' if prefix == 'EVAL' else 'reward'}")
         report = asyncio.run(
             attack(function, material, purpose="score" if prefix == "EVAL" else "reward", threshold=threshold)
         )
-        unseen |= unseen_by_judge(prefix, found, report)
+        unseen |= unseen_by_judge(prefix, measured, report)
         known = {finding.code for finding in findings}
         findings += check_attacks(prefix, report, where)
         findings += [each for each in check_raising(prefix, report, where) if each.code not in known]
@@ -152,7 +154,7 @@ def _without_judges(
 def _rewarded(
     reward: Judge,
     rollouts: Sequence[Rollout],
-    found: Measured,
+    rewards: Measured,
     scores: Measured | None,
     threshold: float,
     where: str,
@@ -163,9 +165,16 @@ def _rewarded(
     if scores is None:
         return [], dict.fromkeys(_COMPARED["REWARD"], "the score never came back from a rollout")
     findings = check_reward(
-        reward, rollouts, found, scores.totals, threshold, where, walkthroughs=walkthroughs, made=evidence.made
+        reward,
+        rollouts,
+        rewards,
+        scores.totals,
+        threshold,
+        where,
+        walkthroughs=walkthroughs,
+        synthetic=evidence.synthetic,
     )
-    return findings, unseen_of_reward(found.totals, scores.totals, threshold, walkthroughs=walkthroughs)
+    return findings, unseen_of_reward(rewards.totals, scores.totals, threshold, walkthroughs=walkthroughs)
 
 
 def _report(
@@ -211,16 +220,16 @@ def _on_record(evidence: Evidence, where: str) -> list[Finding]:
     if not evaluations:
         return []
     findings = []
-    base = [each for each in evaluations if each.get("label") == "base"]
+    base = [evaluation for evaluation in evaluations if evaluation.get("label") == "base"]
     # A foothold that succeeds is what training begins with: what the finding asks for is done.
-    began = [*base, *(each for each in evaluations if each.get("label") == "foothold")]
-    if base and not any(each.get("success_rate", 0) > 0 for each in began):
-        what = f"the base model succeeds in none of {base[-1].get('n_rollouts', '?')} rollouts on record"
-        what += ", nor does its foothold" if len(began) > len(base) else ""
-        findings.append(Finding.of("EVAL-ZERO", what, where=where))
-    if not any(each.get("label") == "reference" for each in evaluations):
-        what = "no reference model's evaluation is on record"
-        findings.append(Finding.of("EVAL-REFERENCE", what, where=where, severity="warn"))
+    began = [*base, *(evaluation for evaluation in evaluations if evaluation.get("label") == "foothold")]
+    if base and not any(evaluation.get("success_rate", 0) > 0 for evaluation in began):
+        title = f"the base model succeeds in none of {base[-1].get('n_rollouts', '?')} rollouts on record"
+        title += ", nor does its foothold" if len(began) > len(base) else ""
+        findings.append(Finding.of("EVAL-ZERO", title, where=where))
+    if not any(evaluation.get("label") == "reference" for evaluation in evaluations):
+        title = "no reference model's evaluation is on record"
+        findings.append(Finding.of("EVAL-REFERENCE", title, where=where, severity="warn"))
     return findings
 
 
@@ -229,12 +238,12 @@ def _dependent(
 ) -> list[Finding]:
     trained = _trained(recipe)
     if policy is not None and not is_independent(function, policy):
-        what = f"the {purpose}'s judge model is the policy itself: {policy.model} at {policy.base_url}"
+        title = f"the {purpose}'s judge model is the policy itself: {policy.model} at {policy.base_url}"
     elif bears_name(function, trained):
-        what = f"the {purpose}'s judge model bears the name of the model to be trained: {trained}"
+        title = f"the {purpose}'s judge model bears the name of the model to be trained: {trained}"
     else:
         return []
-    return [Finding.of("EVAL-DEPENDENT", what, where=where)]
+    return [Finding.of("EVAL-DEPENDENT", title, where=where)]
 
 
 def _trained(recipe: "Recipe | None") -> str:

@@ -60,7 +60,7 @@ class Evidence:
     recorded: Recorded
     schemas: Sequence[Mapping[str, Any]]
     max_turns: int
-    made: bool = True
+    synthetic: bool = True
     """Whether the baseline was made, because none of these tasks is on record."""
 
 
@@ -84,24 +84,26 @@ def gather(target: EnvironmentTarget, *, count: int, seed: int, recorded: Record
     cases = tuple(play_case(target, task, derive(seed, "judges", task.id)) for task in chosen)
     environment = target.make()
     schemas, turns = environment.schemas(), environment.max_turns
-    found = recorded or Recorded()
+    on_record = recorded or Recorded()
     by_id = {task.id: task for split in tasks.values() for task in split}
-    rollouts = [Rollout.of(t, by_id[t.task_id]) for t in found.trajectories if t.task_id in by_id and t.error is None]
-    made = not rollouts
-    baseline = made_baseline(cases, seed) if made else rollouts[:BASELINE]
-    return Evidence(tasks, cases, tuple(baseline), found, schemas, turns, made)
+    rollouts = [
+        Rollout.of(t, by_id[t.task_id]) for t in on_record.trajectories if t.task_id in by_id and t.error is None
+    ]
+    synthetic = not rollouts
+    baseline = made_baseline(cases, seed) if synthetic else rollouts[:BASELINE]
+    return Evidence(tasks, cases, tuple(baseline), on_record, schemas, turns, synthetic)
 
 
 def all_tasks(target: EnvironmentTarget) -> dict[str, list[Task]]:
     """Tasks by split, without the splits that the environment says it does not have."""
-    found = {}
+    tasks = {}
     for split in SPLITS:
         try:
-            found[split] = target.tasks_or_fault(split)
+            tasks[split] = target.tasks_or_fault(split)
         except EnvironmentFault as fault:
             if fault.__cause__ is not None:
                 raise
-    return found
+    return tasks
 
 
 def play_case(target: EnvironmentTarget, task: Task, seed: int) -> PlayedTask:

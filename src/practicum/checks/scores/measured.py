@@ -56,7 +56,7 @@ def measure(function: Judge, rollouts: Sequence[Rollout], *, patience_s: float, 
         patience_s: Seconds for one judgement, after which it is held to be stuck.
         repeated: How many of them are judged again, at once and in reverse order at the end.
     """
-    found = Measured()
+    measured = Measured()
     progress = [0, time.monotonic(), 0]
 
     async def all_of_them() -> None:
@@ -64,24 +64,26 @@ def measure(function: Judge, rollouts: Sequence[Rollout], *, patience_s: float, 
             progress[:] = [progress[0] + 1, time.monotonic(), at]
             before = _copy(rollout)
             began = time.perf_counter()
-            found.first.append(await _judged(function, rollout))
-            found.seconds.append(time.perf_counter() - began)
+            measured.first.append(await _judged(function, rollout))
+            measured.seconds.append(time.perf_counter() - began)
             if before is not None and before != _copy(rollout):
-                found.changed.append(at)
+                measured.changed.append(at)
             if at < repeated:
                 progress[:] = [progress[0] + 1, time.monotonic(), at]
-                found.again.append(await _judged(function, rollout))
+                measured.again.append(await _judged(function, rollout))
         for at in reversed(range(min(repeated, len(rollouts)))):
             progress[:] = [progress[0] + 1, time.monotonic(), at]
-            found.later[at] = await _judged(function, rollouts[at])
+            measured.later[at] = await _judged(function, rollouts[at])
 
     thread = threading.Thread(target=lambda: asyncio.run(all_of_them()), daemon=True, name="judge")
     thread.start()
     while thread.is_alive():
         thread.join(min(0.05, patience_s))
         if thread.is_alive() and time.monotonic() - progress[1] > patience_s:
-            return Measured(list(found.first), list(found.again), {}, [], list(found.seconds), int(progress[2]))
-    return found
+            return Measured(
+                list(measured.first), list(measured.again), {}, [], list(measured.seconds), int(progress[2])
+            )
+    return measured
 
 
 async def _judged(function: Judge, rollout: Rollout) -> Judgement | RolloutError:
@@ -105,24 +107,28 @@ SLOW_S = 2.0
 
 
 def check_behaviour(
-    prefix: str, rollouts: Sequence[Rollout], found: Measured, where: str, slow_s: float
+    prefix: str, rollouts: Sequence[Rollout], measured: Measured, where: str, slow_s: float
 ) -> list[Finding]:
     """Does it raise, stay in range, repeat itself, and come back?"""
     findings = []
-    if found.stuck is not None:
-        told = told_of(rollouts[found.stuck])
-        findings.append(Finding.of(f"{prefix}-SLOW", "it never came back from a rollout", where=where, difference=told))
-    elif found.seconds and median(found.seconds) > slow_s:
-        what = f"half of {len(found.seconds)} rollouts took more than {median(found.seconds):.2g} s each to judge"
-        findings.append(Finding.of(f"{prefix}-SLOW", what, where=where, severity="warn"))
-    errors = [(at, each) for at, each in enumerate(found.first) if isinstance(each, RolloutError)]
+    if measured.stuck is not None:
+        evidence = told_of(rollouts[measured.stuck])
+        findings.append(
+            Finding.of(f"{prefix}-SLOW", "it never came back from a rollout", where=where, difference=evidence)
+        )
+    elif measured.seconds and median(measured.seconds) > slow_s:
+        title = (
+            f"half of {len(measured.seconds)} rollouts took more than {median(measured.seconds):.2g} s each to judge"
+        )
+        findings.append(Finding.of(f"{prefix}-SLOW", title, where=where, severity="warn"))
+    errors = [(at, each) for at, each in enumerate(measured.first) if isinstance(each, RolloutError)]
     for code, wanted in ((f"{prefix}-RANGE", True), (f"{prefix}-RAISES", False)):
         some = [(at, error) for at, error in errors if is_out_of_range(error) is wanted]
         if some:
             at, error = some[0]
-            what = f"{error.what}, on {len(some)} of {len(found.first)} rollouts"
-            findings.append(Finding.of(code, shortened(what, 300), where=where, difference=told_of(rollouts[at])))
-    return findings + _check_repeat(prefix, rollouts, found, where)
+            title = f"{error.what}, on {len(some)} of {len(measured.first)} rollouts"
+            findings.append(Finding.of(code, shortened(title, 300), where=where, difference=told_of(rollouts[at])))
+    return findings + _check_repeat(prefix, rollouts, measured, where)
 
 
 def check_oracle(
@@ -137,9 +143,9 @@ def check_oracle(
     if not failed:
         return []
     rollout, total = failed[0]
-    what = f"the oracle's rollouts of {len(failed)} of {len(rollouts)} tasks are no success"
+    title = f"the oracle's rollouts of {len(failed)} of {len(rollouts)} tasks are no success"
     evidence = f"score {total if total is not None else 'none'}, success from {threshold:g}\n{told_of(rollout)}"
-    return [Finding.of("EVAL-UNSOLVED", what, where=where, difference=evidence)]
+    return [Finding.of("EVAL-UNSOLVED", title, where=where, difference=evidence)]
 
 
 def check_reward(
@@ -151,11 +157,11 @@ def check_reward(
     where: str,
     *,
     walkthroughs: int,
-    made: bool,
+    synthetic: bool,
 ) -> list[Finding]:
     """How the reward of baseline rollouts stands to their score; the first ``walkthroughs`` are the oracle's.
 
-    Rollouts that were ``made`` without an oracle may well be equally worthless: that all earn the same is a warning.
+    ``synthetic`` rollouts without an oracle may well be equally worthless: that all earn the same is a warning.
     """
     pairs = [
         (rollout, paid, score)
@@ -163,7 +169,7 @@ def check_reward(
         if paid is not None and score is not None
     ]
     baseline = [paid for paid in rewards.totals[walkthroughs:] if paid is not None]
-    findings = [*_flat(baseline, where, sure=bool(walkthroughs) or not made), *_components(rewards, where)]
+    findings = [*_flat(baseline, where, sure=bool(walkthroughs) or not synthetic), *_components(rewards, where)]
     wins = [paid for _, paid, score in pairs if reaches(score, threshold)]
     above = sorted(
         (
@@ -175,15 +181,15 @@ def check_reward(
     )
     if above and ABOVE_SCORE not in excuses_of(reward):
         rollout, paid, score = above[0]
-        what = f"{len(above)} of {len(pairs)} baseline rollouts earn more than they score"
+        title = f"{len(above)} of {len(pairs)} baseline rollouts earn more than they score"
         evidence = f"reward {paid:g}, score {score:g}\n{told_of(rollout)}"
-        findings.append(Finding.of("REWARD-ABOVE", what, where=where, difference=evidence))
+        findings.append(Finding.of("REWARD-ABOVE", title, where=where, difference=evidence))
     ranked = [each for each in pairs if wins and not reaches(each[2], threshold) and reaches(each[1], min(wins))]
     if ranked:
         rollout, paid, score = max(ranked, key=lambda each: each[1])
-        what = f"{len(ranked)} rollouts without success earn at least the {min(wins):g} that a success earns"
+        title = f"{len(ranked)} rollouts without success earn at least the {min(wins):g} that a success earns"
         evidence = f"reward {paid:g}, score {score:g}\n{told_of(rollout)}"
-        findings.append(Finding.of("REWARD-RANK", what, where=where, difference=evidence))
+        findings.append(Finding.of("REWARD-RANK", title, where=where, difference=evidence))
     return findings
 
 
@@ -193,22 +199,22 @@ def told_of(rollout: Rollout) -> str:
     return f"task    {rollout.task.id}\ncalls   {shortened(calls, 160)}\nanswer  {shortened(rollout.answer, 300)!r}"
 
 
-def _check_repeat(prefix: str, rollouts: Sequence[Rollout], found: Measured, where: str) -> list[Finding]:
-    if found.changed:
-        what = f"it changes the rollout that it judges ({len(found.changed)} of {len(found.first)})"
-        evidence = told_of(rollouts[found.changed[0]])
-        return [Finding.of(f"{prefix}-REPEAT", what, where=where, difference=evidence)]
-    at_once = [at for at, each in enumerate(found.again) if _differs(found.first[at], each)]
-    later = [at for at, each in sorted(found.later.items()) if _differs(found.first[at], each)]
+def _check_repeat(prefix: str, rollouts: Sequence[Rollout], measured: Measured, where: str) -> list[Finding]:
+    if measured.changed:
+        title = f"it changes the rollout that it judges ({len(measured.changed)} of {len(measured.first)})"
+        evidence = told_of(rollouts[measured.changed[0]])
+        return [Finding.of(f"{prefix}-REPEAT", title, where=where, difference=evidence)]
+    at_once = [at for at, each in enumerate(measured.again) if _differs(measured.first[at], each)]
+    later = [at for at, each in sorted(measured.later.items()) if _differs(measured.first[at], each)]
     if not at_once and not later:
         return []
     at = (at_once or later)[0]
-    other = found.again[at] if at_once else found.later[at]
+    second = measured.again[at] if at_once else measured.later[at]
     how = "judged twice, one after the other," if at_once else "judged again after others"
-    share = f"{len(at_once or later)} of {len(found.later) or len(found.again)}"
-    what = f"the same rollout, {how} gets another number ({share})"
-    evidence = f"-{_number(found.first[at])}\n+{_number(other)}\n{told_of(rollouts[at])}"
-    return [Finding.of(f"{prefix}-REPEAT", what, where=where, difference=evidence)]
+    share = f"{len(at_once or later)} of {len(measured.later) or len(measured.again)}"
+    title = f"the same rollout, {how} gets another number ({share})"
+    evidence = f"-{_number(measured.first[at])}\n+{_number(second)}\n{told_of(rollouts[at])}"
+    return [Finding.of(f"{prefix}-REPEAT", title, where=where, difference=evidence)]
 
 
 def _flat(baseline: Sequence[float], where: str, *, sure: bool) -> list[Finding]:
@@ -224,22 +230,22 @@ def _components(rewards: Measured, where: str) -> list[Finding]:
     if not names:
         return []
     if not any(names):
-        what = "it logs no components: of what it is made cannot be seen"
-        return [Finding.of("REWARD-COMPONENTS", what, where=where, severity="warn")]
+        title = "it logs no components: of what it is made cannot be seen"
+        return [Finding.of("REWARD-COMPONENTS", title, where=where, severity="warn")]
     missing = sorted(frozenset.union(*names) - frozenset.intersection(*names))
     # Per-field components differ where tasks have different fields.
     missing = [name for name in missing if "/" not in name]
     if not missing:
         return []
-    what = f"some rollouts lack components that others have: {', '.join(missing[:5])}"
-    return [Finding.of("REWARD-COMPONENTS", what, where=where, severity="warn")]
+    title = f"some rollouts lack components that others have: {', '.join(missing[:5])}"
+    return [Finding.of("REWARD-COMPONENTS", title, where=where, severity="warn")]
 
 
-def _differs(one: Judgement | RolloutError, other: Judgement | RolloutError) -> bool:
+def _differs(first: Judgement | RolloutError, second: Judgement | RolloutError) -> bool:
     """Numbers, or whether there is one; components may differ."""
-    if isinstance(one, Judgement) and isinstance(other, Judgement):
-        return one.values != other.values
-    return type(one) is not type(other)
+    if isinstance(first, Judgement) and isinstance(second, Judgement):
+        return first.values != second.values
+    return type(first) is not type(second)
 
 
 def _number(judged: Judgement | RolloutError) -> str:

@@ -49,7 +49,7 @@ def unseen_in_data(tasks: Mapping[str, Sequence[Task]], batch: int | None) -> di
     return unseen
 
 
-def unseen_by_judge(prefix: str, found: Measured, attacks: AttackReport | None) -> dict[str, str]:
+def unseen_by_judge(prefix: str, measured: Measured, attacks: AttackReport | None) -> dict[str, str]:
     """Of the checks that a score and a reward share, by code.
 
     Args:
@@ -57,11 +57,11 @@ def unseen_by_judge(prefix: str, found: Measured, attacks: AttackReport | None) 
     """
     unseen = {}
     stuck = "it never came back from a rollout"
-    if not any(isinstance(each, Judgement) for each in found.first):
-        unseen["RANGE"] = stuck if not found.first else "it gives no number"
-    if not found.first:
+    if not any(isinstance(each, Judgement) for each in measured.first):
+        unseen["RANGE"] = stuck if not measured.first else "it gives no number"
+    if not measured.first:
         unseen["RAISES"] = stuck
-    if not found.again:
+    if not measured.again:
         unseen["REPEAT"] = stuck
     kinds = {result.kind for result in attacks.results} if attacks is not None else set()
     none = stuck if attacks is None else "no attack of this kind can be made from these tasks"

@@ -74,7 +74,7 @@ _IDLE = frozenset(
 
 
 @dataclass(frozen=True)
-class Told:
+class FileAccess:
     """A file that was opened, listed, made, changed or removed."""
 
     path: str
@@ -105,7 +105,7 @@ class FileRules:
         self._readable = (self._home, *library_folders())
         self._own.clear()
 
-    def told(self, event: str, args: tuple[Any, ...]) -> Told | None:
+    def access_of(self, event: str, args: tuple[Any, ...]) -> FileAccess | None:
         """What an audit event says of a file; None where it speaks of none."""
         if event in _OWN_EVENTS:
             self._own.append(_absolute(args[0]))
@@ -113,59 +113,59 @@ class FileRules:
         reader = _EVENTS.get(event)
         return reader(event, args) if reader else None
 
-    def foreign(self, told: Told, *, direct: bool) -> bool:
+    def foreign(self, access: FileAccess, *, direct: bool) -> bool:
         """Whether touching the file is a fault."""
-        path = told.path
-        if "__pycache__" in path or harmless_path(path, written=told.written, direct=direct):
+        path = access.path
+        if "__pycache__" in path or harmless_path(path, written=access.written, direct=direct):
             return False
         if any(path == own or path.startswith(f"{own}/") for own in self._own):
             return False
-        if told.written:
+        if access.written:
             return True
         # Outside of an episode there is nothing but the folder, too; a listing of the folder itself is fine.
         return not f"{path}/".startswith((*self._readable, *self._datasets))
 
 
-def looked_at(path: str | os.PathLike[str]) -> Told:
+def looked_at(path: str | os.PathLike[str]) -> FileAccess:
     """A file whose presence, size or times were asked for."""
-    return Told(_absolute(path), False, "looks at")
+    return FileAccess(_absolute(path), False, "looks at")
 
 
-def _opened(event: str, args: tuple[Any, ...]) -> Told | None:
+def _opened(event: str, args: tuple[Any, ...]) -> FileAccess | None:
     if isinstance(args[0], int):
         return None
     if nameless(event, args):
         return None
     written = writes(args)
-    return Told(_absolute(args[0]), written, "writes" if written else "reads")
+    return FileAccess(_absolute(args[0]), written, "writes" if written else "reads")
 
 
-def _listed(_event: str, args: tuple[Any, ...]) -> Told | None:
-    return None if isinstance(args[0], int) else Told(_absolute(args[0] or "."), False, "lists")
+def _listed(_event: str, args: tuple[Any, ...]) -> FileAccess | None:
+    return None if isinstance(args[0], int) else FileAccess(_absolute(args[0] or "."), False, "lists")
 
 
-def _changed(event: str, args: tuple[Any, ...]) -> Told | None:
+def _changed(event: str, args: tuple[Any, ...]) -> FileAccess | None:
     descriptors = [arg for arg in args[1:] if isinstance(arg, int) and arg >= 0]
     relative = isinstance(args[0], str | bytes) and not Path(os.fsdecode(args[0])).is_absolute()
     if isinstance(args[0], int) or (relative and descriptors and event in _RELATIVE):
         return None
-    return Told(_absolute(args[0]), True, "changes")
+    return FileAccess(_absolute(args[0]), True, "changes")
 
 
-def _moved(_event: str, args: tuple[Any, ...]) -> Told | None:
-    return None if isinstance(args[1], int) else Told(_absolute(args[1]), True, "writes")
+def _moved(_event: str, args: tuple[Any, ...]) -> FileAccess | None:
+    return None if isinstance(args[1], int) else FileAccess(_absolute(args[1]), True, "writes")
 
 
-def _database(_event: str, args: tuple[Any, ...]) -> Told | None:
+def _database(_event: str, args: tuple[Any, ...]) -> FileAccess | None:
     name = os.fsdecode(args[0]) if isinstance(args[0], str | bytes | os.PathLike) else ""
     if name in ("", ":memory:") or "mode=memory" in name or name.startswith("file::memory:"):
         return None
     read_only = name.startswith("file:") and ("mode=ro" in name or "immutable=1" in name)
     plain = name.removeprefix("file:").partition("?")[0]
-    return Told(_absolute(plain), not read_only, "opens the database")
+    return FileAccess(_absolute(plain), not read_only, "opens the database")
 
 
-_Reader = Callable[[str, tuple[Any, ...]], Told | None]
+_Reader = Callable[[str, tuple[Any, ...]], FileAccess | None]
 
 _OWN_EVENTS = frozenset({"tempfile.mkstemp", "tempfile.mkdtemp"})
 _RELATIVE = frozenset({"os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.utime"})

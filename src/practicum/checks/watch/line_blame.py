@@ -70,11 +70,11 @@ class Blamer:
 
     def _look(self) -> None:
         for name, probe in list(self._probes.items()):
-            now = probe()
-            if self._changed(name, self._values[name], now) and self._last:
+            value = probe()
+            if self._changed(name, self._values[name], value) and self._last:
                 self.found[name] = self._last
                 del self._probes[name]
-            self._values[name] = now
+            self._values[name] = value
 
 
 def is_import(place: str) -> bool:

@@ -84,17 +84,22 @@ class Outliner:
 
     def _special(self, value: Any, special: Any) -> Tree:
         try:
-            shown = special(value)
+            content = special(value)
         except Exception as error:
             return ("leaf", f"{type(value).__name__}: {type(error).__name__}")
-        return shown[1] if isinstance(shown, _Ready) else self._tree(shown)
+        return content[1] if isinstance(content, _Ready) else self._tree(content)
 
     def _with_attributes(self, value: Any, tree: Tree) -> Tree:
         """Subclasses of containers may keep attributes of their own."""
-        own = getattr(value, "__dict__", None)
-        if not isinstance(own, dict) or not own or isinstance(value, types.MappingProxyType):
+        attributes = getattr(value, "__dict__", None)
+        if not isinstance(attributes, dict) or not attributes or isinstance(value, types.MappingProxyType):
             return tree
-        return ("object", _name(type(value)), self._foreign(type(value)), {"its items": tree, **self._members(own)})
+        return (
+            "object",
+            _name(type(value)),
+            self._foreign(type(value)),
+            {"its items": tree, **self._members(attributes)},
+        )
 
     def _members(self, attributes: Mapping[str, Any]) -> dict[str, Tree]:
         return {f".{name}": self._tree(item) for name, item in list(attributes.items())}
@@ -115,11 +120,11 @@ class Outliner:
         kind = type(value)
         foreign = self._foreign(kind)
         try:
-            own = {**_slots(value), **getattr(value, "__dict__", {})}
+            attributes = {**_slots(value), **getattr(value, "__dict__", {})}
         except Exception:
-            own = {}
-        if own or kind is object or self._is_users(kind):
-            return ("object", _name(kind), foreign, self._members(own))
+            attributes = {}
+        if attributes or kind is object or self._is_users(kind):
+            return ("object", _name(kind), foreign, self._members(attributes))
         # Iterators, dates, decimals, compiled patterns and the like: what pickle would write of them.
         return ("object", _name(kind), _is_library(kind), {"its content": ("leaf", _digest(value))})
 
@@ -304,7 +309,7 @@ def _name(value: Any) -> str:
     return str(getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__qualname__)
 
 
-How = Literal["filled", "grew", "shrank", "changed"]
+ChangeKind = Literal["filled", "grew", "shrank", "changed"]
 """``filled``: nothing, or something empty, became something. ``grew``, ``shrank``: a mapping or set gained or lost
 an entry. ``changed``: something became another thing, or a list grew that held something."""
 
@@ -316,14 +321,14 @@ class TreeChange:
     Attributes:
         path: Names and keys that lead to it.
         library: Whether it lies inside a library's own object.
-        was, now: Short texts.
+        before, after: Short texts.
     """
 
     path: tuple[str, ...]
-    how: How
+    kind: ChangeKind
     library: bool
-    was: str
-    now: str
+    before: str
+    after: str
 
     @property
     def name(self) -> str:
@@ -349,8 +354,8 @@ def changes(before: Tree, after: Tree, path: tuple[str, ...] = (), library: bool
         for number, (was, now) in enumerate(zip(before[1], after[1], strict=True)):
             yield from changes(was, now, (*path, str(number)), library)
     else:
-        how: How = "filled" if is_empty(before) else "changed"
-        yield TreeChange(path, how, library, short(before), short(after))
+        kind: ChangeKind = "filled" if is_empty(before) else "changed"
+        yield TreeChange(path, kind, library, short(before), short(after))
 
 
 def _of_entries(

@@ -142,7 +142,7 @@ def throws_entropy_away(frame: FrameType | None) -> bool:
     if frame is None or generator is None:
         return False
     call = _call_under_way(frame)
-    if call is None or _meant(call.func, frame) is not generator:
+    if call is None or _resolved(call.func, frame) is not generator:
         return False
     given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "seed")]
     return bool(given) and not (isinstance(given[0], ast.Constant) and given[0].value is None)
@@ -161,16 +161,16 @@ def _call_under_way(frame: FrameType) -> ast.Call | None:
     lines[-1] = lines[-1][:end]
     lines[0] = lines[0][start:]
     try:
-        found = ast.parse(b"".join(lines).decode().strip(), mode="eval").body
+        expression = ast.parse(b"".join(lines).decode().strip(), mode="eval").body
     except (SyntaxError, ValueError):
         return None
-    return found if isinstance(found, ast.Call) else None
+    return expression if isinstance(expression, ast.Call) else None
 
 
-def _meant(name: ast.expr, frame: FrameType) -> Any:
+def _resolved(name: ast.expr, frame: FrameType) -> Any:
     """What a dotted name stands for in the frame; None where it stands for nothing, or is no name."""
     if isinstance(name, ast.Attribute):
-        return getattr(_meant(name.value, frame), name.attr, None)
+        return getattr(_resolved(name.value, frame), name.attr, None)
     if isinstance(name, ast.Name):
         return frame.f_locals.get(name.id, frame.f_globals.get(name.id))
     return None

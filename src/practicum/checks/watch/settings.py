@@ -330,14 +330,14 @@ def changed_settings(before: Values, after: Values) -> list[Setting]:
     return [setting for setting in SETTINGS if not same(before[setting.kind], after[setting.kind])]
 
 
-def same(was: Any, now: Any) -> bool:
+def same(before: Any, after: Any) -> bool:
     """Whether a setting stands as it did. One of a library that was not loaded before has not changed."""
-    if was is ABSENT:
+    if before is ABSENT:
         return True
     try:
-        return bool(was == now)
+        return bool(before == after)
     except Exception:
-        return was is now
+        return before is after
 
 
 def put_back(before: Values, changed: list[Setting]) -> None:
@@ -348,13 +348,13 @@ def put_back(before: Values, changed: list[Setting]) -> None:
                 setting.restore(before[setting.kind])
 
 
-def described(was: Any, now: Any) -> str:
+def described(before: Any, after: Any) -> str:
     """What changed, in a line."""
-    if isinstance(was, Mapping) and isinstance(now, Mapping):
-        names = [str(name) for name in {**was, **now} if not same(was.get(name, None), now.get(name, None))]
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        names = [str(name) for name in {**before, **after} if not same(before.get(name, None), after.get(name, None))]
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     plain = (str, int, float, type(None))
-    return f"{was} → {now}" if isinstance(was, plain) and isinstance(now, plain) else ""
+    return f"{before} → {after}" if isinstance(before, plain) and isinstance(after, plain) else ""
 
 
 def left_by_import(before: Values, home: Path) -> list[Leftover]:

@@ -7,8 +7,8 @@ first is then there, in one process for all of its forks.
 import asyncio
 import gc
 import pickle
-import socket
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from practicum.checks.episodes import Plan, play
 from practicum.checks.processes import work
-from practicum.checks.processes.fork_server import listen, send, serve, speak_into
+from practicum.checks.processes.fork_server import listen, serve, speak_into
 from practicum.checks.processes.world import Circumstances, arrange
 from practicum.checks.watch.settings import settings_now
 from practicum.checks.ways import abandoned, interleaved, repeated, solo, threaded, watched
@@ -54,7 +54,7 @@ def warm_up() -> None:
 
 def main() -> None:
     """Warm up, say so, and answer until the caller ends."""
-    path, keeper = Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))
+    path, keeper = Path(sys.argv[1]), Connection(int(sys.argv[2]))
     world: Circumstances = pickle.loads(bytes.fromhex(sys.argv[3]))
     speak_into(path.with_suffix(".log"))
     arrange(world)
@@ -62,7 +62,7 @@ def main() -> None:
     listener = listen(path)
     gc.collect()
     gc.freeze()
-    send(keeper, "ready")
+    keeper.send("ready")
     serve(listener, keeper, work.load_a_stage)
 
 

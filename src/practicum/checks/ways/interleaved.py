@@ -14,13 +14,13 @@ TOGETHER = 8
 """Episodes under way at once."""
 
 
-def groups(plans: Sequence[Plan], each: int = 1) -> Iterator[list[int]]:
-    """The plans' numbers, ``TOGETHER`` at a time, ``each`` of them so often; the last group begins again in front."""
-    numbers, size = list(range(len(plans))), TOGETHER // each
+def groups(plans: Sequence[Plan], copies: int = 1) -> Iterator[list[int]]:
+    """The plans' numbers, ``TOGETHER`` at a time, ``copies`` of them so often; the last group begins again in front."""
+    numbers, size = list(range(len(plans))), TOGETHER // copies
     for start in range(0, len(numbers), size):
         group = numbers[start : start + size]
         group += numbers[: min(start, size - len(group))]
-        yield [number for number in group for _ in range(each)]
+        yield [number for number in group for _ in range(copies)]
 
 
 def interleave(plans: Sequence[Plan]) -> list[Again]:
@@ -29,8 +29,8 @@ def interleave(plans: Sequence[Plan]) -> list[Again]:
     for round, group in enumerate(groups(plans)):
         transcripts: list[Transcript] = [{} for _ in group]
         _mix([plans[number] for number in group], transcripts, Random(round))
-        how = f"among {len(group)} interleaved episodes"
-        played += [(number, how, transcript) for number, transcript in zip(group, transcripts, strict=True)]
+        way = f"among {len(group)} interleaved episodes"
+        played += [(number, way, transcript) for number, transcript in zip(group, transcripts, strict=True)]
     return played
 
 
@@ -38,17 +38,17 @@ def gather(plans: Sequence[Plan]) -> list[Again]:
     """On one event loop, as rollouts run; where a tool awaits, others go on."""
     played: list[Again] = []
     for round, group in enumerate(groups(plans)):
-        how = f"among {len(group)} episodes on one event loop"
+        way = f"among {len(group)} episodes on one event loop"
         transcripts: list[Transcript] = [{} for _ in group]
         asyncio.run(_all_at_once([plans[number] for number in group], transcripts, Random(round)))
-        played += [(number, how, transcript) for number, transcript in zip(group, transcripts, strict=True)]
+        played += [(number, way, transcript) for number, transcript in zip(group, transcripts, strict=True)]
     return played
 
 
 def _mix(plans: Sequence[Plan], transcripts: list[Transcript], rng: Random) -> None:
-    here = stage()
+    loaded = stage()
     episodes = [
-        playing(here.make(), here.task(plan), plan, transcript, here.home)
+        playing(loaded.make(), loaded.task(plan), plan, transcript, loaded.home)
         for plan, transcript in zip(plans, transcripts, strict=True)
     ]
     # All have begun before the first goes on, or short episodes would be over before others begin.
@@ -64,10 +64,10 @@ def _over(episode: Iterator[None]) -> bool:
 
 
 async def _all_at_once(plans: Sequence[Plan], transcripts: list[Transcript], rng: Random) -> None:
-    here = stage()
+    loaded = stage()
     await asyncio.gather(
         *(
-            aplay(here.make(), plan, transcript, Random(rng.random()))
+            aplay(loaded.make(), plan, transcript, Random(rng.random()))
             for plan, transcript in zip(plans, transcripts, strict=True)
         )
     )
@@ -75,8 +75,8 @@ async def _all_at_once(plans: Sequence[Plan], transcripts: list[Transcript], rng
 
 async def aplay(environment: Environment, plan: Plan, transcript: Transcript, rng: Random) -> None:
     """Play a plan on the running event loop, giving way to others now and then."""
-    here = stage()
-    steps = script(environment, here.task(plan), plan.seed, following(plan), transcript, here.home)
+    loaded = stage()
+    steps = script(environment, loaded.task(plan), plan.seed, following(plan), transcript, loaded.home)
     result: ToolResult | None = None
     try:
         call = next(steps)

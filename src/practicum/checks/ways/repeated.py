@@ -19,17 +19,17 @@ Again = tuple[int, str, Transcript]
 
 def repeat(plans: Sequence[Plan]) -> list[Again]:
     """Each plan three times. Threads dawdle and memory is stirred, as they are on a busy machine."""
-    here, heap, played = stage(), Heap(), list[Again]()
+    loaded, heap, played = stage(), Heap(), list[Again]()
     let_threads_dawdle(stage().home)
     for number, plan in enumerate(plans):
         heap.stir()
-        instance = here.make()
-        for how, environment in (
+        instance = loaded.make()
+        for way, environment in (
             ("a fresh instance", instance),
             ("the same instance, second episode", instance),
-            ("another fresh instance", here.make()),
+            ("another fresh instance", loaded.make()),
         ):
-            played.append((number, how, here.play(plan, environment)))
+            played.append((number, way, loaded.play(plan, environment)))
             heap.stir()
     return played
 
@@ -43,17 +43,17 @@ def play_stirred(plan: Plan) -> Transcript:
 
 def play_last(plans: Sequence[Plan], number: int) -> Transcript:
     """One plan, after all of them, on the same instance."""
-    here = stage()
-    instance = here.make()
+    loaded = stage()
+    instance = loaded.make()
     for plan in plans:
-        here.play(plan, instance)
-    return here.play(plans[number], instance)
+        loaded.play(plan, instance)
+    return loaded.play(plans[number], instance)
 
 
-def play_in_order(plans: Sequence[Plan], order: Sequence[int], how: str) -> list[Again]:
+def play_in_order(plans: Sequence[Plan], order: Sequence[int], way: str) -> list[Again]:
     """Each plan once, on fresh instances, in the given order."""
-    here = stage()
-    return [(number, how, here.play(plans[number])) for number in order]
+    loaded = stage()
+    return [(number, way, loaded.play(plans[number])) for number in order]
 
 
 _MOST_S = 0.003
@@ -81,12 +81,12 @@ def let_threads_dawdle(home: Path) -> None:
 
 
 def _pausing(home: Path, rng: random.Random) -> Callable[[FrameType, str, Any], Any]:
-    left: dict[int, int] = {}
+    pauses_left: dict[int, int] = {}
 
     def line(_frame: FrameType, event: str, _arg: Any) -> Any:
         me = threading.get_ident()
-        if event == "line" and left.setdefault(me, _PAUSES) and rng.random() < 0.5:
-            left[me] -= 1
+        if event == "line" and pauses_left.setdefault(me, _PAUSES) and rng.random() < 0.5:
+            pauses_left[me] -= 1
             time.sleep(rng.random() * _MOST_A_LINE_S)
         return line
 

@@ -109,31 +109,31 @@ def ids() -> dict[str, tuple[str, int]]:
 
 def sample(split: str, index: int, seed: int) -> SampledTask:
     """Let the oracle play a task, and draw a random episode from what was seen."""
-    here = stage()
-    task, own = here.tasks[split][index], derive(seed, "episode", split, index)
-    idle = Plan(split, index, task.id, own, (), "random")
-    shown = _demonstration(here, idle) if has_oracle(here.target.environment) else None
-    touches = RECORDER.taken()
-    seen = shown.transcript if shown else here.play(idle)
-    drawn = random_calls(seen["tools"], _known(seen), random.Random(derive(own, "calls")))
+    loaded = stage()
+    task, task_seed = loaded.tasks[split][index], derive(seed, "episode", split, index)
+    idle = Plan(split, index, task.id, task_seed, (), "random")
+    demonstration = _demonstration(loaded, idle) if has_oracle(loaded.target.environment) else None
+    touches = RECORDER.take_touches()
+    transcript = demonstration.transcript if demonstration else loaded.play(idle)
+    drawn = random_calls(transcript["tools"], _values_met(transcript), random.Random(derive(task_seed, "calls")))
     plans: tuple[Plan, ...] = (replace(idle, calls=drawn),)
-    opening = "\n".join(message["content"] for message in seen["messages"])
-    if shown is None:
+    opening = "\n".join(message["content"] for message in transcript["messages"])
+    if demonstration is None:
         return SampledTask(split, index, plans, opening, "", None, ())
-    calls = shown.calls[:LOST_CALLS] if shown.problem else shown.calls
+    calls = demonstration.calls[:LOST_CALLS] if demonstration.problem else demonstration.calls
     plans = (replace(idle, calls=calls, origin="oracle"), *plans)
-    unsolved = None if seen["fault"] else asyncio.run(judged(here.target.score, shown))
-    return SampledTask(split, index, plans, opening, shown.answer, unsolved, touches)
+    unsolved = None if transcript["fault"] else asyncio.run(judged(loaded.target.score, demonstration))
+    return SampledTask(split, index, plans, opening, demonstration.answer, unsolved, touches)
 
 
 def play_alone(plan: Plan) -> Alone:
     """Play one plan; what it touches is recorded."""
-    here = stage()
-    environment = here.make()
+    loaded = stage()
+    environment = loaded.make()
     began = time.perf_counter()
     with RECORDER.during(EPISODE):
-        transcript = here.play(plan, environment)
-    return Alone(transcript, RECORDER.taken(), time.perf_counter() - began)
+        transcript = loaded.play(plan, environment)
+    return Alone(transcript, RECORDER.take_touches(), time.perf_counter() - began)
 
 
 def has_oracle(environment: type[Environment]) -> bool:
@@ -141,12 +141,12 @@ def has_oracle(environment: type[Environment]) -> bool:
     return environment.oracle is not Environment.oracle
 
 
-def _demonstration(here: Stage, plan: Plan) -> Demonstration:
-    environment = here.make()
+def _demonstration(loaded: Stage, plan: Plan) -> Demonstration:
+    environment = loaded.make()
     with RECORDER.during(EPISODE):
-        return demonstrate(environment, here.task(plan), plan.seed, here.home)
+        return demonstrate(environment, loaded.task(plan), plan.seed, loaded.home)
 
 
-def _known(transcript: Mapping[str, Any]) -> list[Any]:
+def _values_met(transcript: Mapping[str, Any]) -> list[Any]:
     """Values an agent has come across by the end of an episode."""
     return values_in([[result["arguments"], parsed(result["text"])] for result in transcript["results"]])

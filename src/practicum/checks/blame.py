@@ -4,7 +4,6 @@ from practicum.checks.differences import Deviation
 from practicum.checks.played import Visit, world_of
 from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.trial import Trial
-from practicum.checks.undeclared import place_of_change
 from practicum.checks.ways import watched
 from practicum.checks.ways.traced import parting, suspect, trace_episode, trace_tasks
 
@@ -26,6 +25,26 @@ def place_of_case(trial: Trial, nursery: Nursery, case: Deviation, *, together: 
         return called or (_parting(trial, nursery, case), "")
     except NoEnd as error:
         return error.trouble.where, ""
+
+
+def place_after_others(trial: Trial, case: Deviation) -> str:
+    """The line that made an episode differ after others on its instance; empty where it cannot be told."""
+    plan = trial.plans[case.number]
+    try:
+        first = trial.home.ask(trace_episode, plan).result()
+        last = trial.home.ask(trace_episode, plan, trial.plans).result()
+    except NoEnd:
+        return ""
+    return parting(first, last, case.difference.source)
+
+
+def place_of_change(trial: Trial, refused: str) -> str:
+    """The line that first changed the state which a ``StateFault`` names."""
+    root = refused.split(maxsplit=1)[0]
+    try:
+        return trial.home.ask(watched.blame_roots, trial.plans, {root: frozenset()}).result()[root]
+    except NoEnd:
+        return ""
 
 
 def place_of_tasks(trial: Trial, nursery: Nursery, visit: Visit, split: str) -> str:

@@ -18,7 +18,7 @@ from practicum.checks.played import Played, named
 from practicum.checks.processes.client import Nursery
 from practicum.checks.processes.work import Trouble
 from practicum.checks.processes.world import ELSEWHERE, HOME
-from practicum.checks.task_checks import check_solved, check_tasks, unseen_in_bad_ends, unseen_in_play, unseen_in_tasks
+from practicum.checks.task_checks import check_solved, check_tasks, unseen_in_bad_ends, unseen_in_play
 from practicum.checks.trial import Trial, prepare, result_of
 from practicum.checks.undeclared import check_changed, check_kept, check_refused
 from practicum.checks.watch.outside_access import allowances
@@ -147,14 +147,21 @@ def _all(
         aftermaths = played.abandoned()
         unseen |= unseen_in_bad_ends(trial, aftermaths)
         yield "ENV-ABANDON", check_abandon(trial, causes, aftermaths, settings)
-    unseen |= {**unseen_in_play(trial), **result_of(trial.home.ask(unseen_in_tasks))}
-    yield "ENV-UNSOLVED", check_solved(trial)
-    openings = [(sampled.split, sampled.index, sampled.opening, sampled.answer) for sampled in trial.samples]
-    yield from result_of(trial.home.ask(check_tasks, openings)).items()
+    unseen |= unseen_in_play(trial)
+    yield from _of_tasks(trial, unseen)
     yield "ENV-UNBOUNDED", check_bounds(trial)
     published = production_file(trial.target.home, production)
     if published is not None:
         yield "ENV-FIDELITY", check_fidelity(trial, published)
+
+
+def _of_tasks(trial: Trial, unseen: dict[str, str]) -> Iterator[tuple[str, list[Finding]]]:
+    """The checks on what is asked, and whether the oracle solves it."""
+    yield "ENV-UNSOLVED", check_solved(trial)
+    openings = [(sampled.split, sampled.index, sampled.opening, sampled.answer) for sampled in trial.samples]
+    of_tasks, unseen_in_tasks = result_of(trial.home.ask(check_tasks, openings))
+    unseen |= unseen_in_tasks
+    yield from of_tasks.items()
 
 
 def _of_company(together: Sequence[Deviation], elsewhere: Sequence[Deviation]) -> list[Deviation]:

@@ -113,12 +113,9 @@ def _blamed(trial: Trial, left: Sequence[Left]) -> Mapping[str, str]:
     unplaced = [each.leftover for each in left if not each.leftover.where]
     kinds = [each.kind for each in unplaced if each.kind in _SETTINGS | OPENED]
     names = [each.name for each in unplaced if each.kind in _PATCHES]
-    places: dict[str, str] = {}
+    if not kinds and not names:
+        return {}
     try:
-        if kinds:
-            places |= trial.home.ask(watched.blame_settings, trial.plans, kinds).result()
-        if names:
-            places |= trial.home.ask(watched.blame_patches, trial.plans, names).result()
+        return trial.home.ask(watched.blame_leftovers, trial.plans, kinds, names).result()
     except NoEnd:
-        return places
-    return places
+        return {}

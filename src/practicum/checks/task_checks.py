@@ -23,10 +23,11 @@ Opening = tuple[str, int, str, str]
 """A task's split and place, what the agent is told first, and the oracle's answer."""
 
 
-def check_tasks(openings: Sequence[Opening]) -> dict[str, list[Finding]]:
-    """Findings of both checks by code."""
+def check_tasks(openings: Sequence[Opening]) -> tuple[dict[str, list[Finding]], dict[str, str]]:
+    """Findings of both checks by code, and which of them saw nothing."""
     loaded = stage()
-    return {"ENV-LABEL": _check_label(loaded, openings), "ENV-DUPLICATE": _check_duplicate(loaded)}
+    findings = {"ENV-LABEL": _check_label(loaded, openings), "ENV-DUPLICATE": _check_duplicate(loaded)}
+    return findings, _unseen_in_tasks(loaded)
 
 
 def _check_label(loaded: Stage, openings: Sequence[Opening]) -> list[Finding]:
@@ -179,9 +180,8 @@ def _too_long(trial: Trial, where: str) -> list[Finding]:
     ]
 
 
-def unseen_in_tasks() -> dict[str, str]:
-    """Of the checks on what is asked, by code; asked where the tasks are loaded."""
-    every = [task for tasks in stage().tasks.values() for task in tasks]
+def _unseen_in_tasks(loaded: Stage) -> dict[str, str]:
+    every = [task for tasks in loaded.tasks.values() for task in tasks]
     labels = [task.answer for task in every if task.answer]
     unseen = {}
     if not labels:

@@ -19,7 +19,6 @@ from practicum.environment.places import is_users, place_of_class, place_of_meth
 from practicum.environment.target import EnvironmentTarget
 from practicum.errors import EnvironmentFault, RunError
 from practicum.seeds import derive
-from practicum.store import read_trajectories
 from practicum.trajectory import Trajectory
 
 T = TypeVar("T")
@@ -144,6 +143,8 @@ def recorded_plans(
     Raises:
         RunError: there are no trajectories, or none of this environment's tasks.
     """
+    from practicum.store import read_trajectories  # lazily: what is done in forks needs no Parquet
+
     files = [run] if run.is_file() else sorted((run / "trajectories").glob("*.parquet"))
     if not files:
         raise RunError("no recorded trajectories", where=str(run), allowed="a run's folder with trajectories/*.parquet")

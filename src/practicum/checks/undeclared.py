@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from practicum.checks.blame import place_after_others, place_of_change
 from practicum.checks.differences import Causes, Deviation
 from practicum.checks.findings import Finding
 from practicum.checks.processes.client import NoEnd
 from practicum.checks.trial import Trial
 from practicum.checks.ways import repeated, watched
-from practicum.checks.ways.traced import parting, trace_episode
 from practicum.checks.ways.watched import Changed, Watched
 from practicum.environment.state import StateFault
 
@@ -62,7 +62,7 @@ def check_kept(trial: Trial, causes: Causes, watched_plays: Watched, cases: Sequ
         title = "is kept from one episode to the next, and results depend on it"
         return _findings(trial, watched_plays.changed, title, evidence)
     title = f"{case.difference.place} depends on the episodes before, by something kept where nobody looks"
-    where = _place_after_others(trial, case) or trial.place(case.difference.source)
+    where = place_after_others(trial, case) or trial.place(case.difference.source)
     return [Finding.of("ENV-STATE", title, where=where, difference=evidence)]
 
 
@@ -77,25 +77,6 @@ def _depends_on_others(trial: Trial, causes: Causes, numbers: Sequence[int]) -> 
         return bool(causes.cases((number, "", played.result()) for number, played in last))
     except NoEnd:
         return False
-
-
-def _place_after_others(trial: Trial, case: Deviation) -> str:
-    plan = trial.plans[case.number]
-    try:
-        first = trial.home.ask(trace_episode, plan).result()
-        last = trial.home.ask(trace_episode, plan, trial.plans).result()
-    except NoEnd:
-        return ""
-    return parting(first, last, case.difference.source)
-
-
-def place_of_change(trial: Trial, refused: str) -> str:
-    """The line that first changed the state which a ``StateFault`` names."""
-    root = refused.split(maxsplit=1)[0]
-    try:
-        return trial.home.ask(watched.blame_roots, trial.plans, {root: frozenset()}).result()[root]
-    except NoEnd:
-        return ""
 
 
 def and_others(count: int) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from practicum.checks.attacks import AttackReport, AttackResult, Gap, Kind
 from practicum.checks.findings import Finding, Note
-from practicum.checks.scores.measured import told_of
+from practicum.checks.scores.measured import Measured, told_of
+from practicum.scoring import Judgement
 
 CODES: dict[Kind, str] = {
     "constant": "CONSTANT",
@@ -83,3 +84,23 @@ def _evidence(families: Sequence[AttackResult]) -> str:
     worst = families[0].example
     shown = f"task    {worst.task}\nanswer  {worst.answer!r}\nearned  {worst.earned:.3g}, allowed {worst.allowed:.3g}"
     return "\n".join([*lines, shown])
+
+
+def unseen_by_judge(prefix: str, measured: Measured, attacks: AttackReport | None) -> dict[str, str]:
+    """Of the checks that a score and a reward share, by code.
+
+    Args:
+        attacks: None where it never came back from a rollout, so that nobody attacked it.
+    """
+    unseen = {}
+    stuck = "it never came back from a rollout"
+    if not any(isinstance(each, Judgement) for each in measured.first):
+        unseen["RANGE"] = stuck if not measured.first else "it gives no number"
+    if not measured.first:
+        unseen["RAISES"] = stuck
+    if not measured.again:
+        unseen["REPEAT"] = stuck
+    kinds = {result.kind for result in attacks.results} if attacks is not None else set()
+    none = stuck if attacks is None else "no attack of this kind can be made from these tasks"
+    unseen |= {code: none for kind, code in CODES.items() if kind not in kinds}
+    return {f"{prefix}-{name}": why for name, why in unseen.items()}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from practicum.checks.catalogue import NOT_ASKED
 from practicum.checks.findings import Finding
 from practicum.checks.scores.evidence import Evidence
 from practicum.ranges import reaches
@@ -115,3 +116,18 @@ def _recorded(trajectories: Sequence[Trajectory], where: str) -> list[Finding]:
         title = f"{exhausted} of {total} recorded rollouts ran out of turns ({exhausted / total:.0%})"
         findings.append(Finding.of("BUDGET-EXHAUSTED", title, where=where))
     return findings
+
+
+def unseen_in_evidence(evidence: Evidence, limits: RecipeLimits) -> dict[str, str]:
+    """Of the checks of records, walkthroughs and limits, by code."""
+    evaluations = evidence.recorded.evaluations
+    lacking = [] if evaluations else ["EVAL-REFERENCE"]
+    if not any(each.get("label") == "base" for each in evaluations):
+        lacking.append("EVAL-ZERO")
+    if not evidence.recorded.trajectories:
+        lacking += ["BUDGET-TOKENS", "BUDGET-EXHAUSTED"]
+    if not any(case.solved is not None for case in evidence.cases):
+        lacking += ["BUDGET-TURNS", "EVAL-UNSOLVED"]
+    if limits.max_sequence_length is None or limits.sampling_max_tokens is None:
+        lacking.append("BUDGET-CONTEXT")
+    return {code: NOT_ASKED[code] for code in lacking}

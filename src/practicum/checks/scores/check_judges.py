@@ -2,22 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from practicum.checks.attacks import Material, attack, material_of, search
 from practicum.checks.catalogue import EVERY
 from practicum.checks.findings import Finding, JudgesReport, Note
-from practicum.checks.scores.attacked import check_attacks, check_gaps, check_raising, excused
-from practicum.checks.scores.budget import CountTokens, RecipeLimits, check_budget, estimated_tokens
-from practicum.checks.scores.data import check_data
+from practicum.checks.scores.attacked import check_attacks, check_gaps, check_raising, excused, unseen_by_judge
+from practicum.checks.scores.budget import CountTokens, RecipeLimits, check_budget, estimated_tokens, unseen_in_evidence
+from practicum.checks.scores.data import check_data, unseen_in_data
 from practicum.checks.scores.evidence import Evidence, Recorded, gather
-from practicum.checks.scores.measured import SLOW_S, Measured, check_behaviour, check_oracle, check_reward, measure
-from practicum.checks.scores.unseen import (
-    unseen_by_judge,
-    unseen_dependence,
-    unseen_in_data,
-    unseen_in_evidence,
+from practicum.checks.scores.measured import (
+    SLOW_S,
+    Measured,
+    check_behaviour,
+    check_oracle,
+    check_reward,
+    measure,
     unseen_of_reward,
 )
 from practicum.environment.places import place_of_class, place_of_function
@@ -25,7 +26,7 @@ from practicum.environment.target import EnvironmentTarget
 from practicum.recipe import BUILTIN
 from practicum.scoring import Judge
 from practicum.scoring.endpoint import Endpoint
-from practicum.scoring.model_judge import bears_name, is_independent
+from practicum.scoring.model_judge import bears_name, is_independent, models_within
 from practicum.trajectory import Rollout
 
 if TYPE_CHECKING:
@@ -271,3 +272,10 @@ def _in_order(codes: set[str]) -> tuple[str, ...]:
 def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     order = list(EVERY)
     return tuple(sorted(findings, key=lambda finding: order.index(finding.code)))
+
+
+def unseen_dependence(judges: Iterable[Judge], *, policy_known: bool) -> dict[str, str]:
+    """Of the check that no judge model is the policy."""
+    if not any(True for judge in judges for _ in models_within(judge)):
+        return {"EVAL-DEPENDENT": "no judge model takes part"}
+    return {} if policy_known else {"EVAL-DEPENDENT": "no recipe names the model to be trained"}

@@ -173,3 +173,22 @@ def canonical_json_of(value: object) -> str:
         return canonical_json(value)
     except (TypeError, ValueError):
         return repr(value)
+
+
+def unseen_in_data(tasks: Mapping[str, Sequence[Task]], batch: int | None) -> dict[str, str]:
+    """Of the checks of tasks, by code."""
+    unseen: dict[str, str] = {}
+    labelled = sum(bool(task.answer) for some in tasks.values() for task in some)
+    if sum(bool(some) for some in tasks.values()) < 2:
+        unseen |= dict.fromkeys(("DATA-OVERLAP", "DATA-NEAR"), "there is only one split")
+    if not any(len(some) > 1 for some in tasks.values()):
+        unseen["DATA-DUPLICATE"] = "no split has two tasks"
+    if batch is None:
+        unseen["DATA-SMALL"] = "no recipe says how many tasks a step needs"
+    elif "train" not in tasks:
+        unseen["DATA-SMALL"] = "there are no training tasks"
+    if not labelled:
+        unseen["DATA-LABEL"] = "no task has a label"
+    if labelled < LABELLED:
+        unseen["DATA-LEAK"] = f"{labelled} tasks have a label, fewer than {LABELLED}"
+    return unseen

@@ -252,3 +252,20 @@ def _number(judged: Judgement | RolloutError) -> str:
     if isinstance(judged, RolloutError):
         return judged.what
     return f"{judged.total!r}" if len(judged.values) == 1 else f"{list(judged.values)!r}"
+
+
+def unseen_of_reward(
+    paid: Sequence[float | None], scored: Sequence[float | None], threshold: float, *, walkthroughs: int
+) -> dict[str, str]:
+    """Of the checks that compare a reward with the score, by code; the first ``walkthroughs`` are the oracle's."""
+    unseen = {}
+    pairs = [(a, b) for a, b in zip(paid, scored, strict=False) if a is not None and b is not None]
+    if sum(number is not None for number in paid[walkthroughs:]) < 2:
+        unseen["REWARD-FLAT"] = "fewer than two baseline rollouts have a reward"
+    if not pairs:
+        unseen["REWARD-ABOVE"] = "no rollout has both a reward and a score"
+    if not any(reaches(score, threshold) for _, score in pairs):
+        unseen["REWARD-RANK"] = "no rollout is a success"
+    if not any(number is not None for number in paid):
+        unseen["REWARD-COMPONENTS"] = "no rollout has a reward"
+    return unseen

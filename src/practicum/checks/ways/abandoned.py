@@ -21,6 +21,7 @@ from typing import Any
 from practicum.checks.episodes import NOW, Plan, playing
 from practicum.checks.processes.stage import stage
 from practicum.checks.processes.work import Fork, Trouble, fork
+from practicum.checks.watch.line_blame import tracer_of, tracing
 from practicum.checks.watch.settings import Leftover, changed_settings, described, settings_now
 from practicum.checks.ways.interleaved import aplay
 from practicum.checks.ways.repeated import Again
@@ -277,21 +278,13 @@ def _raising(point: Point) -> Iterator[list[str]]:
 
 @contextmanager
 def _each_line(tell: Any) -> Iterator[None]:
-    home: Path = stage().home
-
     def line(frame: FrameType, event: str, _arg: Any) -> Any:
         if event == "line" and frame.f_lineno in breakable_lines(frame.f_code.co_filename):
             tell(frame.f_code.co_filename, frame.f_lineno)
         return line
 
-    def call(frame: FrameType, _event: str, _arg: Any) -> Any:
-        return line if is_users(frame.f_code.co_filename, home) else None
-
-    sys.settrace(call)
-    try:
+    with tracing(tracer_of(stage().home, lambda _: line)):
         yield
-    finally:
-        sys.settrace(None)
 
 
 _CLEANUP = frozenset({"__exit__", "__aexit__", "__del__", "stop", "close", "aclose"})

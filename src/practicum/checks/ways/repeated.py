@@ -11,7 +11,7 @@ from typing import Any
 
 from practicum.checks.episodes import Plan, Transcript
 from practicum.checks.processes.stage import stage
-from practicum.environment.places import is_users
+from practicum.checks.watch.line_blame import LineTracer, tracer_of
 
 Again = tuple[int, str, Transcript]
 """A plan's number, how it was played, and what came of it."""
@@ -80,7 +80,7 @@ def let_threads_dawdle(home: Path) -> None:
     threading.settrace(_pausing(home, rng))
 
 
-def _pausing(home: Path, rng: random.Random) -> Callable[[FrameType, str, Any], Any]:
+def _pausing(home: Path, rng: random.Random) -> LineTracer:
     pauses_left: dict[int, int] = {}
 
     def line(_frame: FrameType, event: str, _arg: Any) -> Any:
@@ -90,10 +90,7 @@ def _pausing(home: Path, rng: random.Random) -> Callable[[FrameType, str, Any], 
             time.sleep(rng.random() * _MOST_A_LINE_S)
         return line
 
-    def call(frame: FrameType, _event: str, _arg: Any) -> Any:
-        return line if is_users(frame.f_code.co_filename, home) else None
-
-    return call
+    return tracer_of(home, lambda _: line)
 
 
 class Heap:

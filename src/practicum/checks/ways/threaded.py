@@ -7,7 +7,7 @@ pass a baton: only its holder runs, and after any of the user's lines it may hav
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -15,9 +15,9 @@ from typing import Any
 
 from practicum.checks.episodes import Plan, Transcript, fault, unplayed
 from practicum.checks.processes.stage import stage
+from practicum.checks.watch.line_blame import LineTracer, tracer_of
 from practicum.checks.ways.interleaved import groups
 from practicum.checks.ways.repeated import Again
-from practicum.environment.places import is_users
 
 _RESTLESS_S = 1e-5
 """Seconds after which Python lets another thread run; its own choice is 0.005."""
@@ -117,16 +117,13 @@ class Baton:
             if self._holder == number:
                 self._pass_on()
 
-    def _tracer(self, number: int) -> Callable[[FrameType, str, Any], Any]:
+    def _tracer(self, number: int) -> LineTracer:
         def line(_frame: FrameType, event: str, _arg: Any) -> Any:
             if event == "line":
                 self._step(number)
             return line
 
-        def call(frame: FrameType, _event: str, _arg: Any) -> Any:
-            return line if is_users(frame.f_code.co_filename, self._home) else None
-
-        return call
+        return tracer_of(self._home, lambda _: line)
 
     def _step(self, number: int) -> None:
         if self._steps > _STEPS or os.getpid() != self._process:

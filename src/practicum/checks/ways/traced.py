@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,11 +18,12 @@ from typing import Any
 
 from practicum.checks.episodes import NOW, Plan
 from practicum.checks.processes.stage import Stage, stage
+from practicum.checks.watch.line_blame import LineTracer, tracer_of, tracing
 from practicum.checks.watch.object_tree import Outliner, Tree
 from practicum.checks.watch.outside_access import blame
 from practicum.checks.ways.repeated import Heap, let_threads_dawdle
 from practicum.environment.attributes import CORE
-from practicum.environment.places import is_users, place_of_frame, shown
+from practicum.environment.places import place_of_frame, shown
 
 LOOKS = 3_000
 """Lines after which no more are looked at."""
@@ -64,7 +65,7 @@ def trace_episode(plan: Plan, before: Sequence[Plan] = (), stirred: bool = False
     if stirred:
         let_threads_dawdle(loaded.home)
         Heap().stir()
-    with _tracing(loaded) as steps:
+    with _stepping(loaded) as steps:
         loaded.play(plan, environment)
     return steps
 
@@ -73,7 +74,7 @@ def trace_tasks(split: str) -> Trace:
     """The lines that make a split's tasks."""
     loaded = stage()
     NOW.begin("tasks")
-    with _tracing(loaded) as steps:
+    with _stepping(loaded) as steps:
         loaded.target.tasks(split)
     return steps
 
@@ -125,24 +126,21 @@ def _says(step: Step, name: str) -> bool:
 
 
 @contextmanager
-def _tracing(loaded: Stage) -> Iterator[Trace]:
+def _stepping(loaded: Stage) -> Iterator[Trace]:
     steps: Trace = []
-    sys.settrace(_tracer(loaded, steps))
-    try:
+    with tracing(_stepper(loaded, steps)):
         yield steps
-    finally:
-        sys.settrace(None)
 
 
-def _tracer(loaded: Stage, steps: Trace) -> Callable[[FrameType, str, Any], Any]:
+def _stepper(loaded: Stage, steps: Trace) -> LineTracer:
     outliner = Outliner(loaded.home, _PARTS)
     calls = 0
 
-    def call(frame: FrameType, _event: str, _arg: Any) -> Any:
+    def enter(frame: FrameType) -> LineTracer | None:
         nonlocal calls
-        code = frame.f_code
-        if len(steps) >= LOOKS or not is_users(code.co_filename, loaded.home):
+        if len(steps) >= LOOKS:
             return None
+        code = frame.f_code
         calls += 1
         number, last = calls, 0
         arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
@@ -157,7 +155,7 @@ def _tracer(loaded: Stage, steps: Trace) -> Callable[[FrameType, str, Any], Any]
 
         return line
 
-    return call
+    return tracer_of(loaded.home, enter)
 
 
 def _came_of_it(event: str, arg: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from practicum.checks.episodes import Plan
 from practicum.checks.processes.stage import Stage, stage
-from practicum.checks.watch.line_blame import Blamer
+from practicum.checks.watch.line_blame import Blamer, Probe
 from practicum.checks.watch.object_tree import TreeChange
 from practicum.checks.watch.patches import content, fixtures, named, patched
 from practicum.checks.watch.residue import GRACE, OPENED, ResidueWatch, descriptors, opened_kind
@@ -144,12 +144,21 @@ class _Rounds:
         self._snapshot = snapshot
 
 
-def blame_settings(plans: Sequence[Plan], kinds: Sequence[str]) -> dict[str, str]:
-    """The line that changed each kind of setting, or opened what was left open."""
+def blame_leftovers(plans: Sequence[Plan], kinds: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """The line that changed each kind of setting, opened what stayed open, or replaced what has such a dotted name."""
     loaded = stage()
-    probes = {setting.kind: setting.read for setting in SETTINGS if setting.kind in kinds}
+    probes: dict[str, Probe] = {setting.kind: setting.read for setting in SETTINGS if setting.kind in kinds}
     probes |= {kind: partial(_opened, kind) for kind in kinds if kind in OPENED}
-    return _blamed(loaded, plans, Blamer(loaded.home, probes, lambda _, was, now: not same(was, now)))
+    probes |= {name: partial(_named, name) for name in names}
+
+    def changed(name: str, was: Any, now: Any) -> bool:
+        return was[0] is not None and was != now if name in names else not same(was, now)
+
+    blamer = Blamer(loaded.home, probes, changed)
+    with blamer.watching():
+        for plan in plans:
+            loaded.play(plan)
+    return blamer.found
 
 
 def blame_roots(plans: Sequence[Plan], guilty: Mapping[str, Places]) -> dict[str, str]:
@@ -198,13 +207,6 @@ def _among(differences: Sequence[TreeChange], places: Places) -> bool:
     return any((change.path, change.kind) in places for change in differences)
 
 
-def blame_patches(plans: Sequence[Plan], names: Sequence[str]) -> dict[str, str]:
-    """The line that replaced each function or module, by its dotted name."""
-    loaded = stage()
-    probes = {name: partial(_named, name) for name in names}
-    return _blamed(loaded, plans, Blamer(loaded.home, probes, lambda _, was, now: was[0] is not None and was != now))
-
-
 def _named(name: str) -> tuple[Any, Any]:
     """What stands under a name, by identity, and what that holds."""
     value = named(name)
@@ -213,10 +215,3 @@ def _named(name: str) -> tuple[Any, Any]:
 
 def _opened(kind: str) -> frozenset[tuple[str, str]]:
     return frozenset((number, name) for number, name in descriptors() if opened_kind(name) == kind)
-
-
-def _blamed(loaded: Stage, plans: Sequence[Plan], blamer: Blamer) -> dict[str, str]:
-    with blamer.watching():
-        for plan in plans:
-            loaded.play(plan)
-    return blamer.found

@@ -194,8 +194,7 @@ def _objections(certificate: Certificate, environment: str, subject: CheckSubjec
     if certificate.environment["digest"] != environment:
         yield f"it is of another environment, {certificate.environment['digest'][:12]}"
     if not certificate.ok:
-        failed = [finding["code"] for finding in report["findings"] if finding["severity"] == "fail"]
-        yield f"the check failed: {', '.join(dict.fromkeys(failed)) or 'without a finding'}"
+        yield f"the check failed: {_failed(report) or 'without a finding'}"
     if certificate.asked < TASKS_PER_SPLIT or report["repetitions"] < REPETITIONS:
         yield (
             f"it looked less closely than a check does by default: {certificate.asked} tasks of each split, "
@@ -213,12 +212,15 @@ def _objections(certificate: Certificate, environment: str, subject: CheckSubjec
     if certificate.judges is None:
         yield "it says nothing of score, reward, budget and data, which the check of a recipe looks at"
     elif certificate.judges["ok"] is not True:
-        failed = [finding["code"] for finding in certificate.judges["findings"] if finding["severity"] == "fail"]
-        yield f"score, reward, budget or data failed: {', '.join(dict.fromkeys(failed))}"
+        yield f"score, reward, budget or data failed: {_failed(certificate.judges)}"
     if subject.agent and certificate.agent is None:
         yield "it says nothing of the agent, which the check of a recipe with one looks at"
     elif subject.agent and certificate.agent is not None and certificate.agent["ok"] is not True:
-        failed = [finding["code"] for finding in certificate.agent["findings"] if finding["severity"] == "fail"]
-        yield f"the agent failed: {', '.join(dict.fromkeys(failed)) or 'nothing of it was seen'}"
+        yield f"the agent failed: {_failed(certificate.agent) or 'nothing of it was seen'}"
     if not checked.named and checked.production != subject.production:
         yield "production's schema file beside the environment has changed since"
+
+
+def _failed(report: Mapping[str, Any]) -> str:
+    failed = [finding["code"] for finding in report["findings"] if finding["severity"] == "fail"]
+    return ", ".join(dict.fromkeys(failed))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from practicum.checks.differences import Causes, Deviation, Difference
-from practicum.checks.findings import Finding, Note
+from practicum.checks.findings import Finding, Note, listed
 from practicum.checks.processes.client import NoEnd, Nursery, StageHandle
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import CONSTRUCTOR, EPISODE, FIXES, Kind, Touch
@@ -196,11 +196,10 @@ def _findings(touches: Iterable[_Seen], evidence: str = "") -> list[Finding]:
     for (kind, where), alike in by_place.items():
         touch = alike[0].touch
         names = list(dict.fromkeys(labelled.touch.name for labelled in alike))
-        listed = names[:_LISTED] + ([f"… and {len(names) - _LISTED} more"] if len(names) > _LISTED else [])
         at = f"in {touch.stage}, {alike[0].label}" if touch.phase == EPISODE else f"during {touch.phase}"
         actor = touch.phase if touch.phase in (EPISODE, CONSTRUCTOR) else f"the environment's {touch.phase}"
         what = f"{actor} {_VERBS[kind]}: {names[0]}"
-        shown = "\n".join([*listed, at, *([evidence] if evidence else [])])
+        shown = "\n".join([*listed(names), at, *([evidence] if evidence else [])])
         findings.append(Finding.of("ENV-HERMETIC", what, where=where, difference=shown, fix=FIXES[kind]))
     return findings
 

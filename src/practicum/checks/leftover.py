@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from practicum.checks.findings import Finding
+from practicum.checks.findings import Finding, listed
 from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import Touch
@@ -11,7 +11,6 @@ from practicum.checks.watch.settings import SETTINGS, Leftover
 from practicum.checks.ways import watched
 from practicum.checks.ways.watched import Left, Watched
 
-_LISTED = 5
 _GROWING = frozenset(setting.kind for setting in SETTINGS if setting.grows)
 _SETTINGS = frozenset(setting.kind for setting in SETTINGS)
 _PATCHES = frozenset(
@@ -37,13 +36,12 @@ def check_left(trial: Trial, watched_plays: Watched) -> list[Finding]:
     findings = []
     for (kind, where), alike in by_kind.items():
         names = [f"{residue.leftover.kind} {residue.leftover.name}".rstrip() for residue in alike]
-        listed = names[:_LISTED] + ([f"… and {len(names) - _LISTED} more"] if len(names) > _LISTED else [])
         findings.append(
             Finding.of(
                 "ENV-LEFTOVER",
                 _sentence("an episode", kind),
                 where=where or trial.place("start"),
-                difference="\n".join([*listed, f"in {alike[0].episode}"]),
+                difference="\n".join([*listed(names), f"in {alike[0].episode}"]),
             )
         )
     return findings

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from practicum.checks.blame import place_after_others, place_of_change
 from practicum.checks.differences import Causes, Deviation
-from practicum.checks.findings import Finding
+from practicum.checks.findings import Finding, listed
 from practicum.checks.processes.client import NoEnd
 from practicum.checks.trial import Trial
 from practicum.checks.ways import repeated, watched
 from practicum.checks.ways.watched import Changed, Watched
 from practicum.environment.state import StateFault
 
-_LISTED = 5
 _ROOTS = 3
 _TIMES = 2
 
@@ -126,8 +125,7 @@ def _findings(trial: Trial, changes: Iterable[Changed], title: str, evidence: st
                 f"{root}{changed.change.name}: {changed.change.before} → {changed.change.after}" for changed in alike
             )
         )
-        lines_shown = lines[:_LISTED] + ([f"… and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])
-        lines_shown += [f"in {alike[0].episode}", *([evidence] if evidence else [])]
+        lines_shown = [*listed(lines), f"in {alike[0].episode}", *([evidence] if evidence else [])]
         place = places.get(root, "") or trial.place("start")
         findings.append(Finding.of("ENV-STATE", f"{root} {title}", where=place, difference="\n".join(lines_shown)))
     return findings

@@ -5,12 +5,13 @@
 
 import asyncio
 import copy
+import math
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from practicum.checks.episodes import shortened
 from practicum.checks.findings import Finding
@@ -170,27 +171,36 @@ def check_reward(
     ]
     baseline = [paid for paid in rewards.totals[walkthroughs:] if paid is not None]
     findings = [*_flat(baseline, where, sure=bool(walkthroughs) or not synthetic), *_components(rewards, where)]
-    wins = [paid for _, paid, score in pairs if reaches(score, threshold)]
-    above = sorted(
-        (
-            (rollout, paid, score)
-            for rollout, paid, score in pairs
-            if exceeds(paid, score) and not reaches(score, threshold)
-        ),
-        key=lambda each: each[2] - each[1],
-    )
+    above = overpaid(pairs, threshold)
     if above and ABOVE_SCORE not in excuses_of(reward):
         rollout, paid, score = above[0]
         title = f"{len(above)} of {len(pairs)} baseline rollouts earn more than they score"
         evidence = f"reward {paid:g}, score {score:g}\n{told_of(rollout)}"
         findings.append(Finding.of("REWARD-ABOVE", title, where=where, difference=evidence))
-    ranked = [each for each in pairs if wins and not reaches(each[2], threshold) and reaches(each[1], min(wins))]
+    ranked, least = paid_like_success(pairs, threshold)
     if ranked:
-        rollout, paid, score = max(ranked, key=lambda each: each[1])
-        title = f"{len(ranked)} rollouts without success earn at least the {min(wins):g} that a success earns"
+        rollout, paid, score = ranked[0]
+        title = f"{len(ranked)} rollouts without success earn at least the {least:g} that a success earns"
         evidence = f"reward {paid:g}, score {score:g}\n{told_of(rollout)}"
         findings.append(Finding.of("REWARD-RANK", title, where=where, difference=evidence))
     return findings
+
+
+PaidPair = TypeVar("PaidPair", bound=tuple[Any, float, float])
+"""A rollout, its reward and its score."""
+
+
+def overpaid(pairs: Sequence[PaidPair], threshold: float) -> list[PaidPair]:
+    """Rollouts without success that are paid more than they score, the widest gap first."""
+    above = [pair for pair in pairs if exceeds(pair[1], pair[2]) and not reaches(pair[2], threshold)]
+    return sorted(above, key=lambda pair: pair[2] - pair[1])
+
+
+def paid_like_success(pairs: Sequence[PaidPair], threshold: float) -> tuple[list[PaidPair], float]:
+    """Rollouts without success that are paid as a success is, the best paid first; and the least a success is paid."""
+    least = min((reward for _, reward, score in pairs if reaches(score, threshold)), default=math.inf)
+    ranked = [pair for pair in pairs if not reaches(pair[2], threshold) and reaches(pair[1], least)]
+    return sorted(ranked, key=lambda pair: -pair[1]), least
 
 
 def told_of(rollout: Rollout) -> str:

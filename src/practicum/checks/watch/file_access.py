@@ -29,12 +29,6 @@ def listen_to_audit(listener: Listener) -> None:
         sys.addaudithook(_hear)
 
 
-def stop_listening(listener: Listener) -> None:
-    """Tell it no more."""
-    if listener in _listeners:
-        _listeners.remove(listener)
-
-
 class _Busy(threading.local):
     listening = False
 

@@ -202,18 +202,3 @@ def allowances(allowed: Mapping[str, str]) -> dict[Kind, str]:
             )
         reasons[kind] = reason.strip()
     return reasons
-
-
-def parse_allowances(texts: list[str]) -> dict[Kind, str]:
-    """``kind: reason`` texts, as ``--allow`` takes them.
-
-    Raises:
-        EnvironmentFault: as ``allowances``; or a kind is given twice.
-    """
-    allowed: dict[str, str] = {}
-    for text in texts:
-        kind, _, reason = (part.strip() for part in text.partition(":"))
-        if kind in allowed:
-            raise EnvironmentFault(f"{kind} is allowed twice", fix="give one reason")
-        allowed[kind] = reason
-    return allowances(allowed)

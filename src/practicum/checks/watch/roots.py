@@ -5,7 +5,7 @@ import functools
 import marshal
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -16,8 +16,6 @@ from practicum.environment import Environment
 from practicum.environment.attributes import CORE
 from practicum.environment.places import is_users
 from practicum.environment.state import Declared
-
-Getter = Callable[[], Any]
 
 _ABSENT: Tree = ("leaf", "None")
 _CORE = frozenset(vars(Environment)) | CORE

@@ -3,7 +3,7 @@
 import copy
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -255,6 +255,11 @@ def call_text(call: Call) -> str:
 def shortened(text: str, limit: int) -> str:
     """The text, cut to ``limit`` characters."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def listed(lines: Sequence[str], most: int = 5) -> list[str]:
+    """The first few lines, and how many more there are."""
+    return [*lines[:most], *([f"… and {len(lines) - most} more"] if len(lines) > most else [])]
 
 
 def _close_quietly(environment: Environment) -> None:

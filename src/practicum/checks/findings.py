@@ -1,7 +1,7 @@
 """One finding type and one verdict for every check, of environments, judges and agents; for people, or as JSON."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,11 +66,6 @@ def state_of(code: str, findings: Iterable[Finding], ran: Collection[str], expla
     if code in explained:
         return "explained"
     return "ok" if code in ran else "skipped"
-
-
-def listed(lines: Sequence[str], most: int = 5) -> list[str]:
-    """The first few lines, and how many more there are."""
-    return [*lines[:most], *([f"… and {len(lines) - most} more"] if len(lines) > most else [])]
 
 
 def counted(states: Iterable[State]) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from practicum.checks.differences import Causes, Deviation, Difference
-from practicum.checks.findings import Finding, Note, listed
+from practicum.checks.episodes import listed
+from practicum.checks.findings import Finding, Note
 from practicum.checks.processes.client import NoEnd, Nursery, StageHandle
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import CONSTRUCTOR, EPISODE, FIXES, Kind, Touch

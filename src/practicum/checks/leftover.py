@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from practicum.checks.findings import Finding, listed
+from practicum.checks.episodes import listed
+from practicum.checks.findings import Finding
 from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import Touch

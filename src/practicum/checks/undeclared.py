@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from practicum.checks.blame import place_after_others, place_of_change
 from practicum.checks.differences import Causes, Deviation
-from practicum.checks.findings import Finding, listed
+from practicum.checks.episodes import listed
+from practicum.checks.findings import Finding
 from practicum.checks.processes.client import NoEnd
 from practicum.checks.trial import Trial
 from practicum.checks.ways import repeated, watched

@@ -49,6 +49,7 @@ MOVED = {
     "checks.solvable": "checks.task_checks",
     "checks.target": "environment.target",
     "checks.tasks": "checks.task_checks",
+    "checks.undeclared": "checks.leftover",
     "checks.unseen": "checks.task_checks",
     "checks.visits": "checks.played",
     "checks.watching": "checks.watch",

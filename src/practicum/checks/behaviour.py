@@ -8,11 +8,11 @@ from practicum.checks.blame import place_of_case, place_of_tasks
 from practicum.checks.differences import Causes, Deviation, grouped
 from practicum.checks.episodes import Plan, shortened
 from practicum.checks.findings import Finding
+from practicum.checks.leftover import and_others
 from practicum.checks.played import Visit
 from practicum.checks.processes.client import Nursery
 from practicum.checks.processes.work import Trouble
 from practicum.checks.trial import Trial
-from practicum.checks.undeclared import and_others
 from practicum.checks.ways.abandoned import Aftermath
 from practicum.environment.state import StateFault
 

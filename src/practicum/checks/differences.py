@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from practicum.checks.episodes import Transcript, call_text, shortened
+from practicum.checks.episodes import Transcript, call_text, parting_place, shortened
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import EPISODE
 from practicum.environment import Call
@@ -74,7 +74,7 @@ def unified(before: str, after: str, first: str, second: str) -> str:
     if not lines:
         # Equal once laid out: they differ in spaces or in the order of keys.
         lines = list(difflib.unified_diff([before], [after], first, second, lineterm=""))
-    shift = _common(before, after) if len(ours) == len(theirs) == 1 else 0
+    shift = parting_place(before, after) if len(ours) == len(theirs) == 1 else 0
     start = max(0, shift - WIDTH // 2)
     cut = [line if number < 3 else _windowed(line, start) for number, line in enumerate(lines)]
     more = [f" … {len(cut) - LINES} more lines"] if len(cut) > LINES else []
@@ -139,11 +139,6 @@ def _lines(text: str) -> list[str]:
     except ValueError:
         return text.splitlines() or [""]
     return _pretty(value).splitlines() if isinstance(value, dict | list) else text.splitlines() or [""]
-
-
-def _common(first: str, second: str) -> int:
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
 def _windowed(line: str, start: int) -> str:

@@ -13,14 +13,21 @@ from practicum.checks.differences import Causes, Deviation
 from practicum.checks.fidelity import check_fidelity, production_file
 from practicum.checks.findings import Finding, Report
 from practicum.checks.hermetic import allowed_touches, check_candidates, check_touches, check_variables
-from practicum.checks.leftover import check_left, check_left_by_import, is_shared, kinds_of_settings
+from practicum.checks.leftover import (
+    check_changed,
+    check_kept,
+    check_left,
+    check_left_by_import,
+    check_refused,
+    is_shared,
+    kinds_of_settings,
+)
 from practicum.checks.played import Played, named
 from practicum.checks.processes.client import Nursery
 from practicum.checks.processes.work import Trouble
 from practicum.checks.processes.world import ELSEWHERE, HOME
 from practicum.checks.task_checks import check_solved, check_tasks, unseen_in_bad_ends, unseen_in_play
 from practicum.checks.trial import Trial, prepare, result_of
-from practicum.checks.undeclared import check_changed, check_kept, check_refused
 from practicum.checks.watch.outside_access import allowances
 from practicum.checks.ways.interleaved import ALONGSIDE
 from practicum.environment.places import below

@@ -252,6 +252,12 @@ def call_text(call: Call) -> str:
     return shortened(f"{call.name}({', '.join(f'{key}={value!r}' for key, value in call.arguments.items())})", 120)
 
 
+def parting_place(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """The first place in which two sequences differ; the shorter one's length, where it is the other's beginning."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(first), len(second)))
+
+
 def shortened(text: str, limit: int) -> str:
     """The text, cut to ``limit`` characters."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
-from practicum.checks.episodes import Transcript
+from practicum.checks.episodes import Transcript, parting_place
 from practicum.checks.processes.client import DEADLINE_S, NoEnd, Nursery
 from practicum.checks.processes.stage import stage
 from practicum.checks.processes.work import Trouble
@@ -170,6 +170,5 @@ def _first_strange(here: Mapping[str, Sequence[str]], there: Mapping[str, Sequen
     for split in dict.fromkeys([*here, *there]):
         ours, theirs = here.get(split, ()), there.get(split, ())
         if list(ours) != list(theirs):
-            pairs = enumerate(zip(ours, theirs, strict=False))
-            return split, next((i for i, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
+            return split, parting_place(ours, theirs)
     return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from practicum.checks.episodes import parting_place
 from practicum.rollout.gateway.app import TRAJECTORY_HEADER
 from practicum.rollout.gateway.routes import REPORTS
 
@@ -101,10 +102,7 @@ def tools_in(body: bytes) -> list[Mapping[str, Any]]:
 
 def first_difference(first: Sequence[str], second: Sequence[str]) -> int | None:
     """The place of the first request that differs; None where all are equal."""
-    if tuple(first) == tuple(second):
-        return None
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))
+    return None if tuple(first) == tuple(second) else parting_place(first, second)
 
 
 def _call_ids(request: Mapping[str, Any]) -> list[str]:

@@ -62,9 +62,10 @@ def serve(listener: socket.socket, keeper: Connection, handle: Callable[[Connect
     A fork leads a process group of its own: when it ends, so does all that it started.
     """
     forks: set[int] = set()
+    ears: list[socket.socket | Connection] = [listener, keeper]
     listener.setblocking(False)
     while True:
-        ready, _, _ = select.select([listener, keeper], [], [], _LOOK_S if forks else None)
+        ready, _, _ = select.select(ears, [], [], _LOOK_S if forks else None)
         if keeper in ready:
             break
         if listener in ready:

@@ -1,7 +1,7 @@
 """Episodes under way at the same time: step by step in one thread, on one event loop, in several processes."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from practicum.checks.episodes import Plan, Transcript, acarry_out, following, playing, script
@@ -25,22 +25,22 @@ def groups(plans: Sequence[Plan], copies: int = 1) -> Iterator[list[int]]:
 
 def interleave(plans: Sequence[Plan]) -> list[Again]:
     """Step by step in one thread, whose turn it is drawn by lot."""
-    played: list[Again] = []
-    for round, group in enumerate(groups(plans)):
-        transcripts: list[Transcript] = [{} for _ in group]
-        _mix([plans[number] for number in group], transcripts, Random(round))
-        way = f"among {len(group)} interleaved episodes"
-        played += [(number, way, transcript) for number, transcript in zip(group, transcripts, strict=True)]
-    return played
+    return _in_groups(plans, "interleaved episodes", _mix)
 
 
 def gather(plans: Sequence[Plan]) -> list[Again]:
     """On one event loop, as rollouts run; where a tool awaits, others go on."""
+    return _in_groups(plans, "episodes on one event loop", lambda *group: asyncio.run(_all_at_once(*group)))
+
+
+def _in_groups(
+    plans: Sequence[Plan], name: str, play: Callable[[Sequence[Plan], list[Transcript], Random], None]
+) -> list[Again]:
     played: list[Again] = []
     for round, group in enumerate(groups(plans)):
-        way = f"among {len(group)} episodes on one event loop"
         transcripts: list[Transcript] = [{} for _ in group]
-        asyncio.run(_all_at_once([plans[number] for number in group], transcripts, Random(round)))
+        play([plans[number] for number in group], transcripts, Random(round))
+        way = f"among {len(group)} {name}"
         played += [(number, way, transcript) for number, transcript in zip(group, transcripts, strict=True)]
     return played
 

@@ -207,13 +207,13 @@ def test_a_foothold_on_record_is_what_a_base_without_success_needs(lab: Environm
 
 def test_baseline_rollouts_are_a_hundred_recorded_ones_or_as_many_made(lab: EnvironmentTarget, tmp_path: Path) -> None:
     made = gather(lab, count=4, seed=0, recorded=None)
-    assert (len(made.baseline), made.made) == (BASELINE, True)
+    assert (len(made.baseline), made.synthetic) == (BASELINE, True)
     assert [r.answer for r in made.baseline] == [r.answer for r in gather(lab, count=4, seed=0, recorded=None).baseline]
     known = read_recorded(run_folder(tmp_path / "a", rollouts=120))
     found = gather(lab, count=4, seed=0, recorded=known)
-    assert (len(found.baseline), found.made) == (BASELINE, False)
+    assert (len(found.baseline), found.synthetic) == (BASELINE, False)
     foreign = Recorded(tuple(trajectory(n, "nobody") for n in range(3)))
-    assert gather(lab, count=4, seed=0, recorded=foreign).made
+    assert gather(lab, count=4, seed=0, recorded=foreign).synthetic
 
 
 def test_a_folder_without_a_run_and_a_broken_evaluation_are_refused(tmp_path: Path) -> None:

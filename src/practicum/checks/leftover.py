@@ -9,6 +9,7 @@ from practicum.checks.findings import Finding
 from practicum.checks.processes.client import NoEnd, Nursery
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import Touch
+from practicum.checks.watch.patches import PATCHES
 from practicum.checks.watch.residue import OPENED
 from practicum.checks.watch.settings import SETTINGS, Leftover
 from practicum.checks.ways import repeated, watched
@@ -17,9 +18,6 @@ from practicum.environment.state import StateFault
 
 _GROWING = frozenset(setting.kind for setting in SETTINGS if setting.grows)
 _SETTINGS = frozenset(setting.kind for setting in SETTINGS)
-_PATCHES = frozenset(
-    {"replaced function", "replaced value", "replaced module", "stub module", "new name", "changed registry"}
-)
 _BY_TOUCH = {"file": "files", "changed file": "files", "connection": "network", "process": "subprocess"}
 """What a touch leaves is the touch's matter."""
 
@@ -57,7 +55,7 @@ def check_left_by_import(trial: Trial, nursery: Nursery) -> list[Finding]:
     leftovers = [leftover for leftover in trial.loaded.leftovers if not (read and leftover.kind == "locale")]
     located = [leftover for leftover in leftovers if leftover.where]
     unplaced = [
-        leftover.name if leftover.kind in _PATCHES else leftover.kind for leftover in leftovers if not leftover.where
+        leftover.name if leftover.kind in PATCHES else leftover.kind for leftover in leftovers if not leftover.where
     ]
     if unplaced:
         replayed = nursery.stage(trial.target, blamed=tuple(unplaced))
@@ -84,11 +82,11 @@ def kinds_of_settings(seen: Watched) -> set[str]:
 def is_shared(findings: Sequence[Finding], seen: Watched, trial: Trial) -> bool:
     """Whether something was left that other episodes see."""
     kinds = {each.leftover.kind for each in seen.leftovers} | {each.kind for each in trial.loaded.leftovers}
-    return bool(findings) and bool(kinds & (_SETTINGS | _PATCHES))
+    return bool(findings) and bool(kinds & (_SETTINGS | PATCHES))
 
 
 def _sentence(actor: str, kind: str) -> str:
-    if kind in _PATCHES:
+    if kind in PATCHES:
         return f"{actor} leaves a {kind} behind"
     if kind in _SETTINGS:
         return f"{actor} leaves a changed {kind} behind"
@@ -114,7 +112,7 @@ def _blamed(trial: Trial, left: Sequence[Left]) -> Mapping[str, str]:
     """Places by the kind of a setting, or by the name of what was replaced."""
     unplaced = [each.leftover for each in left if not each.leftover.where]
     kinds = [each.kind for each in unplaced if each.kind in _SETTINGS | OPENED]
-    names = [each.name for each in unplaced if each.kind in _PATCHES]
+    names = [each.name for each in unplaced if each.kind in PATCHES]
     if not kinds and not names:
         return {}
     try:

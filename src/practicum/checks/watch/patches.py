@@ -15,6 +15,12 @@ _LOOSE = frozenset({"sys", "builtins", "os"})
 """Modules that state is smuggled in on: a new public name there counts."""
 
 
+PATCHES = frozenset(
+    {"replaced function", "replaced value", "replaced module", "stub module", "new name", "changed registry"}
+)
+"""Kinds of what ``patched`` tells of."""
+
+
 @dataclass(frozen=True)
 class Fixtures:
     """Every name of every module and class that is not the user's, and the modules themselves."""

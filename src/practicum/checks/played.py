@@ -11,7 +11,7 @@ from practicum.checks.episodes import Transcript, parting_place
 from practicum.checks.processes.client import DEADLINE_S, NoEnd, Nursery
 from practicum.checks.processes.stage import stage
 from practicum.checks.processes.work import Trouble
-from practicum.checks.processes.world import ELSEWHERE, Circumstances
+from practicum.checks.processes.world import ELSEWHERE, Surroundings
 from practicum.checks.trial import Trial
 from practicum.checks.ways.abandoned import Aftermath, abandon
 from practicum.checks.ways.interleaved import gather, interleave, play_together
@@ -49,7 +49,7 @@ class Visit:
         played: Each plan's number and transcript.
     """
 
-    world: Circumstances
+    world: Surroundings
     problem: Trouble | None = None
     strange: Mapping[str, Any] | None = None
     played: tuple[tuple[int, Transcript], ...] = ()
@@ -123,7 +123,7 @@ def _or_trouble(asked: "Future[T]") -> T | Trouble:
         return error.trouble
 
 
-def visit(nursery: Nursery, trial: Trial, world: Circumstances) -> Visit:
+def visit(nursery: Nursery, trial: Trial, world: Surroundings) -> Visit:
     """Load the environment there and play every plan, in another order."""
     elsewhere = nursery.stage(trial.target, world)
     try:
@@ -151,12 +151,12 @@ def named(visit: Visit) -> Iterator[Again]:
         yield number, _in_words(visit.world), transcript
 
 
-def world_of(how: str) -> Circumstances | None:
+def world_of(how: str) -> Surroundings | None:
     """The world that ``named`` said something was played in."""
     return next((world for world in ELSEWHERE if _in_words(world) == how), None)
 
 
-def _in_words(world: Circumstances) -> str:
+def _in_words(world: Surroundings) -> str:
     return f"a process with {world.description}"
 
 

@@ -19,7 +19,7 @@ import practicum
 from practicum.checks.processes.fork_server import Gone, Late, end_group, receive
 from practicum.checks.processes.stage import Loaded, StageOrder
 from practicum.checks.processes.work import LONGEST_S, Trouble, interrupted, receive_patiently, told_by
-from practicum.checks.processes.world import HOME, Circumstances
+from practicum.checks.processes.world import HOME, Surroundings
 from practicum.environment.target import EnvironmentTarget
 from practicum.errors import EnvironmentFault
 
@@ -68,7 +68,7 @@ class Nursery:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
 
-    def warm(self, *worlds: Circumstances) -> None:
+    def warm(self, *worlds: Surroundings) -> None:
         """Begin to start the processes of some worlds; ``stage`` waits for them."""
         for world in worlds:
             self._warmed(world)
@@ -76,7 +76,7 @@ class Nursery:
     def stage(
         self,
         target: EnvironmentTarget,
-        world: Circumstances = HOME,
+        world: Surroundings = HOME,
         *,
         clock_s: float = 0.0,
         variables: Mapping[str, str | None] | None = None,
@@ -110,7 +110,7 @@ class Nursery:
         )
         return StageHandle(self._warmed(world).connect(), order, target.home, self.pool)
 
-    def _warmed(self, world: Circumstances) -> "_Warm":
+    def _warmed(self, world: Surroundings) -> "_Warm":
         with self._lock:
             if world.name not in self._warm:
                 self._warm[world.name] = _Warm(world, Path(self._folder.name))
@@ -168,7 +168,7 @@ class StageHandle:
 class _Warm:
     """A process of one world that knows Practicum and nobody's environment."""
 
-    def __init__(self, world: Circumstances, folder: Path) -> None:
+    def __init__(self, world: Surroundings, folder: Path) -> None:
         self._path = folder / f"{world.name}.socket"
         self._keeper, theirs = Pipe()
         source = str(Path(practicum.__file__).parents[1])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks.episodes import Plan, Transcript, fault, play, unplayed
-from practicum.checks.processes.world import Circumstances, set_clock
+from practicum.checks.processes.world import Surroundings, set_clock
 from practicum.checks.watch.access_recorder import RECORDER
 from practicum.checks.watch.line_blame import Blamer, is_import
 from practicum.checks.watch.outside_access import CONSTRUCTOR, Touch
@@ -52,7 +52,7 @@ class StageOrder:
     paths: tuple[str, ...]
     variables: Mapping[str, str]
     root: Path
-    world: Circumstances
+    world: Surroundings
     blamed: tuple[str, ...] = ()
     recorded: bool = True
     reading: Reading = field(default_factory=Reading)
@@ -84,7 +84,7 @@ class Stage:
     target: EnvironmentTarget
     tasks: Mapping[str, list[Task]]
     root: Path
-    world: Circumstances
+    world: Surroundings
 
     @property
     def home(self) -> Path:

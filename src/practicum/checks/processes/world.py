@@ -24,7 +24,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEX
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class Surroundings:
     """One set of circumstances.
 
     Attributes:
@@ -62,11 +62,11 @@ class Circumstances:
         return {**variables_before_imports(), **threads, **self.variables, "PYTHONHASHSEED": str(self.hash_seed)}
 
 
-HOME = Circumstances("home", 0)
+HOME = Surroundings("home", 0)
 """As the caller's process is, but for a hash seed that is always the same."""
 
 ELSEWHERE = (
-    Circumstances(
+    Surroundings(
         "east",
         1031,
         {"TZ": "EAST-14", "LC_ALL": "C", "LANG": "C", "USER": "somebody", "LOGNAME": "somebody"},
@@ -77,7 +77,7 @@ ELSEWHERE = (
         encoding="latin-1",
         order_seed=1,
     ),
-    Circumstances(
+    Surroundings(
         "west",
         4057,
         {"TZ": "WEST+12", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "USER": "another", "LOGNAME": "another"},
@@ -90,7 +90,7 @@ ELSEWHERE = (
 """Two worlds unlike home: the local date differs in at least one of them, and the hour (zones in POSIX form)."""
 
 
-def arrange(world: Circumstances) -> None:
+def arrange(world: Surroundings) -> None:
     """Make this process one of that world. Its variables were set when it was started."""
     time.tzset()
     set_clock(world.clock_s)

@@ -17,7 +17,7 @@ from pydantic import Field
 from practicum.checks.episodes import Plan, play
 from practicum.checks.processes import work
 from practicum.checks.processes.fork_server import listen, serve, speak_into
-from practicum.checks.processes.world import Circumstances, arrange
+from practicum.checks.processes.world import Surroundings, arrange
 from practicum.checks.watch.settings import settings_now
 from practicum.checks.ways import abandoned, interleaved, repeated, solo, threaded, watched
 from practicum.environment import Call, Environment, tool
@@ -55,7 +55,7 @@ def warm_up() -> None:
 def main() -> None:
     """Warm up, say so, and answer until the caller ends."""
     path, keeper = Path(sys.argv[1]), Connection(int(sys.argv[2]))
-    world: Circumstances = pickle.loads(bytes.fromhex(sys.argv[3]))
+    world: Surroundings = pickle.loads(bytes.fromhex(sys.argv[3]))
     speak_into(path.with_suffix(".log"))
     arrange(world)
     warm_up()

@@ -109,33 +109,31 @@ async def _gap(case: PlayedTask, changes: tuple[str, ...], rollout: Rollout, rew
     return Gap(case.idle.task.id, changes, rollout, paid.total, right.total)
 
 
-def _wrong_value(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
-    content = material.form.read(rollout.answer)
-    if not isinstance(content, dict) or not content:
-        return None
-    name = rng.choice(sorted(content))
+def _of_a_field(change: Callable[[random.Random, Material, dict[str, Any], str], dict[str, Any]]) -> Mutation:
+    """The answer's object with one field, drawn by lot, changed; None where the answer is no object with fields."""
+
+    def mutation(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
+        content = material.form.read(rollout.answer)
+        if not isinstance(content, dict) or not content:
+            return None
+        return answered(rollout, material.form.write(change(rng, material, content, rng.choice(sorted(content)))))
+
+    return mutation
+
+
+def _wrong_value(rng: random.Random, material: Material, content: dict[str, Any], name: str) -> dict[str, Any]:
     others = [value for value in material.values(name) if value != content[name]] or ["?"]
-    return answered(rollout, material.form.write({**content, name: rng.choice(others)}))
+    return {**content, name: rng.choice(others)}
 
 
-def _spoilt_value(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
-    content = material.form.read(rollout.answer)
-    if not isinstance(content, dict) or not content:
-        return None
-    name = rng.choice(sorted(content))
+def _spoilt_value(rng: random.Random, material: Material, content: dict[str, Any], name: str) -> dict[str, Any]:
     text = str(content[name])
-    spoilt = rng.choice(
-        [text[:-1], f"{text} or not", text.swapcase(), f" {text}", None, [content[name]], f"not {text}"]
-    )
-    return answered(rollout, material.form.write({**content, name: spoilt}))
+    spoilt = [text[:-1], f"{text} or not", text.swapcase(), f" {text}", None, [content[name]], f"not {text}"]
+    return {**content, name: rng.choice(spoilt)}
 
 
-def _dropped_field(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
-    content = material.form.read(rollout.answer)
-    if not isinstance(content, dict) or not content:
-        return None
-    dropped = rng.choice(sorted(content))
-    return answered(rollout, material.form.write({key: value for key, value in content.items() if key != dropped}))
+def _dropped_field(rng: random.Random, material: Material, content: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key != name}
 
 
 def _words(texts: Mapping[str, str]) -> Mutation:
@@ -197,9 +195,9 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 MUTATIONS: tuple[tuple[str, Mutation], ...] = (
-    ("another value", _wrong_value),
-    ("a spoilt value", _spoilt_value),
-    ("a field dropped", _dropped_field),
+    ("another value", _of_a_field(_wrong_value)),
+    ("a spoilt value", _of_a_field(_spoilt_value)),
+    ("a field dropped", _of_a_field(_dropped_field)),
     ("the judge addressed", _words(INJECTIONS)),
     ("success claimed", _words(CLAIMS)),
     ("many words", _words({"filler": FILLER})),

@@ -32,6 +32,7 @@ MOVED = {
     "checks.judges.show": "checks.findings",
     "checks.judging": "checks.ways.solo",
     "checks.modules": "environment.loading",
+    "checks.judges.unseen": "checks.scores.check_judges",
     "checks.nursery": "checks.processes",
     "checks.nursery.messages": "checks.processes.fork_server",
     "checks.nursery.patience": "checks.processes.work",

@@ -2,7 +2,7 @@
 
 Prints tables and writes nothing: seconds from the start of the check of each suite until each check had its result;
 and for environments with a race planted in them, how often threads showed it against how often every eight episodes
-were run in eight threads, and what that took. `REPETITIONS` of `practicum.checks.defaults` is chosen from that
+were run in eight threads, and what that took. `REPETITIONS` of `practicum.checks.catalogue` is chosen from that
 curve. `--trials N`, `--only suites` or `--only races` for less.
 """
 
@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from practicum.checks.catalogue import CHECKS
-from practicum.checks.defaults import REPETITIONS
+from practicum.checks.catalogue import CHECKS, REPETITIONS
 from practicum.checks.differences import first_difference
 from practicum.checks.environment import run_checks
 from practicum.checks.processes.client import Nursery

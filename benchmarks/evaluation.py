@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 from practicum.checks.attacks import attack, material_of, search
 from practicum.checks.attacks.material import answered
-from practicum.checks.scores.check import SEARCHED
+from practicum.checks.scores.check_judges import SEARCHED
 from practicum.checks.scores.evidence import gather
-from practicum.checks.scores.near import near_duplicates
+from practicum.checks.scores.near_duplicates import near_duplicates
 from practicum.environment.target import load_target, suites
 from practicum.scoring import judge
 from practicum.store import read_trajectories, write_trajectories

@@ -15,7 +15,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from practicum.checks.scores.check import check_judges
+from practicum.checks.scores.check_judges import check_judges
 from practicum.environment.target import load_target
 from practicum.evaluation.disagreements import recorded_disagreements
 

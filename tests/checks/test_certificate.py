@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from practicum.checks import catalogue
-from practicum.checks.certificate import Certificate, Subject, objection, subject_of
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.catalogue import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.certificate import Certificate, CheckSubject, objection, subject_of
 from practicum.checks.findings import Finding, Note, Report
 from practicum.digests import canonical_json
 from practicum.environment.target import load_target
@@ -16,12 +16,12 @@ from practicum.errors import LedgerError
 from practicum.trajectory import EnvironmentRef
 
 REF = EnvironmentRef("desk", "1.0.0", "d" * 64)
-SUBJECT = Subject("s" * 64, "r" * 64, "l" * 64, {"train": "a" * 64}, "p" * 64)
+SUBJECT = CheckSubject("s" * 64, "r" * 64, "l" * 64, {"train": "a" * 64}, "p" * 64)
 JUDGED = {"ok": True, "findings": []}
 
 
 def made(
-    subject: Subject = SUBJECT, asked: int = TASKS_PER_SPLIT, judges: object = JUDGED, **changes: object
+    subject: CheckSubject = SUBJECT, asked: int = TASKS_PER_SPLIT, judges: object = JUDGED, **changes: object
 ) -> Certificate:
     report = Report(
         target="desk.py",
@@ -110,7 +110,7 @@ def test_a_check_that_looked_less_closely_does_not_count(asked: int, repetitions
         (replace(SUBJECT, production=""), "schema file beside the environment has changed"),
     ],
 )
-def test_one_of_another_score_dataset_or_schema_file_does_not_count(subject: Subject, said: str) -> None:
+def test_one_of_another_score_dataset_or_schema_file_does_not_count(subject: CheckSubject, said: str) -> None:
     assert said in objection(made(), REF.digest, subject)
 
 

@@ -2,18 +2,18 @@
 
 from dataclasses import replace
 
-from practicum.checks.certificate import Certificate, Subject, objection
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.catalogue import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.certificate import Certificate, CheckSubject, objection
 from practicum.checks.findings import Report
 from practicum.trajectory import EnvironmentRef
 
 REF = EnvironmentRef("desk", "1.0.0", "d" * 64)
-ALONE = Subject("s" * 64, "r" * 64)
+ALONE = CheckSubject("s" * 64, "r" * 64)
 WITH_AGENT = replace(ALONE, agent="http://127.0.0.1:8070")
 JUDGED = {"ok": True, "findings": []}
 
 
-def made(subject: Subject, agent: object = None) -> Certificate:
+def made(subject: CheckSubject, agent: object = None) -> Certificate:
     report = Report("desk.py", REF, ("ENV-FAULT",), {"train": 8}, 16, 0, (), 1.0, repetitions=REPETITIONS)
     return Certificate.of(report, subject, asked=TASKS_PER_SPLIT, practicum="0.1.0", judges=JUDGED, agent=agent)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.random import RandomState as Generator
 
-from practicum.checks.watch.seeding import throws_entropy_away
+from practicum.checks.watch.readers import throws_entropy_away
 
 
 def caller() -> bool:

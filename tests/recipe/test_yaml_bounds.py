@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from practicum.checks.changed import _is_recipe
+from practicum.checks.changed_files import _is_recipe
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import load_recipe
 from practicum.recipe.yaml_bounds import require_bounded

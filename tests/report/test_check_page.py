@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from practicum.checks.catalogue import CHECKS
-from practicum.checks.certificate import Certificate, Subject
+from practicum.checks.certificate import Certificate, CheckSubject
 from practicum.checks.findings import Finding, Note, Report
 from practicum.errors import RunError
 from practicum.report.check_page import check_page, write_check_page
@@ -85,7 +85,7 @@ def test_every_check_stands_with_its_result_and_the_reason_where_there_is_none()
 
 
 def test_findings_reasons_and_facts_are_all_there_and_no_text_becomes_markup() -> None:
-    certificate = Certificate.of(REPORT, Subject(), asked=8, practicum="0.1.0")
+    certificate = Certificate.of(REPORT, CheckSubject(), asked=8, practicum="0.1.0")
     page = Page(check_page(REPORT, certificate))
     for finding in FINDINGS:
         for said in (finding.what, finding.where, finding.why, finding.fix, *finding.difference.splitlines()):

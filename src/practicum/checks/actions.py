@@ -14,36 +14,36 @@ _ODD_NUMBERS = (0, 1, -1, 2, 7, 100, 10**9)
 _DEPTH = 3
 
 
-def random_calls(tools: Sequence[Mapping[str, Any]], known: Sequence[Any], rng: random.Random) -> tuple[Call, ...]:
+def random_calls(tools: Sequence[Mapping[str, Any]], values: Sequence[Any], rng: random.Random) -> tuple[Call, ...]:
     """A random episode's calls.
 
     Args:
         tools: OpenAI function schemas.
-        known: Values seen in an episode of the same task; drawn from often, so that calls reach real records.
+        values: Values seen in an episode of the same task; drawn from often, so that calls reach real records.
     """
     functions = [tool["function"] for tool in tools]
-    return tuple(_call(functions, known, rng) for _ in range(CALLS))
+    return tuple(_call(functions, values, rng) for _ in range(CALLS))
 
 
 def values_in(data: Any) -> list[Any]:
     """All scalars in JSON data, in order, each once."""
     if isinstance(data, Mapping):
-        found = [value for item in data.values() for value in values_in(item)]
+        values = [scalar for item in data.values() for scalar in values_in(item)]
     elif isinstance(data, list | tuple):
-        found = [value for item in data for value in values_in(item)]
+        values = [scalar for item in data for scalar in values_in(item)]
     else:
         return [] if data is None else [data]
-    return list({(type(value), value): value for value in found}.values())
+    return list({(type(scalar), scalar): scalar for scalar in values}.values())
 
 
-def _call(functions: Sequence[Mapping[str, Any]], known: Sequence[Any], rng: random.Random) -> Call:
+def _call(functions: Sequence[Mapping[str, Any]], values: Sequence[Any], rng: random.Random) -> Call:
     if not functions or rng.random() < 0.05:
         return Call("no_such_tool", {})
     function = rng.choice(functions)
     schema = function["parameters"]
     fields, required = schema.get("properties", {}), schema.get("required", [])
     arguments = {
-        name: _value(field, schema, known, rng)
+        name: _value(field, schema, values, rng)
         for name, field in fields.items()
         if name in required or rng.random() < 0.5
     }
@@ -63,7 +63,7 @@ def _spoiled(arguments: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 def _value(
     schema: Mapping[str, Any],
     root: Mapping[str, Any],
-    known: Sequence[Any],
+    values: Sequence[Any],
     rng: random.Random,
     depth: int = 0,
 ) -> Any:
@@ -76,15 +76,15 @@ def _value(
         return rng.choice(choices)
     for union in ("anyOf", "oneOf"):
         if union in schema:
-            return _value(rng.choice(schema[union]), root, known, rng, depth)
+            return _value(rng.choice(schema[union]), root, values, rng, depth)
     kind = schema.get("type", "string")
     if kind == "array":
         length = 0 if depth >= _DEPTH else _length(schema, rng)
-        return [_value(schema.get("items", {}), root, known, rng, depth + 1) for _ in range(length)]
+        return [_value(schema.get("items", {}), root, values, rng, depth + 1) for _ in range(length)]
     if kind == "object":
         fields = {} if depth >= _DEPTH else schema.get("properties", {})
-        return {name: _value(field, root, known, rng, depth + 1) for name, field in fields.items()}
-    return _scalar(kind, schema, known, rng)
+        return {name: _value(field, root, values, rng, depth + 1) for name, field in fields.items()}
+    return _scalar(kind, schema, values, rng)
 
 
 def _length(schema: Mapping[str, Any], rng: random.Random) -> int:
@@ -92,16 +92,16 @@ def _length(schema: Mapping[str, Any], rng: random.Random) -> int:
     return rng.randint(least, max(least, min(schema.get("maxItems", 3), 3)))
 
 
-def _scalar(kind: str, schema: Mapping[str, Any], known: Sequence[Any], rng: random.Random) -> Any:
+def _scalar(kind: str, schema: Mapping[str, Any], values: Sequence[Any], rng: random.Random) -> Any:
     if kind == "null":
         return None
     if kind == "boolean":
         return rng.random() < 0.5
     if kind in ("integer", "number"):
-        numbers = [value for value in known if isinstance(value, int) and not isinstance(value, bool)]
+        numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
         pool = numbers if numbers and rng.random() < 0.5 else _within(schema)
         return rng.choice(pool)
-    texts = [value for value in known if isinstance(value, str) and len(value) <= 200]
+    texts = [value for value in values if isinstance(value, str) and len(value) <= 200]
     return rng.choice(texts if texts and rng.random() < 0.7 else _ODD_TEXTS)
 
 

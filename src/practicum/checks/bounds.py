@@ -43,10 +43,10 @@ def _turns(trial: Trial) -> list[Finding]:
     turns = trial.facts.max_turns
     if turns <= TURNS:
         return []
-    what, shown = f"an episode may take {turns:,} model calls", f"max_turns = {turns}; at most {TURNS:,} are fine"
+    title, evidence = f"an episode may take {turns:,} model calls", f"max_turns = {turns}; at most {TURNS:,} are fine"
     fix = "Set max_turns to half as many again as the oracle needs."
     place = trial.place("__init__")
-    return [Finding.of("ENV-UNBOUNDED", what, severity="warn", where=place, difference=shown, fix=fix)]
+    return [Finding.of("ENV-UNBOUNDED", title, severity="warn", where=place, difference=evidence, fix=fix)]
 
 
 def _arguments(trial: Trial) -> list[Finding]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks import catalogue
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.catalogue import REPETITIONS, TASKS_PER_SPLIT
 from practicum.checks.fidelity import production_file
 from practicum.checks.findings import Report
 from practicum.digests import digest, digest_file
@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckSubject:
     """What was checked beside the environment itself; digests are SHA-256 in hex.
 
     Attributes:
@@ -71,7 +71,7 @@ class Certificate:
     """
 
     report: Mapping[str, Any]
-    subject: Subject
+    subject: CheckSubject
     catalogue: str
     asked: int
     practicum: str
@@ -87,7 +87,7 @@ class Certificate:
     def of(
         cls,
         report: Report,
-        subject: Subject,
+        subject: CheckSubject,
         *,
         asked: int,
         practicum: str,
@@ -95,7 +95,7 @@ class Certificate:
         agent: Mapping[str, Any] | None = None,
     ) -> "Certificate":
         """The certificate of a check that was carried out just now."""
-        made = cls(
+        certificate = cls(
             report=report.to_dict(),
             subject=subject,
             judges=judges,
@@ -107,7 +107,7 @@ class Certificate:
             platform=platform.platform(),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return cls(**{**made._values(), "digest": made.true_digest})
+        return cls(**{**certificate._values(), "digest": certificate.true_digest})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Certificate":
@@ -117,12 +117,12 @@ class Certificate:
             LedgerError: it is no certificate.
         """
         try:
-            made = cls(**{**values, "subject": Subject(**values["subject"])})
-            str(made.report["ok"]), str(made.environment["digest"])
+            certificate = cls(**{**values, "subject": CheckSubject(**values["subject"])})
+            str(certificate.report["ok"]), str(certificate.environment["digest"])
         except (TypeError, KeyError) as error:
             allowed = "an object with " + ", ".join(field.name for field in fields(cls))
             raise LedgerError(f"not a certificate: {error}", allowed=allowed) from error
-        return made
+        return certificate
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
@@ -160,12 +160,12 @@ def subject_of(
     limits: str = "",
     production: Path | None = None,
     agent: str = "",
-) -> Subject:
+) -> CheckSubject:
     """What a target is checked with beside its environment. ``score``, ``reward``, ``limits``: their digests."""
     datasets = {split: _dataset_digest(path, target.reading) for split, path in target.datasets.items()}
     file = production_file(target.home, production)
     schemas = digest_file(file) if file else ""
-    return Subject(score, reward or score, limits, datasets, schemas, production is not None, agent)
+    return CheckSubject(score, reward or score, limits, datasets, schemas, production is not None, agent)
 
 
 def _dataset_digest(path: Path, reading: Reading) -> str:
@@ -174,7 +174,7 @@ def _dataset_digest(path: Path, reading: Reading) -> str:
     return content if reading == Reading() else digest([content, asdict(reading)])
 
 
-def objection(certificate: Certificate, environment: str, subject: Subject) -> str:
+def objection(certificate: Certificate, environment: str, subject: CheckSubject) -> str:
     """Why a certificate does not allow training; empty where it does.
 
     Args:
@@ -185,8 +185,8 @@ def objection(certificate: Certificate, environment: str, subject: Subject) -> s
     return next(_objections(certificate, environment, subject), "")
 
 
-def _objections(certificate: Certificate, environment: str, subject: Subject) -> Iterator[str]:
-    found, report = certificate.subject, certificate.report
+def _objections(certificate: Certificate, environment: str, subject: CheckSubject) -> Iterator[str]:
+    checked, report = certificate.subject, certificate.report
     if certificate.digest != certificate.true_digest:
         yield "it was edited: its content does not have the digest that stands in it"
     if certificate.format != FORMAT or certificate.catalogue != catalogue.VERSION:
@@ -194,31 +194,33 @@ def _objections(certificate: Certificate, environment: str, subject: Subject) ->
     if certificate.environment["digest"] != environment:
         yield f"it is of another environment, {certificate.environment['digest'][:12]}"
     if not certificate.ok:
-        failed = [each["code"] for each in report["findings"] if each["severity"] == "fail"]
-        yield f"the check failed: {', '.join(dict.fromkeys(failed)) or 'without a finding'}"
+        yield f"the check failed: {_failed(report) or 'without a finding'}"
     if certificate.asked < TASKS_PER_SPLIT or report["repetitions"] < REPETITIONS:
         yield (
             f"it looked less closely than a check does by default: {certificate.asked} tasks of each split, "
             f"{report['repetitions']} repetitions, instead of {TASKS_PER_SPLIT} and {REPETITIONS}"
         )
-    if certificate.judges is not None and found.key != subject.key:
+    if certificate.judges is not None and checked.key != subject.key:
         parts = {
             "score": "score",
             "reward": "reward",
             "limits": "success_threshold, batch, turns or token limit",
             "agent": "agent",
         }
-        other = (said for name, said in parts.items() if getattr(found, name) != getattr(subject, name))
+        other = (said for name, said in parts.items() if getattr(checked, name) != getattr(subject, name))
         yield f"it was made with another {next(other, 'dataset')}"
     if certificate.judges is None:
         yield "it says nothing of score, reward, budget and data, which the check of a recipe looks at"
     elif certificate.judges["ok"] is not True:
-        failed = [each["code"] for each in certificate.judges["findings"] if each["severity"] == "fail"]
-        yield f"score, reward, budget or data failed: {', '.join(dict.fromkeys(failed))}"
+        yield f"score, reward, budget or data failed: {_failed(certificate.judges)}"
     if subject.agent and certificate.agent is None:
         yield "it says nothing of the agent, which the check of a recipe with one looks at"
     elif subject.agent and certificate.agent is not None and certificate.agent["ok"] is not True:
-        failed = [each["code"] for each in certificate.agent["findings"] if each["severity"] == "fail"]
-        yield f"the agent failed: {', '.join(dict.fromkeys(failed)) or 'nothing of it was seen'}"
-    if not found.named and found.production != subject.production:
+        yield f"the agent failed: {_failed(certificate.agent) or 'nothing of it was seen'}"
+    if not checked.named and checked.production != subject.production:
         yield "production's schema file beside the environment has changed since"
+
+
+def _failed(report: Mapping[str, Any]) -> str:
+    failed = [finding["code"] for finding in report["findings"] if finding["severity"] == "fail"]
+    return ", ".join(dict.fromkeys(failed))

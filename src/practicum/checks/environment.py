@@ -8,25 +8,28 @@ from pathlib import Path
 
 from practicum.checks.behaviour import check_abandon, check_differences, check_faults, check_process
 from practicum.checks.bounds import check_bounds
-from practicum.checks.catalogue import CHECKS
-from practicum.checks.causes import Case, Causes
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.catalogue import CHECKS, REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.differences import Causes, Deviation
 from practicum.checks.fidelity import check_fidelity, production_file
 from practicum.checks.findings import Finding, Report
 from practicum.checks.hermetic import allowed_touches, check_candidates, check_touches, check_variables
-from practicum.checks.leftover import check_left, check_left_by_import, is_shared, kinds_of_settings
-from practicum.checks.played import Played
+from practicum.checks.leftover import (
+    check_changed,
+    check_kept,
+    check_left,
+    check_left_by_import,
+    check_refused,
+    is_shared,
+    kinds_of_settings,
+)
+from practicum.checks.played import Played, named
 from practicum.checks.processes.client import Nursery
 from practicum.checks.processes.work import Trouble
 from practicum.checks.processes.world import ELSEWHERE, HOME
-from practicum.checks.solvable import check_solved
-from practicum.checks.tasks import check_tasks
-from practicum.checks.trial import Trial, answer, prepare
-from practicum.checks.undeclared import check_changed, check_kept, check_refused
-from practicum.checks.unseen import unseen_in_bad_ends, unseen_in_play, unseen_in_tasks
-from practicum.checks.visits import named
+from practicum.checks.task_checks import check_solved, check_tasks, unseen_in_bad_ends, unseen_in_play
+from practicum.checks.trial import Trial, prepare, result_of
 from practicum.checks.watch.outside_access import allowances
-from practicum.checks.ways.together import ALONGSIDE
+from practicum.checks.ways.interleaved import ALONGSIDE
 from practicum.environment.places import below
 from practicum.environment.target import EnvironmentTarget
 
@@ -63,7 +66,7 @@ def run_checks(
             something is allowed without a reason; or production's schema file cannot be read.
         RunError: the recorded run cannot be read.
     """
-    began, here = time.monotonic(), Path.cwd()
+    began, folder = time.monotonic(), Path.cwd()
     allowed = allowances(allow or {})
     findings: list[Finding] = []
     ran: list[str] = []
@@ -75,19 +78,19 @@ def run_checks(
         stack.callback(home.close)
         trial = prepare(target, home, allowed, tasks_per_split, seed, recorded)
         causes = Causes(trial)
-        for code, found in _all(trial, causes, processes, repetitions, seed, production, unseen):
+        for code, found_now in _all(trial, causes, processes, repetitions, seed, production, unseen):
             if code not in ran:
                 ran.append(code)
-            findings += [replace(finding, where=below(here, finding.where)) for finding in found]
+            findings += [replace(finding, where=below(folder, finding.where)) for finding in found_now]
             if progress is not None:
                 progress(CHECKS[code].title)
     order = list(CHECKS)
-    told = {finding.code for finding in findings}
-    seen = [code for code in ran if code in told or code not in unseen]
+    reported = {finding.code for finding in findings}
+    ran_and_saw = [code for code in ran if code in reported or code not in unseen]
     return Report(
         target=target.name,
         environment=trial.facts.ref,
-        checks=tuple(sorted(seen, key=order.index)),
+        checks=tuple(sorted(ran_and_saw, key=order.index)),
         tasks=trial.sampled,
         episodes=len(trial.plans),
         seed=seed,
@@ -96,7 +99,7 @@ def run_checks(
         repetitions=repetitions,
         allowed=tuple(allowed_touches(trial)),
         explained={code: by for code, by in causes.explained.items() if code != by},
-        skipped={code: unseen[code] for code in order if code in unseen and code not in seen},
+        skipped={code: unseen[code] for code in order if code in unseen and code not in ran_and_saw},
         recorded=trial.recorded,
     )
 
@@ -118,51 +121,58 @@ def _all(
         yield "ENV-HERMETIC", [*check_touches(trial), *variables]
         yield "ENV-FAULT", check_faults(trial, causes)
         watched, repeated = played.watched(), played.repeated()
-        troubles = [each for each in (watched, repeated) if isinstance(each, Trouble)]
+        troubles = [outcome for outcome in (watched, repeated) if isinstance(outcome, Trouble)]
         again = causes.cases([] if isinstance(repeated, Trouble) else repeated)
-        state, left = list[Finding](), check_left_by_import(trial, nursery)
+        state, leftovers = list[Finding](), check_left_by_import(trial, nursery)
         settings: set[str] = set()
         if not isinstance(watched, Trouble):
             again += causes.cases(watched.again)
             state += check_changed(trial, watched)
-            left += check_left(trial, watched)
+            leftovers += check_left(trial, watched)
             settings = kinds_of_settings(watched)
-            causes.share("ENV-LEFTOVER", is_shared(left, watched, trial))
+            causes.share("ENV-LEFTOVER", is_shared(leftovers, watched, trial))
             causes.share("ENV-STATE", bool(state))
             if not state:
                 state = check_kept(trial, causes, watched, causes.unexplained("ENV-REPEAT", again))
                 causes.share("ENV-STATE", bool(state))
-            yield "ENV-LEFTOVER", left
+            yield "ENV-LEFTOVER", leftovers
         else:
-            unseen |= dict.fromkeys(("ENV-LEFTOVER", "ENV-STATE"), f"episodes on one instance: {watched.what}")
+            unseen |= dict.fromkeys(("ENV-LEFTOVER", "ENV-STATE"), f"episodes on one instance: {watched.reason}")
         state += check_refused(trial, state)
         causes.share("ENV-STATE", bool(state))
         yield "ENV-STATE", state
         at_once, visits = played.at_once(), played.visits()
-        elsewhere = [case for each in visits for case in causes.cases(named(each))]
+        elsewhere = [case for visit in visits for case in causes.cases(named(visit))]
         together = _of_company(causes.cases(at_once.again), elsewhere)
-        here, there = causes.unexplained("", [*again, *together]), causes.unexplained("", elsewhere)
-        others = any(each.problem or each.strange for each in visits)
-        if here or there or others:
-            yield "ENV-HERMETIC", check_candidates(trial, causes, nursery, here, there, others=others)
+        at_home, away = causes.unexplained("", [*again, *together]), causes.unexplained("", elsewhere)
+        others_differ = any(visit.problem or visit.strange for visit in visits)
+        if at_home or away or others_differ:
+            yield "ENV-HERMETIC", check_candidates(trial, causes, nursery, at_home, away, others_differ=others_differ)
         yield "ENV-REPEAT", check_differences(trial, causes, nursery, "ENV-REPEAT", again, troubles)
         yield "ENV-INTERLEAVE", check_differences(trial, causes, nursery, "ENV-INTERLEAVE", together, at_once.troubles)
         yield "ENV-PROCESS", check_process(trial, causes, nursery, visits, elsewhere)
         aftermaths = played.abandoned()
         unseen |= unseen_in_bad_ends(trial, aftermaths)
         yield "ENV-ABANDON", check_abandon(trial, causes, aftermaths, settings)
-    unseen |= {**unseen_in_play(trial), **answer(trial.home.ask(unseen_in_tasks))}
-    yield "ENV-UNSOLVED", check_solved(trial)
-    openings = [(each.split, each.index, each.opening, each.answer) for each in trial.samples]
-    yield from answer(trial.home.ask(check_tasks, openings)).items()
+    unseen |= unseen_in_play(trial)
+    yield from _of_tasks(trial, unseen)
     yield "ENV-UNBOUNDED", check_bounds(trial)
     published = production_file(trial.target.home, production)
     if published is not None:
         yield "ENV-FIDELITY", check_fidelity(trial, published)
 
 
-def _of_company(together: Sequence[Case], elsewhere: Sequence[Case]) -> list[Case]:
+def _of_tasks(trial: Trial, unseen: dict[str, str]) -> Iterator[tuple[str, list[Finding]]]:
+    """The checks on what is asked, and whether the oracle solves it."""
+    yield "ENV-UNSOLVED", check_solved(trial)
+    openings = [(sampled.split, sampled.index, sampled.opening, sampled.answer) for sampled in trial.samples]
+    of_tasks, unseen_in_tasks = result_of(trial.home.ask(check_tasks, openings))
+    unseen |= unseen_in_tasks
+    yield from of_tasks.items()
+
+
+def _of_company(together: Sequence[Deviation], elsewhere: Sequence[Deviation]) -> list[Deviation]:
     """Without what differs in any other process anyway, alone or not."""
-    in_one = {case.difference.kind for case in together if case.how != ALONGSIDE}
+    in_one = {case.difference.kind for case in together if case.way != ALONGSIDE}
     anyway = {case.difference.kind for case in elsewhere} - in_one
-    return [case for case in together if case.how != ALONGSIDE or case.difference.kind not in anyway]
+    return [case for case in together if case.way != ALONGSIDE or case.difference.kind not in anyway]

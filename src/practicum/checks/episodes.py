@@ -3,7 +3,7 @@
 import copy
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -251,6 +251,17 @@ def fault(error: BaseException, stage: str, home: Path) -> dict[str, str]:
 def call_text(call: Call) -> str:
     """A call as people write it, cut to a line."""
     return shortened(f"{call.name}({', '.join(f'{key}={value!r}' for key, value in call.arguments.items())})", 120)
+
+
+def parting_place(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """The first place in which two sequences differ; the shorter one's length, where it is the other's beginning."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(first), len(second)))
+
+
+def listed(lines: Sequence[str], most: int = 5) -> list[str]:
+    """The first few lines, and how many more there are."""
+    return [*lines[:most], *([f"… and {len(lines) - most} more"] if len(lines) > most else [])]
 
 
 def _close_quietly(environment: Environment) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from practicum.checks.episodes import shortened
+from practicum.text import shortened
 
 Schema = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ _SHOWN = 160
 
 
 @dataclass(frozen=True)
-class Gap:
+class SchemaGap:
     """One thing in which two schemas differ, each side in words."""
 
     path: str
@@ -41,7 +41,7 @@ class Gap:
         return [f"- {at}{self.theirs}", f"+ {at}{self.ours}"]
 
 
-def gaps(ours: Schema, theirs: Schema) -> list[Gap]:
+def gaps(ours: Schema, theirs: Schema) -> list[SchemaGap]:
     """In what the environment's schema of arguments differs from production's."""
     return list(dict.fromkeys(_Pair(ours, theirs).compare(ours, theirs)))
 
@@ -59,18 +59,18 @@ class _Pair:
 
     def __init__(self, ours: Schema, theirs: Schema) -> None:
         self.ours, self.theirs = ours, theirs
-        self._known: dict[str, tuple[Gap, ...]] = {}
+        self._known: dict[str, tuple[SchemaGap, ...]] = {}
 
-    def compare(self, ours: Any, theirs: Any) -> tuple[Gap, ...]:
+    def compare(self, ours: Any, theirs: Any) -> tuple[SchemaGap, ...]:
         key = _json([ours, theirs])
         if key not in self._known:
             self._known[key] = ()  # two that contain themselves are equal unless something else in them differs
             self._known[key] = tuple(self._compared(plain(ours, self.ours), plain(theirs, self.theirs)))
         return self._known[key]
 
-    def _compared(self, a: Schema, b: Schema) -> Iterator[Gap]:
+    def _compared(self, a: Schema, b: Schema) -> Iterator[SchemaGap]:
         if _kind(a) != _kind(b):
-            yield Gap("", _words(b), _words(a))
+            yield SchemaGap("", _words(b), _words(a))
             return
         if "anyOf" in a:
             yield from self._alternatives(a["anyOf"], b["anyOf"])
@@ -79,34 +79,34 @@ class _Pair:
             yield from self._at("[]", a.get("items", {}), b.get("items", {}))
         yield from _limits(a, b)
 
-    def _at(self, name: str, ours: Any, theirs: Any) -> Iterator[Gap]:
+    def _at(self, name: str, ours: Any, theirs: Any) -> Iterator[SchemaGap]:
         for gap in self.compare(ours, theirs):
             between = "." if gap.path and not gap.path.startswith("[") else ""
             yield replace(gap, path=f"{name}{between}{gap.path}")
 
-    def _alternatives(self, ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[Gap]:
-        left = list(ours)
+    def _alternatives(self, ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[SchemaGap]:
+        unmatched = list(ours)
         for alternative in theirs:
-            same = next((each for each in left if not self.compare(each, alternative)), None)
-            if same is None:
-                yield Gap("", f"may be {_words(alternative)}", "may not")
+            match = next((candidate for candidate in unmatched if not self.compare(candidate, alternative)), None)
+            if match is None:
+                yield SchemaGap("", f"may be {_words(alternative)}", "may not")
             else:
-                left.remove(same)
-        for alternative in left:
-            yield Gap("", "may not", f"may be {_words(alternative)}")
+                unmatched.remove(match)
+        for alternative in unmatched:
+            yield SchemaGap("", "may not", f"may be {_words(alternative)}")
 
-    def _members(self, a: Schema, b: Schema) -> Iterator[Gap]:
+    def _members(self, a: Schema, b: Schema) -> Iterator[SchemaGap]:
         ours, theirs = a.get("properties", {}), b.get("properties", {})
         for name in dict.fromkeys([*theirs, *ours]):
-            mine, given = ("required" if name in each.get("required", ()) else "optional" for each in (a, b))
+            mine, published = ("required" if name in each.get("required", ()) else "optional" for each in (a, b))
             if name not in ours:
-                yield Gap(name, f"{given}, {_words(plain(theirs[name], self.theirs))}", "not there")
+                yield SchemaGap(name, f"{published}, {_words(plain(theirs[name], self.theirs))}", "not there")
             elif name not in theirs:
-                yield Gap(name, "not there", f"{mine}, {_words(plain(ours[name], self.ours))}")
+                yield SchemaGap(name, "not there", f"{mine}, {_words(plain(ours[name], self.ours))}")
             else:
-                if mine != given:
-                    yield Gap(name, given, mine)
-                optional = mine == given == "optional"
+                if mine != published:
+                    yield SchemaGap(name, published, mine)
+                optional = mine == published == "optional"
                 yield from self._at(
                     name, self._left_out(ours[name], theirs[name]) if optional else ours[name], theirs[name]
                 )
@@ -117,129 +117,129 @@ class _Pair:
         a = plain(ours, self.ours)
         if a.get("default", 0) is not None or "null" in _kinds(plain(theirs, self.theirs)):
             return ours
-        given = {key: value for key, value in a.items() if key != "default"}
-        if "enum" in given:
-            given["enum"] = [value for value in given["enum"] if value is not None]
-        elif "anyOf" in given:
-            given["anyOf"] = [each for each in given["anyOf"] if _kinds(each) != {"null"}]
-            given = given["anyOf"][0] if len(given["anyOf"]) == 1 else given
-        elif "type" in given:
-            given["type"] = [kind for kind in given["type"] if kind != "null"]
-        return given
+        without_null = {key: value for key, value in a.items() if key != "default"}
+        if "enum" in without_null:
+            without_null["enum"] = [value for value in without_null["enum"] if value is not None]
+        elif "anyOf" in without_null:
+            without_null["anyOf"] = [each for each in without_null["anyOf"] if _kinds(each) != {"null"}]
+            without_null = without_null["anyOf"][0] if len(without_null["anyOf"]) == 1 else without_null
+        elif "type" in without_null:
+            without_null["type"] = [kind for kind in without_null["type"] if kind != "null"]
+        return without_null
 
-    def _further(self, a: Schema, b: Schema) -> Iterator[Gap]:
+    def _further(self, a: Schema, b: Schema) -> Iterator[SchemaGap]:
         """Members that neither names: refused, or of what form."""
-        mine, given = a.get("additionalProperties", True), b.get("additionalProperties", True)
-        typed = [isinstance(each, Mapping) and bool(plain(each, {})) for each in (mine, given)]
-        if given is False and mine is not False and "object" in _kinds(a):
-            yield Gap("any other", "refused", "accepted")
+        mine, published = a.get("additionalProperties", True), b.get("additionalProperties", True)
+        typed = [isinstance(each, Mapping) and bool(plain(each, {})) for each in (mine, published)]
+        if published is False and mine is not False and "object" in _kinds(a):
+            yield SchemaGap("any other", "refused", "accepted")
         elif typed[1] and mine is False:
-            yield Gap("any other", _words(plain(given, self.theirs)), "refused")
+            yield SchemaGap("any other", _words(plain(published, self.theirs)), "refused")
         elif any(typed):
-            yield from self._at("any other", mine, given)
+            yield from self._at("any other", mine, published)
 
 
-def _limits(a: Schema, b: Schema) -> Iterator[Gap]:
+def _limits(a: Schema, b: Schema) -> Iterator[SchemaGap]:
     for key in _BOUNDS:
         if key in b and a.get(key) != b[key]:
-            yield Gap("", f"{key} {_json(b[key])}", f"{key} {_json(a[key])}" if key in a else f"no {key}")
+            yield SchemaGap("", f"{key} {_json(b[key])}", f"{key} {_json(a[key])}" if key in a else f"no {key}")
     if "default" in a and "default" in b and a["default"] != b["default"]:
-        yield Gap("", f"default {_json(b['default'])}", f"default {_json(a['default'])}")
+        yield SchemaGap("", f"default {_json(b['default'])}", f"default {_json(a['default'])}")
     for key in sorted((a.keys() | b.keys()) - _OWN - set(_BOUNDS)):
         if a.get(key) != b.get(key):
             sides = (f"{key} {_json(each[key])}" if key in each else f"no {key}" for each in (b, a))
-            yield Gap("", *sides)
+            yield SchemaGap("", *sides)
 
 
 def _plain(schema: Any, root: Schema, followed: frozenset[str]) -> dict[str, Any]:
     if isinstance(schema, bool) or not isinstance(schema, Mapping):
         return {} if schema is not False else {"not": {}}
-    made = {key: value for key, value in schema.items() if key not in _SAID_ONLY}
-    parts = [(part, followed) for part in made.pop("allOf", ())]
-    reference = made.pop("$ref", None)
+    merged = {key: value for key, value in schema.items() if key not in _SAID_ONLY}
+    parts = [(part, followed) for part in merged.pop("allOf", ())]
+    reference = merged.pop("$ref", None)
     if isinstance(reference, str) and reference not in followed:
         parts.append((_target(reference, root), followed | {reference}))
-    made = _tidy(made, root, followed)
+    merged = _tidy(merged, root, followed)
     for part, through in parts:
-        made = _tidy(_both(made, _plain(part, root, through)), root, followed)
-    return made
+        merged = _tidy(_intersection(merged, _plain(part, root, through)), root, followed)
+    return merged
 
 
 def _tidy(schema: dict[str, Any], root: Schema, followed: frozenset[str]) -> dict[str, Any]:
-    made = dict(schema)
-    if isinstance(made.get("type"), str):
-        made["type"] = [made["type"]]
-    if "const" in made:
-        made["enum"] = [made.pop("const")]
-    if "anyOf" in made or "oneOf" in made:
-        made = _united(made, root, followed)
-    if "properties" in made and not {"type", "enum", "anyOf"} & made.keys():
-        made["type"] = ["object"]
-    kinds = set(made.get("type", ()))
+    tidied = dict(schema)
+    if isinstance(tidied.get("type"), str):
+        tidied["type"] = [tidied["type"]]
+    if "const" in tidied:
+        tidied["enum"] = [tidied.pop("const")]
+    if "anyOf" in tidied or "oneOf" in tidied:
+        tidied = _united(tidied, root, followed)
+    if "properties" in tidied and not {"type", "enum", "anyOf"} & tidied.keys():
+        tidied["type"] = ["object"]
+    kinds = set(tidied.get("type", ()))
     if kinds:
-        made["type"] = sorted(kinds - {"integer"} if "number" in kinds else kinds)
-    if "enum" in made:
+        tidied["type"] = sorted(kinds - {"integer"} if "number" in kinds else kinds)
+    if "enum" in tidied:
         # The values say their type themselves.
-        allowed = made.pop("type", None)
-        values = [value for value in made["enum"] if allowed is None or _kind_of(value) & set(allowed)]
-        made["enum"] = sorted(values, key=_json)
-    if made.get("format") in _NUMBER_FORMATS:
-        del made["format"]
+        allowed = tidied.pop("type", None)
+        values = [value for value in tidied["enum"] if allowed is None or _kind_of(value) & set(allowed)]
+        tidied["enum"] = sorted(values, key=_json)
+    if tidied.get("format") in _NUMBER_FORMATS:
+        del tidied["format"]
     if kinds == {"integer"}:
         for exclusive, bound, step in (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)):
-            if isinstance(made.get(exclusive), int):
-                made[bound] = made.pop(exclusive) + step
+            if isinstance(tidied.get(exclusive), int):
+                tidied[bound] = tidied.pop(exclusive) + step
     for key, nothing in (("minLength", 0), ("minItems", 0), ("minProperties", 0), ("uniqueItems", False)):
-        if key in made and made[key] == nothing:
-            del made[key]
-    return made
+        if key in tidied and tidied[key] == nothing:
+            del tidied[key]
+    return tidied
 
 
 def _united(schema: dict[str, Any], root: Schema, followed: frozenset[str]) -> dict[str, Any]:
     """Alternatives of different types as one schema: a bound of one type says nothing about the others."""
-    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+    remainder = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
     listed = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
-    found: list[dict[str, Any]] = []
-    for each in listed:
-        one = _plain(each, root, followed)
-        found += one["anyOf"] if set(one) == {"anyOf"} else [one]
+    alternatives: list[dict[str, Any]] = []
+    for alternative in listed:
+        flat = _plain(alternative, root, followed)
+        alternatives += flat["anyOf"] if set(flat) == {"anyOf"} else [flat]
     if "anyOf" in schema and "oneOf" in schema:
-        return {**rest, "anyOf": found, "oneOf": []}
-    if all("enum" in each or _kinds(each) <= {"null", "boolean"} for each in found):
-        values = [value for each in found for value in each.get("enum", _values(each))]
-        return {**rest, "enum": [*{_json(value): value for value in values}.values()]}
-    kinds = [_kinds(each) for each in found]
+        return {**remainder, "anyOf": alternatives, "oneOf": []}
+    if all("enum" in alternative or _kinds(alternative) <= {"null", "boolean"} for alternative in alternatives):
+        values = [value for alternative in alternatives for value in alternative.get("enum", _values(alternative))]
+        return {**remainder, "enum": [*{_json(value): value for value in values}.values()]}
+    kinds = [_kinds(alternative) for alternative in alternatives]
     every = set[str]().union(*kinds)
     apart = sum(map(len, kinds)) == len(every) and all(kinds) and not {"integer", "number"} <= every
-    if not apart or any("enum" in each or "anyOf" in each for each in found):
-        return {**rest, "anyOf": found}
+    if not apart or any("enum" in alternative or "anyOf" in alternative for alternative in alternatives):
+        return {**remainder, "anyOf": alternatives}
     whole: dict[str, Any] = {}
-    for each in found:
-        whole |= {key: value for key, value in each.items() if key != "type"}
-    return {**rest, **whole, "type": sorted(every)}
+    for alternative in alternatives:
+        whole |= {key: value for key, value in alternative.items() if key != "type"}
+    return {**remainder, **whole, "type": sorted(every)}
 
 
-def _both(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+def _intersection(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """What accepts only what two schemas accept."""
-    made = {**second, **first}
+    merged = {**second, **first}
     for key in first.keys() & second.keys():
         a, b = first[key], second[key]
         if key == "properties":
-            made[key] = {
+            merged[key] = {
                 **b,
                 **{name: {"allOf": [value, b[name]]} if name in b else value for name, value in a.items()},
             }
         elif key == "required":
-            made[key] = [*dict.fromkeys([*b, *a])]
+            merged[key] = [*dict.fromkeys([*b, *a])]
         elif key in ("type", "enum"):
-            made[key] = [value for value in a if value in b]
+            merged[key] = [value for value in a if value in b]
         elif key in _LOWER or key in _UPPER:
-            made[key] = max(a, b) if key in _LOWER else min(a, b)
+            merged[key] = max(a, b) if key in _LOWER else min(a, b)
         elif key == "additionalProperties":
-            made[key] = a if b is True else b if a is True else False if False in (a, b) else {"allOf": [a, b]}
+            merged[key] = a if b is True else b if a is True else False if False in (a, b) else {"allOf": [a, b]}
         elif key == "items":
-            made[key] = {"allOf": [a, b]}
-    return made
+            merged[key] = {"allOf": [a, b]}
+    return merged
 
 
 def _target(reference: str, root: Schema) -> Any:

@@ -1,11 +1,11 @@
-"""One finding type and one report for every check; printed for people, or as JSON."""
+"""One finding type and one verdict for every check, of environments, judges and agents; for people, or as JSON."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from practicum.checks.catalogue import CHECKS, EVERY, NOT_ASKED, Severity
+from practicum.checks.catalogue import AGENT, CHECKS, EVERY, NOT_ASKED, Severity
 from practicum.digests import digest
 from practicum.display import say, visible
 from practicum.trajectory import EnvironmentRef
@@ -90,8 +90,59 @@ class RecordedCalls:
         return f"{self.run}: {self.calling} of {self.rollouts} recorded rollouts call a tool; {self.played} were played"
 
 
+class Verdict:
+    """What every report says of its checks: how each came out, and why one has no result.
+
+    Attributes:
+        findings: In the catalogue's order.
+        checks: Codes of the checks that saw something, in the catalogue's order.
+        skipped: Code of a check that saw nothing → why.
+    """
+
+    findings: tuple[Finding, ...]
+    checks: tuple[str, ...]
+    skipped: Mapping[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was seen and nothing failed; warnings do not count."""
+        return bool(self.checks) and not any(finding.severity == "fail" for finding in self.findings)
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """Codes of all findings."""
+        return frozenset(finding.code for finding in self.findings)
+
+    @property
+    def catalogue(self) -> Iterable[str]:
+        """Codes of the checks that this report is about, in order."""
+        raise NotImplementedError
+
+    @property
+    def states(self) -> dict[str, State]:
+        """How each check came out, in the catalogue's order."""
+        return {code: self.state(code) for code in self.catalogue}
+
+    def state(self, code: str) -> State:
+        """How a check came out."""
+        return state_of(code, self.findings, self.checks)
+
+    def why_not(self, code: str) -> str:
+        """Why a check has no result; empty where it has one."""
+        return self.skipped.get(code, "")
+
+    def _verdict(self) -> dict[str, Any]:
+        """What every report writes, as plain JSON-able data."""
+        return {
+            "ok": self.ok,
+            "counts": dict(Counter(self.states.values())),
+            "checks": list(self.checks),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
 @dataclass(frozen=True)
-class Report:
+class Report(Verdict):
     """What all checks found of one environment.
 
     Attributes:
@@ -122,9 +173,9 @@ class Report:
     recorded: RecordedCalls | None = None
 
     @property
-    def ok(self) -> bool:
-        """Whether something was seen and nothing failed; warnings do not count."""
-        return bool(self.checks) and not any(finding.severity == "fail" for finding in self.findings)
+    def catalogue(self) -> Iterable[str]:
+        """All checks of environments."""
+        return CHECKS
 
     def state(self, code: str) -> State:
         """How a check came out."""
@@ -138,25 +189,14 @@ class Report:
         return self.skipped.get(code) or NOT_ASKED.get(code, "could not be checked") if state == "skipped" else ""
 
     @property
-    def states(self) -> dict[str, State]:
-        """How each check came out, in the catalogue's order."""
-        return {code: self.state(code) for code in CHECKS}
-
-    @property
-    def codes(self) -> frozenset[str]:
-        """Codes of all findings."""
-        return frozenset(finding.code for finding in self.findings)
-
-    @property
     def digest(self) -> str:
         """SHA-256 over everything but the time it took."""
         return digest(self._content())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, ``ok`` and ``digest`` included."""
-        counts = dict(Counter(self.states.values()))
         seconds = round(self.seconds, 3)
-        return {**self._content(), "ok": self.ok, "counts": counts, "seconds": seconds, "digest": self.digest}
+        return {**self._content(), **self._verdict(), "seconds": seconds, "digest": self.digest}
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -175,13 +215,87 @@ class Report:
         }
 
 
+@dataclass(frozen=True)
+class JudgesReport(Verdict):
+    """What the checks of judges found.
+
+    Attributes:
+        allowed: What would be a finding, but for a documented reason.
+        families: Families of attacks that applied.
+        baseline: What the baseline rollouts are, such as ``100 made``.
+    """
+
+    findings: tuple[Finding, ...]
+    allowed: tuple[Note, ...]
+    checks: tuple[str, ...]
+    families: tuple[str, ...]
+    baseline: str
+    seconds: float
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def catalogue(self) -> Iterable[str]:
+        """The checks that were asked: without a reward, for one, there are fewer."""
+        asked = {*self.checks, *self.skipped, *self.codes}
+        return [code for code in EVERY if code in asked]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data, ``ok`` included."""
+        return {
+            **self._verdict(),
+            "families": list(self.families),
+            "baseline": self.baseline,
+            "allowed": [asdict(note) for note in self.allowed],
+            "skipped": dict(self.skipped),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True)
+class AgentReport(Verdict):
+    """What was found of an agent.
+
+    Attributes:
+        agent: Its address.
+        unchecked: What nobody has looked at, in words.
+        rollouts: Played with a scripted model.
+        rewards: Whose rewards were compared with the score, such as ``100 recorded``.
+    """
+
+    agent: str
+    findings: tuple[Finding, ...]
+    checks: tuple[str, ...]
+    skipped: Mapping[str, str]
+    unchecked: tuple[str, ...]
+    rollouts: int
+    rewards: str
+    seconds: float
+
+    @property
+    def catalogue(self) -> Iterable[str]:
+        """All checks of agents."""
+        return AGENT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data, ``ok`` included."""
+        return {
+            **self._verdict(),
+            "agent": self.agent,
+            "skipped": dict(self.skipped),
+            "unchecked": list(self.unchecked),
+            "rollouts": self.rollouts,
+            "rewards": self.rewards,
+            "seconds": round(self.seconds, 3),
+        }
+
+
 def print_report(report: Report, console: "Console") -> None:
     """The report for people: one line a check, then every finding with its evidence."""
     from rich.text import Text
 
     ref = report.environment
     say(console, Text.assemble((f"{ref.id} {ref.version}", "bold"), f"  {report.target}  {ref.digest[:12]}"))
-    print_results(report.states, report.why_not, report.findings, console)
+    _print_results(report, console)
     for note in report.allowed:
         say(console)
         _print_note(note, console)
@@ -190,25 +304,50 @@ def print_report(report: Report, console: "Console") -> None:
     say(console)
     if report.recorded is not None:
         say(console, Text(f"recorded: {report.recorded}", overflow="fold"))
-    say(console, verdict_line(report.ok, report.states.values(), tail))
+    say(console, _verdict_line(report, tail))
 
 
-def print_results(
-    states: Mapping[str, State], why_not: Callable[[str], str], findings: Sequence[Finding], console: "Console"
-) -> None:
+def print_judges(report: JudgesReport, console: "Console") -> None:
+    """The report of ``check_judges`` for people."""
+    from rich.text import Text
+
+    _print_results(report, console)
+    for note in report.allowed:
+        say(console)
+        say(console, Text.assemble(("allowed", "bold"), f"  {note.kind}: {note.reason} ({', '.join(note.seen)})"))
+    families = len(report.families)
+    say(console)
+    tail = f": {families} families of attacks, baseline rollouts: {report.baseline}, {report.seconds:.1f} s"
+    say(console, _verdict_line(report, tail))
+
+
+def print_agent(report: AgentReport, console: "Console") -> None:
+    """The report of ``check_agent`` for people, with what nobody has looked at."""
+    from rich.text import Text
+
+    _print_results(report, console)
+    say(console)
+    for gap in report.unchecked:
+        say(console, Text.assemble(("not checked", "bold yellow"), f"  {gap}", overflow="fold"))
+    say(console)
+    tail = f": {report.rollouts} rollouts with a scripted model, rewards: {report.rewards}, {report.seconds:.1f} s"
+    say(console, _verdict_line(report, tail))
+
+
+def _print_results(report: Verdict, console: "Console") -> None:
     """A line for each check, then every finding with its evidence."""
-    for code, state in states.items():
-        say(console, state_line(code, state, why_not(code)))
-    for finding in findings:
+    for code, state in report.states.items():
+        say(console, state_line(code, state, report.why_not(code)))
+    for finding in report.findings:
         say(console)
         print_finding(finding, console)
 
 
-def verdict_line(ok: bool, states: Collection[State], tail: str) -> Any:
+def _verdict_line(report: Verdict, tail: str) -> Any:
     """The last line of a report: its verdict, what was looked at, and its checks by state."""
     from rich.text import Text
 
-    return Text.assemble(verdict(ok, states), f"{tail}; {counted(states)}")
+    return Text.assemble(verdict(report.ok, report.states.values()), f"{tail}; {counted(report.states.values())}")
 
 
 def verdict(ok: bool, states: Iterable[State]) -> tuple[str, str]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from practicum.checks.causes import Case, Causes
-from practicum.checks.differences import Difference
+from practicum.checks.differences import Causes, Deviation, Difference
+from practicum.checks.episodes import listed
 from practicum.checks.findings import Finding, Note
 from practicum.checks.processes.client import NoEnd, Nursery, StageHandle
 from practicum.checks.trial import Trial
@@ -47,7 +47,7 @@ def allowed_touches(trial: Trial) -> list[Note]:
     notes = []
     for kind, reason in trial.allowed.items():
         seen = [each.touch for each in _all(trial) if each.touch.kind == kind]
-        places = list(dict.fromkeys(f"{touch.where}  {touch.what}" for touch in seen))
+        places = list(dict.fromkeys(f"{touch.where}  {touch.name}" for touch in seen))
         notes.append(Note(kind, reason, tuple(places[:_LISTED])))
     return notes
 
@@ -55,20 +55,20 @@ def allowed_touches(trial: Trial) -> list[Note]:
 def check_variables(trial: Trial, causes: Causes, nursery: Nursery) -> list[Finding]:
     """Environment variables read when the environment is loaded, that make a difference: by trying other values."""
     # Libraries read many on their own account.
-    seen = [each for each in _candidates(trial) if each.touch.kind == "environ" and each.touch.direct]
-    names = sorted({name for each in seen for name in [_variable(each.touch)] if name})
-    now = variables_before_imports()
+    reads = [read for read in _candidates(trial) if read.touch.kind == "environ" and read.touch.direct]
+    names = sorted({name for read in reads for name in [_variable(read.touch)] if name})
+    environ = variables_before_imports()
     groups = [[name] for name in names] if len(names) <= _ONE_BY_ONE else [names]
     findings = []
     for group in groups:
-        guilty = [each for each in seen if _variable(each.touch) in group]
+        suspects = [read for read in reads if _variable(read.touch) in group]
         # Another value may be no value to the environment, and none may be its default.
-        tries: list[dict[str, str | None]] = [{name: _another(now.get(name)) for name in group}]
-        tries += [dict.fromkeys(group)] if any(name in now for name in group) else []
+        tries: list[dict[str, str | None]] = [{name: _another(environ.get(name)) for name in group}]
+        tries += [dict.fromkeys(group)] if any(name in environ for name in group) else []
         for values in tries:
             evidence = _experiment(trial, causes, nursery, range(len(trial.plans)), variables=values)
             if evidence is not None:
-                findings += _findings(guilty, f"{evidence.text}\nwith {_in_words(values)}")
+                findings += _findings(suspects, f"{evidence.text}\nwith {_in_words(values)}")
                 break
     return findings
 
@@ -78,7 +78,13 @@ def _in_words(values: Mapping[str, str | None]) -> str:
 
 
 def check_candidates(
-    trial: Trial, causes: Causes, nursery: Nursery, here: Sequence[Case], elsewhere: Sequence[Case], *, others: bool
+    trial: Trial,
+    causes: Causes,
+    nursery: Nursery,
+    at_home: Sequence[Deviation],
+    elsewhere: Sequence[Deviation],
+    *,
+    others_differ: bool,
 ) -> list[Finding]:
     """What is a fault only if results depend on it, where some differ that nothing explains yet.
 
@@ -86,31 +92,31 @@ def check_candidates(
     experiment decides: the same circumstances again for what is random, and another time for the clock.
 
     Args:
-        here: Cases in the process that the environment was loaded in once; what import and ``tasks`` read is the same
-            in all of them.
+        at_home: Cases in the process that the environment was loaded in once; what import and ``tasks`` read is the
+            same in all of them.
         elsewhere: Cases in processes that loaded it anew.
-        others: Whether the tasks were others there, or nothing could be played.
+        others_differ: Whether the tasks were others there, or nothing could be played.
     """
-    known = {case.difference.kind for case in here}
-    new = [case for case in elsewhere if case.difference.kind not in known]
-    findings = _tried(trial, causes, nursery, here, frozenset({EPISODE, CONSTRUCTOR})) if here else []
-    if not findings and (new or others):
+    kinds_at_home = {case.difference.kind for case in at_home}
+    new = [case for case in elsewhere if case.difference.kind not in kinds_at_home]
+    findings = _tried(trial, causes, nursery, at_home, frozenset({EPISODE, CONSTRUCTOR})) if at_home else []
+    if not findings and (new or others_differ):
         findings = _tried(trial, causes, nursery, new, frozenset({EPISODE, CONSTRUCTOR, "import", "tasks"}))
     return findings
 
 
 def _tried(
-    trial: Trial, causes: Causes, nursery: Nursery, cases: Sequence[Case], phases: frozenset[str]
+    trial: Trial, causes: Causes, nursery: Nursery, cases: Sequence[Deviation], phases: frozenset[str]
 ) -> list[Finding]:
     numbers = sorted({case.number for case in cases}) or range(len(trial.plans))
-    candidates = [each for each in _candidates(trial) if each.touch.phase in phases]
+    candidates = [suspect for suspect in _candidates(trial) if suspect.touch.phase in phases]
     for kind, clock_s in (("random", 0.0), ("clock", _ANOTHER_TIME_S)):
-        seen = [each for each in candidates if each.touch.kind == kind]
-        evidence = _experiment(trial, causes, nursery, numbers, clock_s=clock_s) if seen else None
+        suspects = [suspect for suspect in candidates if suspect.touch.kind == kind]
+        evidence = _experiment(trial, causes, nursery, numbers, clock_s=clock_s) if suspects else None
         if evidence is None:
             continue
-        guilty = _those_that_count(trial, seen, evidence)
-        if guilty and (evidence.all or any(each.touch.phase != EPISODE for each in guilty)):
+        guilty = _those_that_count(trial, suspects, evidence)
+        if guilty and (evidence.all or any(suspect.touch.phase != EPISODE for suspect in guilty)):
             causes.everything = "ENV-HERMETIC"
         elif guilty:
             causes.explain_plans("ENV-HERMETIC", evidence.numbers)
@@ -127,10 +133,10 @@ class _Evidence:
     """Whether the tasks differ, and with them everything."""
 
 
-def _those_that_count(trial: Trial, seen: Sequence[_Seen], evidence: _Evidence) -> list[_Seen]:
+def _those_that_count(trial: Trial, suspects: Sequence[_Seen], evidence: _Evidence) -> list[_Seen]:
     """What was touched on loading, and in the episodes that differ."""
     labels = {trial.plans[number].label for number in evidence.numbers}
-    return [each for each in seen if each.touch.phase != EPISODE or each.label in labels]
+    return [suspect for suspect in suspects if suspect.touch.phase != EPISODE or suspect.label in labels]
 
 
 def _experiment(
@@ -143,66 +149,65 @@ def _experiment(
     variables: Mapping[str, str | None] | None = None,
 ) -> _Evidence | None:
     """What another loading of the same environment shows; None where it is equal."""
-    there = nursery.stage(trial.target, clock_s=clock_s, variables=variables)
+    elsewhere = nursery.stage(trial.target, clock_s=clock_s, variables=variables)
     try:
-        return _compared(trial, causes, there, list(numbers)[:_PLAYED])
+        return _compared(trial, causes, elsewhere, list(numbers)[:_PLAYED])
     finally:
-        there.close()
+        elsewhere.close()
 
 
-def _compared(trial: Trial, causes: Causes, there: StageHandle, numbers: Sequence[int]) -> _Evidence | None:
-    if there.loaded.error is not None:
-        return _Evidence(f"it cannot be loaded: {there.loaded.error}", (), True)
-    if there.loaded.digests != trial.loaded.digests:
+def _compared(trial: Trial, causes: Causes, elsewhere: StageHandle, numbers: Sequence[int]) -> _Evidence | None:
+    if elsewhere.loaded.error is not None:
+        return _Evidence(f"it cannot be loaded: {elsewhere.loaded.error}", (), True)
+    if elsewhere.loaded.digests != trial.loaded.digests:
         return _Evidence("its tasks are others each time", (), True)
-    found: dict[int, Difference] = {}
+    differences: dict[int, Difference] = {}
     for number in numbers:
         try:
-            again = there.ask(solo.play_alone, trial.plans[number]).result().transcript
+            again = elsewhere.ask(solo.play_alone, trial.plans[number]).result().transcript
         except NoEnd as error:
-            return _Evidence(f"an episode cannot be played: {error.trouble.what}", (number,), True)
+            return _Evidence(f"an episode cannot be played: {error.trouble.reason}", (number,), True)
         for case in causes.unexplained("", causes.cases([(number, "loaded again", again)])):
-            found[number] = case.difference
-    if not found:
+            differences[number] = case.difference
+    if not differences:
         return None
-    number, first = next(iter(found.items()))
-    shown = f"{first.place} differs\n{first.unified('played first', 'loaded again')}\nin {trial.plans[number].label}"
-    return _Evidence(shown, tuple(found), False)
+    number, first = next(iter(differences.items()))
+    evidence = f"{first.place} differs\n{first.unified('played first', 'loaded again')}\nin {trial.plans[number].label}"
+    return _Evidence(evidence, tuple(differences), False)
 
 
 def _all(trial: Trial) -> list[_Seen]:
-    seen = [_Seen(touch, "") for touch in trial.loaded.touches]
+    touches = [_Seen(one_touch, "") for one_touch in trial.loaded.touches]
     for sampled in trial.samples:
-        seen += [_Seen(touch, f"task {sampled.plans[0].task!r}, the oracle") for touch in sampled.touches]
+        touches += [_Seen(one_touch, f"task {sampled.plans[0].task!r}, the oracle") for one_touch in sampled.touches]
     for plan, alone in zip(trial.plans, trial.alone, strict=True):
-        seen += [_Seen(touch, plan.label) for touch in alone.touches]
-    return seen
+        touches += [_Seen(one_touch, plan.label) for one_touch in alone.touches]
+    return touches
 
 
 def _candidates(trial: Trial) -> list[_Seen]:
     return [each for each in _all(trial) if each.touch.kind not in trial.allowed and not trial.is_fault(each.touch)]
 
 
-def _findings(seen: Iterable[_Seen], evidence: str = "") -> list[Finding]:
+def _findings(touches: Iterable[_Seen], evidence: str = "") -> list[Finding]:
     by_place: dict[tuple[Kind, str], list[_Seen]] = {}
-    for each in seen:
-        by_place.setdefault((each.touch.kind, each.touch.where), []).append(each)
+    for labelled in touches:
+        by_place.setdefault((labelled.touch.kind, labelled.touch.where), []).append(labelled)
     findings = []
     for (kind, where), alike in by_place.items():
         touch = alike[0].touch
-        names = list(dict.fromkeys(each.touch.what for each in alike))
-        listed = names[:_LISTED] + ([f"… and {len(names) - _LISTED} more"] if len(names) > _LISTED else [])
+        names = list(dict.fromkeys(labelled.touch.name for labelled in alike))
         at = f"in {touch.stage}, {alike[0].label}" if touch.phase == EPISODE else f"during {touch.phase}"
-        who = touch.phase if touch.phase in (EPISODE, CONSTRUCTOR) else f"the environment's {touch.phase}"
-        what = f"{who} {_VERBS[kind]}: {names[0]}"
-        shown = "\n".join([*listed, at, *([evidence] if evidence else [])])
+        actor = touch.phase if touch.phase in (EPISODE, CONSTRUCTOR) else f"the environment's {touch.phase}"
+        what = f"{actor} {_VERBS[kind]}: {names[0]}"
+        shown = "\n".join([*listed(names), at, *([evidence] if evidence else [])])
         findings.append(Finding.of("ENV-HERMETIC", what, where=where, difference=shown, fix=FIXES[kind]))
     return findings
 
 
 def _variable(touch: Touch) -> str:
-    name = touch.what.removeprefix("the environment variable ")
-    return "" if name == touch.what or name.startswith(_NEVER_VARIED) else name
+    name = touch.name.removeprefix("the environment variable ")
+    return "" if name == touch.name or name.startswith(_NEVER_VARIED) else name
 
 
 def _another(value: str | None) -> str:

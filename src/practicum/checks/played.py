@@ -1,22 +1,24 @@
-"""All the ways of playing at once: each piece of work begins when a processor is free."""
+"""All the ways of playing at once, here and elsewhere: each piece of work begins when a processor is free."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from practicum.checks.episodes import Transcript, parting_place
 from practicum.checks.processes.client import DEADLINE_S, NoEnd, Nursery
+from practicum.checks.processes.stage import stage
 from practicum.checks.processes.work import Trouble
-from practicum.checks.processes.world import ELSEWHERE
+from practicum.checks.processes.world import ELSEWHERE, Surroundings
 from practicum.checks.trial import Trial
-from practicum.checks.visits import Visit, visit
 from practicum.checks.ways.abandoned import Aftermath, abandon
-from practicum.checks.ways.interleaved import gather, interleave
-from practicum.checks.ways.repeated import Again, repeat
+from practicum.checks.ways.interleaved import gather, interleave, play_together
+from practicum.checks.ways.repeated import Again, play_in_order, repeat
 from practicum.checks.ways.threaded import thread
-from practicum.checks.ways.together import play_together
 from practicum.checks.ways.watched import Watched, watch
+from practicum.environment.target import task_record
 
 T = TypeVar("T")
 
@@ -37,25 +39,41 @@ class AtOnce:
     troubles: tuple[Trouble, ...]
 
 
+@dataclass(frozen=True)
+class Visit:
+    """What came of playing in a world.
+
+    Attributes:
+        problem: Why nothing could be played there; None where it could.
+        strange: The first task that is another one there: split, index, here, there.
+        played: Each plan's number and transcript.
+    """
+
+    world: Surroundings
+    problem: Trouble | None = None
+    strange: Mapping[str, Any] | None = None
+    played: tuple[tuple[int, Transcript], ...] = ()
+
+
 class Played:
     """The ways of playing, begun. Each method waits for what it gives."""
 
     def __init__(self, trial: Trial, nursery: Nursery, repetitions: int, seed: int) -> None:
         home, plans = trial.home, list(trial.plans)
-        slowest = max((each.seconds for each in trial.alone), default=0.0)
-        one = max(_LEAST_ALONE_S, _SLOWER * slowest)
-        all = min(max(_LEAST_S, _SLOWER * sum(each.seconds for each in trial.alone)), DEADLINE_S)
+        slowest = max((played_alone.seconds for played_alone in trial.alone), default=0.0)
+        one_s = max(_LEAST_ALONE_S, _SLOWER * slowest)
+        all_s = min(max(_LEAST_S, _SLOWER * sum(played_alone.seconds for played_alone in trial.alone)), DEADLINE_S)
         self._travellers = ThreadPoolExecutor(len(ELSEWHERE), "practicum-check-visit")
         self._visits = [self._travellers.submit(visit, nursery, trial, world) for world in ELSEWHERE]
-        self._watched = home.ask(watch, plans, seed, deadline_s=all)
-        self._repeated = home.ask(repeat, plans, deadline_s=all)
+        self._watched = home.ask(watch, plans, seed, deadline_s=all_s)
+        self._repeated = home.ask(repeat, plans, deadline_s=all_s)
         self._at_once: list[Future[Sequence[Again | Trouble]]] = [
-            home.ask(interleave, plans, deadline_s=all),
-            home.ask(gather, plans, deadline_s=all),
-            home.ask(thread, plans, repetitions, deadline_s=all),
-            home.ask(play_together, plans, all, deadline_s=_WAITING_S),
+            home.ask(interleave, plans, deadline_s=all_s),
+            home.ask(gather, plans, deadline_s=all_s),
+            home.ask(thread, plans, repetitions, deadline_s=all_s),
+            home.ask(play_together, plans, all_s, deadline_s=_WAITING_S),
         ]
-        self._abandoned = home.ask(abandon, plans, one, deadline_s=_WAITING_S)
+        self._abandoned = home.ask(abandon, plans, one_s, deadline_s=_WAITING_S)
 
     def __enter__(self) -> "Played":
         return self
@@ -77,13 +95,13 @@ class Played:
         """Interleaved, on one event loop, in threads, in processes."""
         again: list[Again] = []
         troubles: list[Trouble] = []
-        for each in self._at_once:
-            answer = _or_trouble(each)
-            for one in [answer] if isinstance(answer, Trouble) else answer:
-                if isinstance(one, Trouble):
-                    troubles.append(one)
+        for pending in self._at_once:
+            answer = _or_trouble(pending)
+            for outcome in [answer] if isinstance(answer, Trouble) else answer:
+                if isinstance(outcome, Trouble):
+                    troubles.append(outcome)
                 else:
-                    again.append(one)
+                    again.append(outcome)
         return AtOnce(tuple(again), tuple(troubles))
 
     def abandoned(self) -> list[Aftermath]:
@@ -103,3 +121,54 @@ def _or_trouble(asked: "Future[T]") -> T | Trouble:
         return asked.result()
     except NoEnd as error:
         return error.trouble
+
+
+def visit(nursery: Nursery, trial: Trial, world: Surroundings) -> Visit:
+    """Load the environment there and play every plan, in another order."""
+    elsewhere = nursery.stage(trial.target, world)
+    try:
+        if elsewhere.loaded.error is not None:
+            error = elsewhere.loaded.error
+            return Visit(world, Trouble(str(error), error.where))
+        other = _first_strange(trial.loaded.digests, elsewhere.loaded.digests)
+        if other is not None:
+            split, index = other
+            records = [each.ask(record, split, index).result() for each in (trial.home, elsewhere)]
+            return Visit(world, strange={"split": split, "index": index, "here": records[0], "there": records[1]})
+        order = random.Random(world.order_seed).sample(range(len(trial.plans)), len(trial.plans))
+        played = elsewhere.ask(play_in_order, trial.plans, order, world.name).result()
+        transcripts = {number: transcript for number, _, transcript in played}
+        return Visit(world, played=tuple(sorted(transcripts.items())))
+    except NoEnd as error:
+        return Visit(world, error.trouble)
+    finally:
+        elsewhere.close()
+
+
+def named(visit: Visit) -> Iterator[Again]:
+    """What was played there, with the circumstances in words."""
+    for number, transcript in visit.played:
+        yield number, _in_words(visit.world), transcript
+
+
+def world_of(how: str) -> Surroundings | None:
+    """The world that ``named`` said something was played in."""
+    return next((world for world in ELSEWHERE if _in_words(world) == how), None)
+
+
+def _in_words(world: Surroundings) -> str:
+    return f"a process with {world.description}"
+
+
+def record(split: str, index: int) -> str:
+    """A task of this process's stage, in words."""
+    listed = stage().tasks.get(split, [])
+    return repr(task_record(listed[index])) if index < len(listed) else "no such task"
+
+
+def _first_strange(here: Mapping[str, Sequence[str]], there: Mapping[str, Sequence[str]]) -> tuple[str, int] | None:
+    for split in dict.fromkeys([*here, *there]):
+        ours, theirs = here.get(split, ()), there.get(split, ())
+        if list(ours) != list(theirs):
+            return split, parting_place(ours, theirs)
+    return None

@@ -11,14 +11,15 @@ from practicum.checks.episodes import Plan, Transcript
 from practicum.checks.findings import RecordedCalls
 from practicum.checks.processes.client import NoEnd, StageHandle
 from practicum.checks.processes.stage import Loaded
-from practicum.checks.recorded import recorded_plans
 from practicum.checks.watch.outside_access import EPISODE, Kind, Touch
 from practicum.checks.ways import solo
-from practicum.checks.ways.solo import Alone, Facts, Sampled
+from practicum.checks.ways.solo import Alone, Facts, SampledTask
+from practicum.environment import Call
 from practicum.environment.places import is_users, place_of_class, place_of_method
 from practicum.environment.target import EnvironmentTarget
-from practicum.errors import EnvironmentFault
+from practicum.errors import EnvironmentFault, RunError
 from practicum.seeds import derive
+from practicum.trajectory import Trajectory
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Trial:
     home: StageHandle
     loaded: Loaded
     facts: Facts
-    samples: tuple[Sampled, ...]
+    samples: tuple[SampledTask, ...]
     plans: tuple[Plan, ...]
     alone: tuple[Alone, ...]
     allowed: Mapping[Kind, str]
@@ -74,7 +75,7 @@ class Trial:
             return False
         if touch.kind in ("network", "subprocess", "files"):
             return True
-        return (touch.phase == EPISODE and touch.direct) or touch.what == "the machine's locale"
+        return (touch.phase == EPISODE and touch.direct) or touch.name == "the machine's locale"
 
 
 def prepare(
@@ -94,7 +95,7 @@ def prepare(
     loaded = home.loaded
     if loaded.error is not None:
         raise loaded.error
-    facts = answer(home.ask(solo.facts))
+    facts = result_of(home.ask(solo.facts))
     chosen = [
         (split, index)
         for split, digests in loaded.digests.items()
@@ -102,27 +103,72 @@ def prepare(
             random.Random(derive(seed, "tasks", split)).sample(range(len(digests)), min(tasks_per_split, len(digests)))
         )
     ]
-    asked = [home.ask(solo.sample, split, index, seed) for split, index in chosen]
-    samples = tuple(answer(each) for each in asked)
+    sampling = [home.ask(solo.sample, split, index, seed) for split, index in chosen]
+    samples = tuple(result_of(pending) for pending in sampling)
     plans = [plan for sampled in samples for plan in sampled.plans]
     counts = None
     if recorded is not None:
-        ids = answer(home.ask(solo.ids))
+        ids = result_of(home.ask(solo.ids))
         some, counts = recorded_plans(recorded, ids, most=2 * tasks_per_split, seed=seed)
         plans += some
-    played = [home.ask(solo.play_alone, plan) for plan in plans]
-    alone = tuple(answer(each) for each in played)
+    playing = [home.ask(solo.play_alone, plan) for plan in plans]
+    alone = tuple(result_of(pending) for pending in playing)
     return Trial(target, home, loaded, facts, samples, tuple(plans), alone, allowed, counts)
 
 
-def answer(asked: "Future[T]") -> T:
+def result_of(pending: "Future[T]") -> T:
     """What came of a piece of work that has to come to an end.
 
     Raises:
         EnvironmentFault: it did not.
     """
     try:
-        return asked.result()
+        return pending.result()
     except NoEnd as error:
         trouble = error.trouble
-        raise EnvironmentFault(f"an episode cannot be played: {trouble.what}", where=trouble.where) from error
+        raise EnvironmentFault(f"an episode cannot be played: {trouble.reason}", where=trouble.where) from error
+
+
+def recorded_plans(
+    run: Path, ids: Mapping[str, tuple[str, int]], *, most: int, seed: int
+) -> tuple[list[Plan], RecordedCalls]:
+    """Plans from a run folder's ``trajectories/*.parquet``, at most so many, drawn by ``seed``; and a count of them.
+
+    Rollouts in which no tool was called give nothing to play, and that is a result.
+
+    Args:
+        run: The run's folder, or one Parquet file.
+        ids: Split and place of every task of the environment by its id; others are passed over.
+
+    Raises:
+        RunError: there are no trajectories, or none of this environment's tasks.
+    """
+    from practicum.store import read_trajectories  # lazily: what is done in forks needs no Parquet
+
+    files = [run] if run.is_file() else sorted((run / "trajectories").glob("*.parquet"))
+    if not files:
+        raise RunError("no recorded trajectories", where=str(run), allowed="a run's folder with trajectories/*.parquet")
+    recorded = [
+        plan for file in files for trajectory in read_trajectories(file) if (plan := _plan(trajectory, ids)) is not None
+    ]
+    if not recorded:
+        raise RunError(
+            "none of the recorded trajectories is of one of this environment's tasks",
+            where=str(run),
+            fix="give a run of this environment",
+        )
+    calling = [plan for plan in recorded if plan.calls]
+    distinct = list({(plan.task, plan.seed, repr(plan.calls)): plan for plan in calling}.values())
+    plans = random.Random(derive(seed, "recorded")).sample(distinct, min(most, len(distinct)))
+    return plans, RecordedCalls(str(run), len(recorded), len(calling), len(plans))
+
+
+def _plan(trajectory: Trajectory, ids: Mapping[str, tuple[str, int]]) -> Plan | None:
+    if trajectory.task_id not in ids:
+        return None
+    split, index = ids[trajectory.task_id]
+    steps = [(step.tool, step.arguments) for step in trajectory.transitions]
+    # An agent that had its environment elsewhere has left no transitions, only its calls.
+    steps = steps or [(call.name, call.arguments) for call in trajectory.tool_calls]
+    calls = tuple(Call(name, dict(arguments)) for name, arguments in steps)
+    return Plan(split, index, trajectory.task_id, trajectory.seed, calls, "recorded")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from practicum.checks.defaults import REPETITIONS, TASKS_PER_SPLIT
+from practicum.checks.catalogue import REPETITIONS, TASKS_PER_SPLIT
 from practicum.commands.app import Target, app, console
 from practicum.display import StatusLine, heading, say, say_line, screen
 from practicum.errors import EnvironmentFault, LedgerError
@@ -14,9 +14,7 @@ from practicum.errors import EnvironmentFault, LedgerError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from practicum.checks.agent.report import AgentReport
-    from practicum.checks.findings import Report, State
-    from practicum.checks.scores.check import JudgesReport
+    from practicum.checks.findings import AgentReport, JudgesReport, Report, State
     from practicum.commands.gate import Passed
     from practicum.environment.target import EnvironmentTarget
     from practicum.recipe import Recipe
@@ -53,14 +51,13 @@ def check(
     failed, but nothing was seen, or with --strict not everything.
     """
     from practicum.checks.environment import run_checks
-    from practicum.checks.findings import print_report
-    from practicum.checks.scores.show import print_judges
+    from practicum.checks.findings import print_judges, print_report
     from practicum.recipe import BUILTIN
 
     (environment, recipe), reasons = _target(target, overrides or []), _reasons(allow or [])
     remote = recipe is not None and recipe.agent != BUILTIN
     if recipe is not None and remote:
-        from practicum.checks.agent.stage import require_agent
+        from practicum.checks.agent.rehearsal import require_agent
 
         require_agent(recipe)
     with StatusLine(screen(stderr=True), "checking") as status:
@@ -93,7 +90,7 @@ def check(
             heading(console(), "score, reward, budget and data")
             print_judges(judged, console())
         if played is not None:
-            from practicum.checks.agent.show import print_agent
+            from practicum.checks.findings import print_agent
 
             heading(console(), "the agent")
             print_agent(played, console())
@@ -115,7 +112,7 @@ def check_changed(
     allow: Allow = None,
 ) -> None:
     """Check every environment that files belong to, for a pre-commit hook. Says nothing where there is none."""
-    from practicum.checks.changed import environments_of
+    from practicum.checks.changed_files import environments_of
     from practicum.checks.environment import run_checks
     from practicum.checks.findings import print_report
     from practicum.checks.processes.client import Nursery
@@ -165,7 +162,7 @@ def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe
 def _judged(
     target: "EnvironmentTarget", recipe: "Recipe | None", recorded: Path | None, status: StatusLine
 ) -> "JudgesReport":
-    from practicum.checks.scores.check import check_judges
+    from practicum.checks.scores.check_judges import check_judges
     from practicum.checks.scores.evidence import read_recorded
 
     baseline = read_recorded(recorded) if recorded is not None and recorded.is_dir() else None
@@ -173,7 +170,7 @@ def _judged(
 
 
 def _played(target: "EnvironmentTarget", recipe: "Recipe", recorded: Path | None, status: StatusLine) -> "AgentReport":
-    from practicum.checks.agent.check import check_agent
+    from practicum.checks.agent.check_agent import check_agent
     from practicum.checks.scores.evidence import read_recorded
     from practicum.recipe import BUILTIN
 

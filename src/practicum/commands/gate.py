@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import practicum
-from practicum.checks.agent.report import AgentReport
-from practicum.checks.certificate import Certificate, Subject, objection, subject_of
-from practicum.checks.findings import Report
-from practicum.checks.scores.check import JudgesReport
+from practicum.checks.certificate import Certificate, CheckSubject, objection, subject_of
+from practicum.checks.findings import AgentReport, JudgesReport, Report
 from practicum.digests import digest
 from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
 from practicum.environment.target import EnvironmentTarget
@@ -116,7 +114,7 @@ def _certificates(runs: Sequence[Path], environment: str) -> Iterator[tuple[Path
         yield from read_certificates(folder, environment)
 
 
-def _subject(target: EnvironmentTarget, recipe: Recipe | None, production: Path | None = None) -> Subject:
+def _subject(target: EnvironmentTarget, recipe: Recipe | None, production: Path | None = None) -> CheckSubject:
     def named(judge: Judge | None) -> str:
         return "" if judge is None else digest_object(judge)
 

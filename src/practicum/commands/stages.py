@@ -11,13 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from practicum.checks.agent.check import check_agent
-from practicum.checks.agent.show import print_agent
-from practicum.checks.defaults import TASKS_PER_SPLIT
+from practicum.checks.agent.check_agent import check_agent
+from practicum.checks.catalogue import TASKS_PER_SPLIT
 from practicum.checks.environment import run_checks
-from practicum.checks.findings import print_report
-from practicum.checks.scores.check import check_judges
-from practicum.checks.scores.show import print_judges
+from practicum.checks.findings import print_agent, print_judges, print_report
+from practicum.checks.scores.check_judges import check_judges
 from practicum.commands.foothold import warmstart
 from practicum.commands.gate import Passed, certify
 from practicum.commands.summary import next_commands

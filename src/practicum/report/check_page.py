@@ -5,11 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.agent.report import AgentReport
 from practicum.checks.catalogue import EVERY
 from practicum.checks.certificate import Certificate
-from practicum.checks.findings import Finding, Note, Report, State, counted
-from practicum.checks.scores.check import JudgesReport
+from practicum.checks.findings import AgentReport, Finding, JudgesReport, Note, Report, State, counted
 from practicum.errors import RunError
 from practicum.files import write_text
 from practicum.report.sections import esc, section

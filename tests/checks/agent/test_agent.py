@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from practicum.checks.agent.check import check_agent
-from practicum.checks.agent.report import AgentReport
-from practicum.checks.agent.show import print_agent
+from practicum.checks.agent.check_agent import check_agent
 from practicum.checks.catalogue import AGENT
+from practicum.checks.findings import AgentReport, print_agent
 from practicum.environment.target import EnvironmentTarget, target_of
 from practicum.errors import RecipeError, RunError
 from practicum.recipe import Recipe, load_recipe

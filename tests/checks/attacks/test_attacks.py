@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from practicum.checks.attacks import FAMILIES, Case, attack, material_of, search
+from practicum.checks.attacks import FAMILIES, PlayedTask, attack, material_of, search
 from practicum.checks.attacks.material import AnswerForm, agreement, answered
 from practicum.scoring import score_fields, score_state
 from practicum.tasks import Task
@@ -33,7 +33,7 @@ def case_of(n, label, answer=None, state=None):
         {"role": "tool", "tool_call_id": "c", "content": json.dumps(label)},
     ]
     solved = answered(Rollout(task, worked, calls, state or {}, "final"), written(label) if answer is None else answer)
-    return Case(idle, solved)
+    return PlayedTask(idle, solved)
 
 
 def boxes():
@@ -121,8 +121,8 @@ def test_the_form_is_learned_from_the_oracles_answer(answer, form):
 
 def test_without_an_oracle_the_form_is_guessed_from_what_the_agent_is_told():
     case = case_of(0, {"c": 1})
-    assert material_of([Case(case.idle)]).form == AnswerForm("<answer>", "</answer>", True)
-    report = run(exact, material_of([Case(case.idle)]))
+    assert material_of([PlayedTask(case.idle)]).form == AnswerForm("<answer>", "</answer>", True)
+    report = run(exact, material_of([PlayedTask(case.idle)]))
     assert {"constant", "null-like", "injection"} <= set(report.families)
     assert report.beaten == ()
 
@@ -143,7 +143,7 @@ def test_agreement_with_a_final_state_counts_only_what_was_changed():
     state = {"orders": {"O1": {"open": False, "paid": 3}, "O2": {"open": True}}}
     before = {"orders": {"O1": {"open": True, "paid": 3}, "O2": {"open": True}}}
     case = case_of(0, state, "done", state)
-    idle = Case(Rollout(case.idle.task, case.idle.messages, [], before, "final"), case.solved)
+    idle = PlayedTask(Rollout(case.idle.task, case.idle.messages, [], before, "final"), case.solved)
     form = AnswerForm("", "", False)
     assert agreement(idle, idle.idle, form)[0] == 0.0
     assert agreement(idle, case.solved, form)[0] == 1.0

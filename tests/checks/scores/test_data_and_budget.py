@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from practicum import tool
-from practicum.checks.scores.budget import Limits, check_budget, estimated_tokens
-from practicum.checks.scores.check import check_judges
+from practicum.checks.scores.budget import RecipeLimits, check_budget, estimated_tokens
+from practicum.checks.scores.check_judges import check_judges
 from practicum.checks.scores.data import check_data
 from practicum.checks.scores.evidence import BASELINE, Evidence, Recorded, gather, read_recorded
 from practicum.environment.target import EnvironmentTarget, load_target
@@ -132,7 +132,7 @@ def evidence(lab: EnvironmentTarget, **more: Any) -> Evidence:
 
 
 def budget(found: Evidence, **limits: Any) -> set[str]:
-    return {finding.code for finding in check_budget(found, Limits(**limits), estimated_tokens, "here")}
+    return {finding.code for finding in check_budget(found, RecipeLimits(**limits), estimated_tokens, "here")}
 
 
 def test_turns_must_leave_half_as_much_again_as_a_walkthrough_takes(lab: EnvironmentTarget) -> None:
@@ -144,11 +144,11 @@ def test_turns_must_leave_half_as_much_again_as_a_walkthrough_takes(lab: Environ
 
 def test_all_turns_at_their_cap_must_fit_the_context(lab: EnvironmentTarget) -> None:
     found = evidence(lab)
-    [finding] = check_budget(found, Limits(5, 100, 500), lambda text: 10, "here")
+    [finding] = check_budget(found, RecipeLimits(5, 100, 500), lambda text: 10, "here")
     assert finding.code == "BUDGET-CONTEXT"
     # 5 × (100 + 10 for one tool's answer a turn) + 10 system + 10 prompt + 10 schemas
     assert "= 580 tokens" in finding.what
-    assert check_budget(found, Limits(5, 100, 580), lambda text: 10, "here") == []
+    assert check_budget(found, RecipeLimits(5, 100, 580), lambda text: 10, "here") == []
 
 
 def trajectory(n: int, task: str, ending: Any = "final", reason: Any = "stop") -> Trajectory:
@@ -207,13 +207,13 @@ def test_a_foothold_on_record_is_what_a_base_without_success_needs(lab: Environm
 
 def test_baseline_rollouts_are_a_hundred_recorded_ones_or_as_many_made(lab: EnvironmentTarget, tmp_path: Path) -> None:
     made = gather(lab, count=4, seed=0, recorded=None)
-    assert (len(made.baseline), made.made) == (BASELINE, True)
+    assert (len(made.baseline), made.synthetic) == (BASELINE, True)
     assert [r.answer for r in made.baseline] == [r.answer for r in gather(lab, count=4, seed=0, recorded=None).baseline]
     known = read_recorded(run_folder(tmp_path / "a", rollouts=120))
     found = gather(lab, count=4, seed=0, recorded=known)
-    assert (len(found.baseline), found.made) == (BASELINE, False)
+    assert (len(found.baseline), found.synthetic) == (BASELINE, False)
     foreign = Recorded(tuple(trajectory(n, "nobody") for n in range(3)))
-    assert gather(lab, count=4, seed=0, recorded=foreign).made
+    assert gather(lab, count=4, seed=0, recorded=foreign).synthetic
 
 
 def test_a_folder_without_a_run_and_a_broken_evaluation_are_refused(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ class Mute(ModelJudge):
 
 
 def test_a_model_that_judges_itself_is_found(lab: EnvironmentTarget) -> None:
-    from practicum.checks.scores.check import _dependent
+    from practicum.checks.scores.check_judges import _dependent
 
     score = judge_model("http://localhost:9/v1", "policy", rubric="x", version="1")
     recipe = build_recipe({"model_name": "policy"})

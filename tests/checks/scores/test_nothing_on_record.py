@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from practicum.checks.scores.check import check_judges
+from practicum.checks.findings import print_judges
+from practicum.checks.scores.check_judges import check_judges
 from practicum.checks.scores.evidence import Recorded
-from practicum.checks.scores.show import print_judges
 from practicum.environment.target import load_target
 
 LAB = f"{Path(__file__).parent / 'lab.py'}:Lab"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from practicum.checks.scores.check import check_judges
+from practicum.checks.scores.check_judges import check_judges
 from practicum.environment.target import load_target
 
 COLOURS = str(Path(__file__).parent / "colours.py")

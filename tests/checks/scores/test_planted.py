@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from practicum.checks.scores.check import check_judges
-from practicum.checks.scores.show import print_judges
+from practicum.checks.findings import print_judges
+from practicum.checks.scores.check_judges import check_judges
 from practicum.environment import Environment
 from practicum.environment.loading import load_file
 from practicum.environment.target import EnvironmentTarget, load_target, suites

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from practicum.checks.scores.check import check_judges
-from practicum.checks.scores.unseen import unseen_in_data, unseen_of_reward
+from practicum.checks.scores.check_judges import check_judges
+from practicum.checks.scores.data import unseen_in_data
+from practicum.checks.scores.measured import unseen_of_reward
 from practicum.environment.target import EnvironmentTarget, load_target
 from practicum.tasks import Task
 

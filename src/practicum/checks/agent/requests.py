@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from practicum.checks.episodes import parting_place
 from practicum.rollout.gateway.app import TRAJECTORY_HEADER
 from practicum.rollout.gateway.routes import REPORTS
 from practicum.text import json_object
@@ -91,32 +92,29 @@ def canonical_request(body: bytes, rollouts: Sequence[str]) -> str:
 def tools_in(body: bytes) -> list[Mapping[str, Any]]:
     """The tools of one request, whichever of OpenAI's two forms they are in."""
     request = json_object(body.decode("utf-8", "replace")) or {}
-    found: list[Mapping[str, Any]] = []
+    tools: list[Mapping[str, Any]] = []
     for tool in request.get("tools") or []:
         function = tool.get("function", tool) if isinstance(tool, dict) else {}
         if isinstance(function, dict) and isinstance(function.get("name"), str):
             parameters = function.get("parameters") or {"type": "object", "properties": {}}
-            found.append({"type": "function", "function": {**function, "parameters": parameters}})
-    return found
+            tools.append({"type": "function", "function": {**function, "parameters": parameters}})
+    return tools
 
 
-def first_difference(one: Sequence[str], other: Sequence[str]) -> int | None:
+def first_difference(first: Sequence[str], second: Sequence[str]) -> int | None:
     """The place of the first request that differs; None where all are equal."""
-    if tuple(one) == tuple(other):
-        return None
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+    return None if tuple(first) == tuple(second) else parting_place(first, second)
 
 
 def _call_ids(request: Mapping[str, Any]) -> list[str]:
     """Ids of tool calls, in the order in which they come up."""
-    seen: Counter[str] = Counter()
+    ids: Counter[str] = Counter()
     for message in request.get("messages") or []:
         calls = message.get("tool_calls") or [] if isinstance(message, dict) else []
         for call in calls:
             if isinstance(call, dict) and isinstance(call.get("id"), str):
-                seen[call["id"]] += 1
-    return list(seen)
+                ids[call["id"]] += 1
+    return list(ids)
 
 
 def _is_of(rollout: str, session: str) -> bool:

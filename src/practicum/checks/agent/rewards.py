@@ -1,12 +1,14 @@
 """AGENT-RANGE, -FLAT, -ABOVE, -RANK: the reward that an agent reports, beside the score of the same rollout."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from practicum.checks.findings import Finding
-from practicum.ranges import exceeds, reaches
-from practicum.scoring.base import ABOVE_SCORE, Judge, excuses_of
-from practicum.trajectory import Trajectory
+from practicum.checks.scores.measured import overpaid, paid_like_success
+from practicum.ranges import exceeds
+from practicum.scoring.base import ABOVE_SCORE, excuses_of
+from practicum.trajectory import Judge, Trajectory
 
 CODES = ("AGENT-RANGE", "AGENT-FLAT", "AGENT-ABOVE", "AGENT-RANK")
 
@@ -27,10 +29,10 @@ class Paid:
 
 def paid_of(trajectories: Iterable[Trajectory]) -> list[Paid]:
     """Of each rollout that counts, if any came to its end with a reward: the policy's failures count with 0."""
-    counting = [each for each in trajectories if each.rewards and each.is_conclusive]
-    if not any(each.error is None for each in counting):
+    counting = [trajectory for trajectory in trajectories if trajectory.rewards and trajectory.is_conclusive]
+    if not any(trajectory.error is None for trajectory in counting):
         return []
-    return [Paid(each.id, each.task_id, each.reward, each.score) for each in counting]
+    return [Paid(trajectory.id, trajectory.task_id, trajectory.reward, trajectory.score) for trajectory in counting]
 
 
 def check_rewards(
@@ -44,17 +46,24 @@ def check_rewards(
     """
     if not paid:
         return [], dict.fromkeys(CODES, "no rollout with a reported reward is on record, and none came to its end here")
-    pairs = [(each, each.score) for each in paid if each.score is not None]
-    wins = [each.reward for each, score in pairs if reaches(score, threshold)]
+    pairs = [(each, each.reward, each.score) for each in paid if each.score is not None]
+    ranked, least = paid_like_success(pairs, threshold)
     unseen = {}
     if len(paid) < 2:
         unseen["AGENT-FLAT"] = "there is only one reported reward"
     if not pairs:
         unseen["AGENT-ABOVE"] = "no rollout has a score beside its reported reward"
-    if not wins:
+    if math.isinf(least):
         unseen["AGENT-RANK"] = "no rollout is a success"
-    findings = [*_range(paid, where), *_flat(paid, where, sure=recorded), *_rank(pairs, wins, threshold, where)]
-    return findings + ([] if excused else _above(pairs, threshold, where)), unseen
+    findings = [*_range(paid, where), *_flat(paid, where, sure=recorded)]
+    if ranked:
+        title = f"{len(ranked)} rollouts without success are reported with the {least:g} of a success, or more"
+        findings.append(Finding.of("AGENT-RANK", title, where=where, difference=str(ranked[0][0])))
+    above = [] if excused else overpaid(pairs, threshold)
+    if above:
+        title = f"{len(above)} of {len(pairs)} rollouts are reported with more than they score"
+        findings.append(Finding.of("AGENT-ABOVE", title, where=where, difference=str(above[0][0])))
+    return findings, unseen
 
 
 def is_excused(*judges: Judge | None) -> bool:
@@ -75,23 +84,3 @@ def _flat(paid: Sequence[Paid], where: str, *, sure: bool) -> list[Finding]:
         return []
     what = f"all {len(paid)} rollouts are reported with {paid[0].reward:g}"
     return [Finding.of("AGENT-FLAT", what, where=where, severity="fail" if sure else "warn")]
-
-
-def _above(pairs: Sequence[tuple[Paid, float]], threshold: float, where: str) -> list[Finding]:
-    above = [(each, score) for each, score in pairs if exceeds(each.reward, score) and not reaches(score, threshold)]
-    if not above:
-        return []
-    worst = max(above, key=lambda pair: pair[0].reward - pair[1])[0]
-    what = f"{len(above)} of {len(pairs)} rollouts are reported with more than they score"
-    return [Finding.of("AGENT-ABOVE", what, where=where, difference=str(worst))]
-
-
-def _rank(pairs: Sequence[tuple[Paid, float]], wins: Sequence[float], threshold: float, where: str) -> list[Finding]:
-    if not wins:
-        return []
-    ranked = [each for each, score in pairs if not reaches(score, threshold) and reaches(each.reward, min(wins))]
-    if not ranked:
-        return []
-    worst = max(ranked, key=lambda each: each.reward)
-    what = f"{len(ranked)} rollouts without success are reported with the {min(wins):g} of a success, or more"
-    return [Finding.of("AGENT-RANK", what, where=where, difference=str(worst))]

@@ -123,7 +123,7 @@ class _Meeting:
     async def join(self) -> int:
         """Wait; how many were there at the most while waiting."""
         self._waiting += 1
-        here = self._waiting
+        most = self._waiting
         if self._waiting >= self._expected:
             self._all_here.set()
         try:
@@ -131,11 +131,11 @@ class _Meeting:
                 await self._all_here.wait()
         except TimeoutError:
             pass
-        here = max(here, self._waiting)
+        most = max(most, self._waiting)
         self._waiting -= 1
         if not self._waiting:
             self._all_here = asyncio.Event()
-        return here
+        return most
 
 
 def answer_ids(renderer: Renderer, message: Message, tools: Tools) -> tuple[int, ...]:

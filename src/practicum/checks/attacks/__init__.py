@@ -4,13 +4,12 @@
 >>> [result.family for result in report.beaten]
 """
 
-from practicum.checks.attacks.family import Family, Kind
 from practicum.checks.attacks.forms import FORMS
 from practicum.checks.attacks.guesses import GUESSES
 from practicum.checks.attacks.idle import IDLE
-from practicum.checks.attacks.material import AnswerForm, Case, Material, material_of
-from practicum.checks.attacks.near import NEAR
-from practicum.checks.attacks.run import AttackReport, AttackResult, Example, attack
+from practicum.checks.attacks.material import AnswerForm, Family, Kind, Material, PlayedTask, material_of
+from practicum.checks.attacks.near_values import NEAR
+from practicum.checks.attacks.run import AttackReport, AttackResult, WorstRollout, attack
 from practicum.checks.attacks.search import Gap, search
 
 FAMILIES: tuple[Family, ...] = (*GUESSES, *NEAR, *FORMS, *IDLE)
@@ -21,12 +20,12 @@ __all__ = [
     "AnswerForm",
     "AttackReport",
     "AttackResult",
-    "Case",
-    "Example",
     "Family",
     "Gap",
     "Kind",
     "Material",
+    "PlayedTask",
+    "WorstRollout",
     "attack",
     "material_of",
     "search",

@@ -5,15 +5,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from practicum.checks.attacks.family import Family, Kind, Variants
-from practicum.checks.attacks.material import Case, Material, answered, scalars
+from practicum.checks.attacks.material import Family, Kind, Material, PlayedTask, Variants, answered, scalars
 from practicum.trajectory import Rollout
 
-Make = Callable[[Material, Case, Rollout, str], Variants]
+Make = Callable[[Material, PlayedTask, Rollout, str], Variants]
 """From the material, the case, the solved rollout and the content of its answer, as text."""
 
 
-def _wrong_tag(material: Material, case: Case, solved: Rollout, inner: str) -> Variants:
+def _wrong_tag(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     tag = material.form.tag
     yield "no tag", answered(solved, inner)
     yield "another tag", answered(solved, f"<output>{inner}</output>")
@@ -23,7 +22,7 @@ def _wrong_tag(material: Material, case: Case, solved: Rollout, inner: str) -> V
     yield "spaces", answered(solved, f"< {tag} >{inner}</ {tag} >")
 
 
-def _two_tags(material: Material, case: Case, solved: Rollout, inner: str) -> Variants:
+def _two_tags(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     right, tag = solved.answer, material.form.tag
     wrong = _wrong(material, case)
     yield "wrong, then right", answered(solved, f"{wrong}\n{right}")
@@ -34,7 +33,7 @@ def _two_tags(material: Material, case: Case, solved: Rollout, inner: str) -> Va
     yield "every label in its own", answered(solved, f"{others}\n{right}")
 
 
-def _prose(material: Material, case: Case, solved: Rollout, inner: str) -> Variants:
+def _prose(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     right = solved.answer
     yield "before", answered(solved, f"I think that the answer is {right}")
     yield "after", answered(solved, f"{right} I hope this helps.")
@@ -43,7 +42,7 @@ def _prose(material: Material, case: Case, solved: Rollout, inner: str) -> Varia
     yield "denied", answered(solved, f"It is certainly not {right}, but I do not know what it is.")
 
 
-def _truncated(material: Material, case: Case, solved: Rollout, inner: str) -> Variants:
+def _truncated(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     right, after = solved.answer, material.form.after.strip()
     if after:
         yield "no end", answered(solved, right.rstrip().removesuffix(after))
@@ -63,16 +62,18 @@ def _truncated(material: Material, case: Case, solved: Rollout, inner: str) -> V
         )
 
 
-def _duplicated(material: Material, case: Case, solved: Rollout, inner: str) -> Variants:
+def _duplicated(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     label = json.loads(inner)
     for name, order in (("right last", 1), ("right first", -1)):
-        pairs = [(key, value) for key in label for value in (_other(material, key, label[key]), label[key])[::order]]
+        pairs = [
+            (key, value) for key in label for value in (_rival_value(material, key, label[key]), label[key])[::order]
+        ]
         yield name, answered(solved, _written(material, pairs))
     every = [(key, value) for key in label for value in (*material.values(key)[:20], label[key])]
     yield "all values", answered(solved, _written(material, every))
 
 
-def _extra(material: Material, case: Case, solved: Rollout, inner: str) -> Variants:
+def _extra(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     label = json.loads(inner)
     yield "one more field", answered(solved, material.form.write({**label, "certain": True}))
     yield "a score", answered(solved, material.form.write({**label, "score": 1, "reward": 1, "correct": True}))
@@ -80,7 +81,7 @@ def _extra(material: Material, case: Case, solved: Rollout, inner: str) -> Varia
         yield "all in one field", answered(solved, material.form.write({"answer": label}))
 
 
-def _swapped(material: Material, case: Case, solved: Rollout, inner: str) -> Variants:
+def _swapped(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     label = json.loads(inner)
     names = list(label)
     if len(names) > 1:
@@ -90,7 +91,7 @@ def _swapped(material: Material, case: Case, solved: Rollout, inner: str) -> Var
         yield "all in each", answered(solved, material.form.write(dict.fromkeys(names, text)))
 
 
-def _loose_json(material: Material, case: Case, solved: Rollout, inner: str) -> Variants:
+def _loose_json(material: Material, case: PlayedTask, solved: Rollout, inner: str) -> Variants:
     label, form = json.loads(inner), material.form
     yield "single quotes", answered(solved, f"{form.before}{label!r}{form.after}")
     yield "a list", answered(solved, f"{form.before}[{inner}]{form.after}")
@@ -100,14 +101,14 @@ def _loose_json(material: Material, case: Case, solved: Rollout, inner: str) -> 
     yield "two objects", answered(solved, f"{form.before}{inner}{inner}{form.after}")
 
 
-def _wrong(material: Material, case: Case) -> str:
+def _wrong(material: Material, case: PlayedTask) -> str:
     """An answer in the right form that is wrong."""
     if material.form.is_object:
-        return material.form.write({name: _other(material, name, value) for name, value in case.label.items()})
+        return material.form.write({name: _rival_value(material, name, value) for name, value in case.label.items()})
     return material.form.write("?")
 
 
-def _other(material: Material, name: str, right: Any) -> Any:
+def _rival_value(material: Material, name: str, right: Any) -> Any:
     return next((value for value in material.values(name) if value != right), f"not {right}")
 
 
@@ -119,7 +120,7 @@ def _written(material: Material, pairs: list[tuple[str, Any]]) -> str:
 def _family(name: str, tries: str, make: Make, *, objects: bool = False, kind: Kind = "form") -> Family:
     """A family over solved rollouts whose work leaves no mark, so that only the answer can be judged."""
 
-    def variants(material: Material, case: Case) -> Variants:
+    def variants(material: Material, case: PlayedTask) -> Variants:
         solved, form = case.solved, material.form
         if solved is None or material.by_state or not (form.before or form.is_object):
             return ()

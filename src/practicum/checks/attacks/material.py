@@ -3,9 +3,9 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from practicum.digests import canonical_json
 from practicum.scoring.fields import same, strict_object
@@ -17,7 +17,7 @@ GUESSED_TAG = "final_output"
 
 
 @dataclass(frozen=True)
-class Case:
+class PlayedTask:
     """One task.
 
     Attributes:
@@ -75,7 +75,7 @@ class AnswerForm:
 class Material:
     """Cases of one environment, and what is known of its answers."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[PlayedTask, ...]
     form: AnswerForm
 
     @property
@@ -120,7 +120,7 @@ class Material:
         return [text for text, _ in Counter(c.solved.answer for c in self.cases if c.solved).most_common()]
 
 
-def material_of(cases: Sequence[Case], *, tag: str = "") -> Material:
+def material_of(cases: Sequence[PlayedTask], *, tag: str = "") -> Material:
     """Learn the form of an answer from what the oracle says; without one, from ``tag`` or the system prompt.
 
     Raises:
@@ -160,16 +160,16 @@ def with_call(rollout: Rollout, name: str, arguments: Mapping[str, Any], result:
     """The rollout with one more call at its end, before any answer."""
     turn = sum(message.get("role") == "assistant" for message in rollout.messages)
     id = f"call_{turn}_0"
-    asked = {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(dict(arguments))}}
+    call = {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(dict(arguments))}}
     messages: list[Message] = [
         *rollout.messages,
-        {"role": "assistant", "content": "", "tool_calls": [asked]},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": id, "name": name, "content": result},
     ]
     return replace(rollout, messages=messages, tool_calls=[*rollout.tool_calls, ToolCall(id, name, arguments, result)])
 
 
-def agreement(case: Case, rollout: Rollout, form: AnswerForm) -> tuple[float, bool]:
+def agreement(case: PlayedTask, rollout: Rollout, form: AnswerForm) -> tuple[float, bool]:
     """How much of the label a rollout really has right, read strictly; and whether its answer keeps to the form.
 
     What agrees is the share of the label's fields that the answer gives, or the share of the changes asked for that
@@ -196,14 +196,14 @@ def _left_no_mark(worked: Rollout, idle: Rollout) -> bool:
     return same(_data(worked.final_state), _data(idle.final_state))
 
 
-def _state_agreement(case: Case, rollout: Rollout) -> float:
+def _state_agreement(case: PlayedTask, rollout: Rollout) -> float:
     before, after = (dict(leaves(_data(each.final_state))) for each in (case.idle, rollout))
     asked = {path: value for path, value in leaves(_data(case.label)) if path not in before or before[path] != value}
     right = [path for path, value in asked.items() if path in after and same(after[path], value)]
     return len(right) / len(asked) if asked else 0.0
 
 
-def _form_of(case: Case, answer: str) -> AnswerForm | None:
+def _form_of(case: PlayedTask, answer: str) -> AnswerForm | None:
     start, end = answer.find("{"), answer.rfind("}") + 1
     if 0 <= start < end and case.label:
         value = json_object(answer[start:end])
@@ -235,3 +235,20 @@ def scalars(value: Any) -> Iterator[Any]:
             yield from scalars(item)
     else:
         yield value
+
+
+Kind = Literal["constant", "form", "near", "idle", "effort", "told"]
+"""What earning by it means: a guess pays more than guessing may; an answer in no proper form pays; a wrong value that
+looks like the right one pays; doing nothing pays; toil without a result pays; saying so pays."""
+
+Variants = Iterable[tuple[str, Rollout]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """``make`` yields, for one task, rollouts by the name of their variant; none where it does not apply."""
+
+    name: str
+    kind: Kind
+    tries: str
+    make: Callable[[Material, PlayedTask], Variants]

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
-from practicum.checks.attacks.family import Family, Kind
-from practicum.checks.attacks.material import Case, Material, agreement, answered
+from practicum.checks.attacks.material import Family, Kind, Material, PlayedTask, agreement, answered
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
-from practicum.scoring.base import Judge, excuses_of, is_out_of_range, judge
+from practicum.scoring.base import excuses_of, is_out_of_range, judge
 from practicum.scoring.weighted import FORMAT_WEIGHT
-from practicum.trajectory import Rollout
+from practicum.trajectory import Judge, Rollout
 
 Purpose = Literal["score", "reward"]
 
@@ -24,7 +23,7 @@ SHOWN = 300
 
 
 @dataclass(frozen=True)
-class Example:
+class WorstRollout:
     """The rollout that earned most beyond what it may."""
 
     task: str
@@ -57,7 +56,7 @@ class AttackResult:
     allowed: float
     full: float
     full_allowed: float
-    example: Example
+    example: WorstRollout
     raised: str = ""
     out_of_range: bool = False
     excuse: str = ""
@@ -147,7 +146,7 @@ async def attack(
     idle, work = [await _floors(earned, material, done) for done in (False, True)]
     results = []
     for family in families or FAMILIES:
-        tried: dict[str, list[tuple[Case, Rollout]]] = {}
+        tried: dict[str, list[tuple[PlayedTask, Rollout]]] = {}
         for case in material.cases:
             for variant, rollout in family.make(material, case):
                 tried.setdefault(variant, []).append((case, rollout))
@@ -178,7 +177,7 @@ async def _floors(
 def _result(
     family: Family,
     variant: str,
-    rollouts: Sequence[tuple[Case, Rollout]],
+    rollouts: Sequence[tuple[PlayedTask, Rollout]],
     numbers: Sequence[float | RolloutError],
     floors: Sequence[float],
     material: Material,
@@ -205,7 +204,7 @@ def _result(
         allowed=fmean(allowed),
         full=fmean(reaches(number, full) for number in earned),
         full_allowed=fmean(reaches(share, 1.0) for share, _ in agreed),
-        example=Example(case.idle.task.id, rollout.answer[:SHOWN], earned[worst], allowed[worst]),
+        example=WorstRollout(case.idle.task.id, rollout.answer[:SHOWN], earned[worst], allowed[worst]),
         raised=error.what if error else "",
         out_of_range=error is not None and is_out_of_range(error),
         excuse=excuse,

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from practicum.checks.attacks.idle import CLAIMS, FILLER, INJECTIONS
-from practicum.checks.attacks.material import Case, Material, answered, unanswered, with_call
+from practicum.checks.attacks.material import Material, PlayedTask, answered, unanswered, with_call
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
-from practicum.scoring.base import ABOVE_SCORE, Judge, excuses_of, judge
-from practicum.trajectory import Rollout
+from practicum.scoring.base import ABOVE_SCORE, excuses_of, judge
+from practicum.trajectory import Judge, Rollout
 
 KEPT = 6
 """Rollouts that are changed further, of each round."""
@@ -41,7 +41,7 @@ class Gap:
         return self.reward - self.score
 
 
-Mutation = Callable[[random.Random, Material, Case, Rollout], Rollout | None]
+Mutation = Callable[[random.Random, Material, PlayedTask, Rollout], Rollout | None]
 
 
 async def search(
@@ -64,8 +64,8 @@ async def search(
     for case, root in roots:
         judged = await _gap(case, (), root, reward, score)
         full[case.idle.task.id] = judged.reward if judged and reaches(judged.score, threshold) else float("inf")
-    found: dict[tuple[str, ...], Gap] = {}
-    frontier: list[tuple[Case, Gap]] = []
+    best: dict[tuple[str, ...], Gap] = {}
+    frontier: list[tuple[PlayedTask, Gap]] = []
     while budget > 0:
         batch = []
         for _ in range(min(budget, 32)):
@@ -80,19 +80,19 @@ async def search(
             beaten = exceeds(gap.size, 0.0) if not excused else reaches(gap.reward, full[gap.task])
             if beaten and not reaches(gap.score, threshold):
                 kinds = tuple(sorted(set(gap.changes)))
-                if kinds not in found or found[kinds].size < gap.size:
-                    found[kinds] = gap
+                if kinds not in best or best[kinds].size < gap.size:
+                    best[kinds] = gap
         cases = {case.idle.task.id: case for case in material.cases}
         frontier += [
             (cases[gap.task], gap) for gap in gaps if not reaches(gap.score, threshold) and len(gap.changes) < CHANGES
         ]
         frontier = sorted(frontier, key=lambda pair: -pair[1].size)[:KEPT]
-    return sorted(found.values(), key=lambda gap: (-gap.size, len(gap.changes), gap.task))
+    return sorted(best.values(), key=lambda gap: (-gap.size, len(gap.changes), gap.task))
 
 
 def _pick(
-    rng: random.Random, roots: list[tuple[Case, Rollout]], frontier: list[tuple[Case, Gap]]
-) -> tuple[Case, Rollout, tuple[str, ...]]:
+    rng: random.Random, roots: list[tuple[PlayedTask, Rollout]], frontier: list[tuple[PlayedTask, Gap]]
+) -> tuple[PlayedTask, Rollout, tuple[str, ...]]:
     if frontier and rng.random() < 0.5:
         case, gap = rng.choice(frontier)
         return case, gap.rollout, gap.changes
@@ -100,7 +100,7 @@ def _pick(
     return case, rollout, ()
 
 
-async def _gap(case: Case, changes: tuple[str, ...], rollout: Rollout, reward: Judge, score: Judge) -> Gap | None:
+async def _gap(case: PlayedTask, changes: tuple[str, ...], rollout: Rollout, reward: Judge, score: Judge) -> Gap | None:
     """None where one of the two raised: that is another check's."""
     try:
         paid, right = await judge(reward, rollout), await judge(score, rollout)
@@ -109,56 +109,54 @@ async def _gap(case: Case, changes: tuple[str, ...], rollout: Rollout, reward: J
     return Gap(case.idle.task.id, changes, rollout, paid.total, right.total)
 
 
-def _wrong_value(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
-    content = material.form.read(rollout.answer)
-    if not isinstance(content, dict) or not content:
-        return None
-    name = rng.choice(sorted(content))
+def _of_a_field(change: Callable[[random.Random, Material, dict[str, Any], str], dict[str, Any]]) -> Mutation:
+    """The answer's object with one field, drawn by lot, changed; None where the answer is no object with fields."""
+
+    def mutation(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
+        content = material.form.read(rollout.answer)
+        if not isinstance(content, dict) or not content:
+            return None
+        return answered(rollout, material.form.write(change(rng, material, content, rng.choice(sorted(content)))))
+
+    return mutation
+
+
+def _wrong_value(rng: random.Random, material: Material, content: dict[str, Any], name: str) -> dict[str, Any]:
     others = [value for value in material.values(name) if value != content[name]] or ["?"]
-    return answered(rollout, material.form.write({**content, name: rng.choice(others)}))
+    return {**content, name: rng.choice(others)}
 
 
-def _spoilt_value(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
-    content = material.form.read(rollout.answer)
-    if not isinstance(content, dict) or not content:
-        return None
-    name = rng.choice(sorted(content))
+def _spoilt_value(rng: random.Random, material: Material, content: dict[str, Any], name: str) -> dict[str, Any]:
     text = str(content[name])
-    spoilt = rng.choice(
-        [text[:-1], f"{text} or not", text.swapcase(), f" {text}", None, [content[name]], f"not {text}"]
-    )
-    return answered(rollout, material.form.write({**content, name: spoilt}))
+    spoilt = [text[:-1], f"{text} or not", text.swapcase(), f" {text}", None, [content[name]], f"not {text}"]
+    return {**content, name: rng.choice(spoilt)}
 
 
-def _dropped_field(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
-    content = material.form.read(rollout.answer)
-    if not isinstance(content, dict) or not content:
-        return None
-    dropped = rng.choice(sorted(content))
-    return answered(rollout, material.form.write({key: value for key, value in content.items() if key != dropped}))
+def _dropped_field(rng: random.Random, material: Material, content: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key != name}
 
 
 def _words(texts: Mapping[str, str]) -> Mutation:
-    def mutation(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout:
+    def mutation(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout:
         text = texts[rng.choice(sorted(texts))]
         return answered(rollout, rng.choice([f"{text} {rollout.answer}", f"{rollout.answer} {text}", text]))
 
     return mutation
 
 
-def _cut(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _cut(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     return answered(rollout, rollout.answer[: rng.randrange(len(rollout.answer))]) if rollout.answer else None
 
 
-def _no_answer(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout:
+def _no_answer(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout:
     return unanswered(rollout)
 
 
-def _others_answer(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _others_answer(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     return answered(rollout, rng.choice(material.answers)) if material.answers else None
 
 
-def _more_calls(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _more_calls(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     if not rollout.tool_calls:
         return None
     call = rng.choice(list(rollout.tool_calls))
@@ -168,11 +166,11 @@ def _more_calls(rng: random.Random, material: Material, case: Case, rollout: Rol
     return answered(changed, answer)
 
 
-def _no_work(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout:
+def _no_work(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout:
     return answered(case.idle, rollout.answer)
 
 
-def _half_state(rng: random.Random, material: Material, case: Case, rollout: Rollout) -> Rollout | None:
+def _half_state(rng: random.Random, material: Material, case: PlayedTask, rollout: Rollout) -> Rollout | None:
     """One change of those made is missing, or stands with another value, or there is one more."""
     state: dict[str, Any] = json.loads(json.dumps(rollout.final_state, default=dict))
     places = list(_objects(state))
@@ -197,9 +195,9 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 MUTATIONS: tuple[tuple[str, Mutation], ...] = (
-    ("another value", _wrong_value),
-    ("a spoilt value", _spoilt_value),
-    ("a field dropped", _dropped_field),
+    ("another value", _of_a_field(_wrong_value)),
+    ("a spoilt value", _of_a_field(_spoilt_value)),
+    ("a field dropped", _of_a_field(_dropped_field)),
     ("the judge addressed", _words(INJECTIONS)),
     ("success claimed", _words(CLAIMS)),
     ("many words", _words({"filler": FILLER})),

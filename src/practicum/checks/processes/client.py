@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import tempfile
@@ -10,17 +9,17 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import practicum
-from practicum.checks.processes.messages import Gone, Late, receive, send
-from practicum.checks.processes.patience import LONGEST_S, Patience
-from practicum.checks.processes.server import end_group
-from practicum.checks.processes.stage import Loaded, Order
-from practicum.checks.processes.work import Trouble, interrupted, told_by
-from practicum.checks.processes.world import HOME, World
+from practicum.checks.processes.fork_server import Gone, Late, end_group, receive
+from practicum.checks.processes.stage import Loaded, StageOrder
+from practicum.checks.processes.work import LONGEST_S, Trouble, interrupted, receive_patiently, told_by
+from practicum.checks.processes.world import HOME, Surroundings
 from practicum.environment.target import EnvironmentTarget
 from practicum.errors import EnvironmentFault
 
@@ -39,7 +38,7 @@ class NoEnd(Exception):
 
     def __init__(self, trouble: Trouble) -> None:
         self.trouble = trouble
-        super().__init__(trouble.what)
+        super().__init__(trouble.reason)
 
 
 class Nursery:
@@ -69,7 +68,7 @@ class Nursery:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
 
-    def warm(self, *worlds: World) -> None:
+    def warm(self, *worlds: Surroundings) -> None:
         """Begin to start the processes of some worlds; ``stage`` waits for them."""
         for world in worlds:
             self._warmed(world)
@@ -77,7 +76,7 @@ class Nursery:
     def stage(
         self,
         target: EnvironmentTarget,
-        world: World = HOME,
+        world: Surroundings = HOME,
         *,
         clock_s: float = 0.0,
         variables: Mapping[str, str | None] | None = None,
@@ -85,14 +84,14 @@ class Nursery:
     ) -> "StageHandle":
         """Load an environment in a world.
 
-        ``clock_s`` and ``variables`` (None: not set) differ from the world's; ``blamed`` as of ``Order``.
+        ``clock_s`` and ``variables`` (None: not set) differ from the world's; ``blamed`` as of ``StageOrder``.
         """
         with self._lock:
             self._count += 1
             root = Path(self._folder.name) / f"stage-{self._count}"
         root.mkdir()
-        given = {**world.environment(), **(variables or {})}
-        order = Order(
+        values = {**world.environment(), **(variables or {})}
+        order = StageOrder(
             source=target.source,
             folder=target.folder,
             home=target.home,
@@ -100,9 +99,9 @@ class Nursery:
             judges=target.judges,
             datasets={split: path.absolute() for split, path in target.datasets.items()},
             reading=target.reading,
-            here=Path.cwd() if world.name == HOME.name else None,
+            working_folder=Path.cwd() if world.name == HOME.name else None,
             paths=(*(str(Path(entry).absolute()) for entry in sys.path), str(target.folder)),
-            variables={name: value for name, value in given.items() if value is not None},
+            variables={name: value for name, value in values.items() if value is not None},
             root=root,
             world=replace(world, clock_s=world.clock_s + clock_s),
             blamed=blamed,
@@ -111,7 +110,7 @@ class Nursery:
         )
         return StageHandle(self._warmed(world).connect(), order, target.home, self.pool)
 
-    def _warmed(self, world: World) -> "_Warm":
+    def _warmed(self, world: Surroundings) -> "_Warm":
         with self._lock:
             if world.name not in self._warm:
                 self._warm[world.name] = _Warm(world, Path(self._folder.name))
@@ -121,10 +120,10 @@ class Nursery:
 class StageHandle:
     """A loaded environment in another process."""
 
-    def __init__(self, keeper: socket.socket, order: Order, home: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, keeper: Connection, order: StageOrder, home: Path, pool: ThreadPoolExecutor) -> None:
         self._keeper, self._order, self._home, self._pool = keeper, order, home, pool
         try:
-            send(keeper, order)
+            keeper.send(order)
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             keeper.close()
             raise EnvironmentFault(
@@ -136,7 +135,7 @@ class StageHandle:
             self.loaded: Loaded = receive(keeper, LONGEST_S)
         except Gone:
             trouble = told_by(order.root / "log", home)
-            self.loaded = Loaded(EnvironmentFault(trouble.what, where=trouble.where))
+            self.loaded = Loaded(EnvironmentFault(trouble.reason, where=trouble.where))
 
     def close(self) -> None:
         """End the process and all of its forks."""
@@ -144,45 +143,34 @@ class StageHandle:
 
     def ask(self, work: Callable[..., T], *args: Any, deadline_s: float = DEADLINE_S) -> "Future[T]":
         """Have a piece of work done in a fork. The future raises ``NoEnd`` where it gave no answer."""
-        return self._pool.submit(self._done, work, args, deadline_s)
+        return self._pool.submit(self._finish, work, args, deadline_s)
 
-    def _done(self, work: Callable[..., T], args: tuple[Any, ...], deadline_s: float) -> T:
+    def _finish(self, work: Callable[..., T], args: tuple[Any, ...], deadline_s: float) -> T:
         log, pid = self._order.root / "log", 0
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            try:
-                connection.connect(str(self._order.root / "work.socket"))
-                pid, log = receive(connection, _START_S)
-                send(connection, (work, args))
-                answer = _received(connection, pid, deadline_s)
-            except Late as error:
-                trouble = interrupted(pid, log, self._home, deadline_s)
-                end_group(pid)
-                raise NoEnd(trouble) from error
-            except (Gone, OSError) as error:
-                raise NoEnd(told_by(log, self._home)) from error
+        try:
+            with Client(str(self._order.root / "work.socket"), "AF_UNIX") as connection:
+                try:
+                    pid, log = receive(connection, _START_S)
+                    connection.send((work, args))
+                    answer = receive_patiently(connection, pid, deadline_s)
+                except Late as error:
+                    trouble = interrupted(pid, log, self._home, deadline_s)
+                    end_group(pid)
+                    raise NoEnd(trouble) from error
+        except (Gone, OSError) as error:
+            raise NoEnd(told_by(log, self._home)) from error
         if isinstance(answer, Trouble):
             raise NoEnd(answer)
         result: T = answer
         return result
 
 
-def _received(connection: socket.socket, pid: int, patience_s: float) -> Any:
-    """An answer, waited for so long, and on as long as something is being done for it."""
-    patience = Patience(pid, patience_s)
-    while True:
-        try:
-            return receive(connection, patience.step_s)
-        except Late:
-            if patience.is_over():
-                raise
-
-
 class _Warm:
     """A process of one world that knows Practicum and nobody's environment."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: Surroundings, folder: Path) -> None:
         self._path = folder / f"{world.name}.socket"
-        self._keeper, theirs = socket.socketpair()
+        self._keeper, theirs = Pipe()
         source = str(Path(practicum.__file__).parents[1])
         paths = [str(Path(entry).absolute()) for entry in sys.path]
         self._process = subprocess.Popen(
@@ -190,7 +178,7 @@ class _Warm:
                 sys.executable,
                 "-P",
                 "-m",
-                "practicum.checks.processes",
+                "practicum.checks.ways",
                 str(self._path),
                 str(theirs.fileno()),
                 pickle.dumps(world).hex(),
@@ -205,7 +193,7 @@ class _Warm:
         self._ready = False
         self._lock = threading.Lock()
 
-    def connect(self) -> socket.socket:
+    def connect(self) -> Connection:
         """A connection for one stage."""
         with self._lock:
             if not self._ready:
@@ -216,9 +204,7 @@ class _Warm:
                     said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
                     raise EnvironmentFault(f"no process can be started to play in: {error}\n{said[-2000:]}") from error
                 self._ready = True
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.connect(str(self._path))
-        return connection
+        return Client(str(self._path), "AF_UNIX")
 
     def close(self) -> None:
         """End it; its forks end with it."""

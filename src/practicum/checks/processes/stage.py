@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks.episodes import Plan, Transcript, fault, play, unplayed
-from practicum.checks.processes.world import World, set_clock
-from practicum.checks.watch.blame import Blamer, is_import
+from practicum.checks.processes.world import Surroundings, set_clock
+from practicum.checks.watch.access_recorder import RECORDER
+from practicum.checks.watch.line_blame import Blamer, is_import
 from practicum.checks.watch.outside_access import CONSTRUCTOR, Touch
 from practicum.checks.watch.patches import fixtures, named, patched
-from practicum.checks.watch.recorder import RECORDER
-from practicum.checks.watch.settings import Leftover, left_by_import, same, settings_now
-from practicum.checks.watch.shared import SETTINGS
+from practicum.checks.watch.settings import SETTINGS, Leftover, left_by_import, same, settings_now
 from practicum.environment import Environment
 from practicum.environment.loading import imported_later
 from practicum.environment.places import origin, place_of_method
@@ -30,12 +29,12 @@ from practicum.tasks import Task
 
 
 @dataclass(frozen=True)
-class Order:
+class StageOrder:
     """What to load, and where.
 
     Attributes:
         source, folder, home, args, judges, datasets, reading: As of ``EnvironmentTarget``.
-        here: Working folder; None for a private one.
+        working_folder: None for a private one.
         paths: Where modules are looked for.
         variables: All environment variables.
         root: A private folder, for temporary files and logs.
@@ -49,11 +48,11 @@ class Order:
     args: Mapping[str, Any]
     judges: tuple[str, str]
     datasets: Mapping[str, Path]
-    here: Path | None
+    working_folder: Path | None
     paths: tuple[str, ...]
     variables: Mapping[str, str]
     root: Path
-    world: World
+    world: Surroundings
     blamed: tuple[str, ...] = ()
     recorded: bool = True
     reading: Reading = field(default_factory=Reading)
@@ -68,7 +67,7 @@ class Loaded:
         digests: Of every task, by split.
         faults: Exceptions from ``tasks``.
         touches: What import, constructor and ``tasks`` touched.
-        leftovers: What the import changed in the process; with its line where ``Order.blamed`` asks for it.
+        leftovers: What the import changed in the process; with its line where ``StageOrder.blamed`` asks for it.
     """
 
     error: PracticumError | None = None
@@ -85,7 +84,7 @@ class Stage:
     target: EnvironmentTarget
     tasks: Mapping[str, list[Task]]
     root: Path
-    world: World
+    world: Surroundings
 
     @property
     def home(self) -> Path:
@@ -122,7 +121,7 @@ def stage() -> Stage:
     return _stage
 
 
-def load(order: Order) -> Loaded:
+def load(order: StageOrder) -> Loaded:
     """Load an environment and its tasks into this process; what that touches is recorded."""
     global _stage  # noqa: PLW0603 (one process, one stage)
     _settle(order)
@@ -137,7 +136,7 @@ def load(order: Order) -> Loaded:
     except PracticumError as error:
         return Loaded(error)
     finally:
-        touches = RECORDER.taken()
+        touches = RECORDER.take_touches()
     _stage = Stage(target, tasks, order.root, order.world)
     _load_libraries(target)
     # What is there now is no longer looked at by the garbage collector, and its memory stays shared between forks.
@@ -152,7 +151,7 @@ def _given_paths(args: Mapping[str, Any]) -> list[Path]:
     return [path for path in named if path.exists()]
 
 
-def _recorded(order: Order, phase: str) -> AbstractContextManager[None]:
+def _recorded(order: StageOrder, phase: str) -> AbstractContextManager[None]:
     return RECORDER.during(phase) if order.recorded else nullcontext()
 
 
@@ -160,10 +159,10 @@ def _load_libraries(target: EnvironmentTarget) -> None:
     """Load what the environment's tools import when they run, once instead of in every fork: others' libraries only."""
     for name in dict.fromkeys(imported_later(Path(inspect.getfile(target.environment)))):
         try:
-            found = importlib.util.find_spec(name)
+            spec = importlib.util.find_spec(name)
         except (ImportError, ValueError):
             continue
-        if found is not None and found.origin and origin(found.origin, target.home) in ("library", "standard"):
+        if spec is not None and spec.origin and origin(spec.origin, target.home) in ("library", "standard"):
             with suppress(Exception):
                 importlib.import_module(name)
 
@@ -175,18 +174,18 @@ def private_temporary_folder(folder: Path) -> None:
     tempfile.tempdir = None
 
 
-def _settle(order: Order) -> None:
+def _settle(order: StageOrder) -> None:
     os.environ.clear()
     os.environ.update(order.variables)
     sys.path[:] = list(order.paths)
     private_temporary_folder(order.root / "tmp")
-    work = order.here or order.root / "work"
+    work = order.working_folder or order.root / "work"
     work.mkdir(exist_ok=True)
     os.chdir(work)
     set_clock(order.world.clock_s)
 
 
-def _import(order: Order) -> tuple[EnvironmentTarget, list[Leftover]]:
+def _import(order: StageOrder) -> tuple[EnvironmentTarget, list[Leftover]]:
     """The environment, and what importing it changed for everyone in the process."""
 
     def loaded() -> EnvironmentTarget:
@@ -194,13 +193,13 @@ def _import(order: Order) -> tuple[EnvironmentTarget, list[Leftover]]:
 
     if not order.recorded:
         return loaded(), []
-    before, others = settings_now(), fixtures(order.home)
+    before, modules_before = settings_now(), fixtures(order.home)
     if not order.blamed:
         with RECORDER.during("import"):
-            found = loaded()
+            target = loaded()
         seeded = RECORDER.numpy_seeded
         drawn = [Leftover("state of numpy's global random generator", "", seeded)] if seeded else []
-        return found, [*left_by_import(before, order.home), *drawn, *patched(others, order.home)]
+        return target, [*left_by_import(before, order.home), *drawn, *patched(modules_before, order.home)]
     settings = {setting.kind: setting for setting in SETTINGS}
     probes = {name: settings[name].read if name in settings else partial(named, name) for name in order.blamed}
 
@@ -210,11 +209,11 @@ def _import(order: Order) -> tuple[EnvironmentTarget, list[Leftover]]:
 
     blamer = Blamer(order.home, probes, changed)
     with blamer.watching():
-        found = loaded()
-    left = [*left_by_import(before, order.home), *patched(others, order.home)]
+        target = loaded()
+    left = [*left_by_import(before, order.home), *patched(modules_before, order.home)]
     places = [(each, blamer.found.get(each.kind) or blamer.found.get(each.name) or "") for each in left]
     # What a library sets up when it is imported is the library's doing.
-    return found, [replace(each, where=place) for each, place in places if place and not is_import(place)]
+    return target, [replace(each, where=place) for each, place in places if place and not is_import(place)]
 
 
 def _tasks(target: EnvironmentTarget) -> tuple[dict[str, list[Task]], tuple[Mapping[str, str], ...]]:

@@ -24,7 +24,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEX
 
 
 @dataclass(frozen=True)
-class World:
+class Surroundings:
     """One set of circumstances.
 
     Attributes:
@@ -51,10 +51,10 @@ class World:
     @property
     def description(self) -> str:
         """What is different there, in words."""
-        said = [f"PYTHONHASHSEED={self.hash_seed}", *(f"{name}={value}" for name, value in self.variables.items())]
-        said += [f"clock {self.clock_s / _DAY_S:+.0f} days", f"host {self.host!r}, {self.threads} processors"]
-        said += ["other working and temporary folders", "folders listed and text collated in another order"]
-        return ", ".join([*said, f"default encoding {self.encoding or 'UTF-8'}", "episodes in another order"])
+        parts = [f"PYTHONHASHSEED={self.hash_seed}", *(f"{name}={value}" for name, value in self.variables.items())]
+        parts += [f"clock {self.clock_s / _DAY_S:+.0f} days", f"host {self.host!r}, {self.threads} processors"]
+        parts += ["other working and temporary folders", "folders listed and text collated in another order"]
+        return ", ".join([*parts, f"default encoding {self.encoding or 'UTF-8'}", "episodes in another order"])
 
     def environment(self) -> dict[str, str]:
         """All variables of a process there."""
@@ -62,11 +62,11 @@ class World:
         return {**variables_before_imports(), **threads, **self.variables, "PYTHONHASHSEED": str(self.hash_seed)}
 
 
-HOME = World("home", 0)
+HOME = Surroundings("home", 0)
 """As the caller's process is, but for a hash seed that is always the same."""
 
 ELSEWHERE = (
-    World(
+    Surroundings(
         "east",
         1031,
         {"TZ": "EAST-14", "LC_ALL": "C", "LANG": "C", "USER": "somebody", "LOGNAME": "somebody"},
@@ -77,7 +77,7 @@ ELSEWHERE = (
         encoding="latin-1",
         order_seed=1,
     ),
-    World(
+    Surroundings(
         "west",
         4057,
         {"TZ": "WEST+12", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "USER": "another", "LOGNAME": "another"},
@@ -90,7 +90,7 @@ ELSEWHERE = (
 """Two worlds unlike home: the local date differs in at least one of them, and the hour (zones in POSIX form)."""
 
 
-def arrange(world: World) -> None:
+def arrange(world: Surroundings) -> None:
     """Make this process one of that world. Its variables were set when it was started."""
     time.tzset()
     set_clock(world.clock_s)
@@ -101,7 +101,7 @@ def arrange(world: World) -> None:
         there = os.uname_result((name.sysname, world.host, f"{name.release}-{world.name}", "#1", name.machine))
         vars(os)["uname"] = lambda: there
         for call in ("getuid", "geteuid", "getgid", "getegid"):
-            vars(os)[call] = _given_number(getattr(os, call)() + len(world.host))
+            vars(os)[call] = _constant(getattr(os, call)() + len(world.host))
         vars(socket)["gethostname"] = lambda: world.host
         vars(platform)["_uname_cache"] = None
         _be_another_machine(world.host)
@@ -134,14 +134,14 @@ def _of_another_time(look: Callable[..., os.stat_result], days: int) -> Callable
     """Tells the user's code that files were changed on another day, and lie elsewhere on the disk."""
 
     def stat(path: Any, **named: Any) -> os.stat_result:
-        found = look(path, **named)
-        if not _asked_by_a_user(sys._getframe(1)) or _is_fresh(found):
-            return found
-        times = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+        status = look(path, **named)
+        if not _asked_by_a_user(sys._getframe(1)) or _is_fresh(status):
+            return status
+        times = {name: getattr(status, name) for name in dir(status) if name.startswith("st_")}
         for name in ("st_atime", "st_mtime", "st_ctime"):
             times[name] += days * _DAY_S
             times[f"{name}_ns"] += int(days * _DAY_S * 1e9)
-        sequence = [*found[:7], *(number + int(days * _DAY_S) for number in found[7:10])]
+        sequence = [*status[:7], *(number + int(days * _DAY_S) for number in status[7:10])]
         sequence[1] += days  # the number of its place
         return os.stat_result(sequence, times)
 
@@ -165,16 +165,16 @@ def _shift_python(seconds: float) -> None:
     vars(time)["time"] = lambda: wall() + seconds
     vars(time)["time_ns"] = lambda: wall_ns() + int(seconds * 1e9)
     for name in ("localtime", "gmtime", "ctime"):
-        vars(time)[name] = _given(getattr(time, name), lambda: wall() + seconds)
+        vars(time)[name] = _at_present(getattr(time, name), lambda: wall() + seconds)
     formatted, local = time.strftime, time.localtime
     vars(time)["strftime"] = lambda format, when=None, /: formatted(format, local() if when is None else when)
 
 
-def _given_number(number: int) -> Callable[[], int]:
+def _constant(number: int) -> Callable[[], int]:
     return lambda: number
 
 
-def _given(function: Callable[[float], Any], now: Callable[[], float]) -> Callable[..., Any]:
+def _at_present(function: Callable[[float], Any], now: Callable[[], float]) -> Callable[..., Any]:
     return lambda seconds=None, /: function(now() if seconds is None else seconds)
 
 
@@ -225,11 +225,13 @@ def _let_text_be(encoding: str) -> None:
     """Text files that the user's own code opens without an encoding are read as another machine would read them."""
     opened = io.open
 
-    def open_text(file: Any, mode: str = "r", buffering: int = -1, given: Any = None, *more: Any, **named: Any) -> Any:
-        given = named.pop("encoding", given)
-        if "b" not in mode and given in (None, "locale") and _asked_by_a_user(sys._getframe(1)):
-            given = encoding
-        return opened(file, mode, buffering, given, *more, **named)
+    def open_text(
+        file: Any, mode: str = "r", buffering: int = -1, named_encoding: Any = None, *more: Any, **named: Any
+    ) -> Any:
+        named_encoding = named.pop("encoding", named_encoding)
+        if "b" not in mode and named_encoding in (None, "locale") and _asked_by_a_user(sys._getframe(1)):
+            named_encoding = encoding
+        return opened(file, mode, buffering, named_encoding, *more, **named)
 
     vars(io)["open"] = vars(builtins)["open"] = open_text
     # pathlib asks this first; in Python's UTF-8 mode it would say "utf-8".

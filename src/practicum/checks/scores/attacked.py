@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from practicum.checks.attacks import AttackReport, AttackResult, Gap, Kind
 from practicum.checks.findings import Finding, Note
-from practicum.checks.scores.numbers import told_of
+from practicum.checks.scores.measured import Measured, told_of
+from practicum.scoring import Judgement
 
 CODES: dict[Kind, str] = {
     "constant": "CONSTANT",
@@ -26,10 +27,10 @@ def check_attacks(prefix: str, report: AttackReport, where: str) -> list[Finding
         if kind in by_kind:
             families = by_kind[kind]
             worst = families[0]
-            what = f"{_named(worst)} ({worst.tries}) earns {worst.earned:.3g}, where {worst.allowed:.3g} is allowed"
+            title = f"{_named(worst)} ({worst.tries}) earns {worst.earned:.3g}, where {worst.allowed:.3g} is allowed"
             if len(families) > 1:
-                what += f"; so do {', '.join(result.family for result in families[1:])}"
-            findings.append(Finding.of(f"{prefix}-{code}", what, where=where, difference=_evidence(families)))
+                title += f"; so do {', '.join(result.family for result in families[1:])}"
+            findings.append(Finding.of(f"{prefix}-{code}", title, where=where, difference=_evidence(families)))
     return findings
 
 
@@ -56,11 +57,11 @@ def check_gaps(gaps: Sequence[Gap], where: str) -> list[Finding]:
     if not gaps:
         return []
     worst = gaps[0]
-    what = f"a search found {len(gaps)} ways to earn without success; the best earns {worst.reward:.3g}"
-    shown = "\n".join(
+    title = f"a search found {len(gaps)} ways to earn without success; the best earns {worst.reward:.3g}"
+    evidence = "\n".join(
         f"reward {gap.reward:.3g}, score {gap.score:.3g}: {', then '.join(gap.changes)}" for gap in gaps[:5]
     )
-    return [Finding.of("REWARD-ABOVE", what, where=where, difference=f"{shown}\n{told_of(worst.rollout)}")]
+    return [Finding.of("REWARD-ABOVE", title, where=where, difference=f"{evidence}\n{told_of(worst.rollout)}")]
 
 
 def excused(report: AttackReport) -> list[Note]:
@@ -83,3 +84,23 @@ def _evidence(families: Sequence[AttackResult]) -> str:
     worst = families[0].example
     shown = f"task    {worst.task}\nanswer  {worst.answer!r}\nearned  {worst.earned:.3g}, allowed {worst.allowed:.3g}"
     return "\n".join([*lines, shown])
+
+
+def unseen_by_judge(prefix: str, measured: Measured, attacks: AttackReport | None) -> dict[str, str]:
+    """Of the checks that a score and a reward share, by code.
+
+    Args:
+        attacks: None where it never came back from a rollout, so that nobody attacked it.
+    """
+    unseen = {}
+    stuck = "it never came back from a rollout"
+    if not any(isinstance(each, Judgement) for each in measured.first):
+        unseen["RANGE"] = stuck if not measured.first else "it gives no number"
+    if not measured.first:
+        unseen["RAISES"] = stuck
+    if not measured.again:
+        unseen["REPEAT"] = stuck
+    kinds = {result.kind for result in attacks.results} if attacks is not None else set()
+    none = stuck if attacks is None else "no attack of this kind can be made from these tasks"
+    unseen |= {code: none for kind, code in CODES.items() if kind not in kinds}
+    return {f"{prefix}-{name}": why for name, why in unseen.items()}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from practicum.checks.catalogue import NOT_ASKED
 from practicum.checks.findings import Finding
 from practicum.checks.scores.evidence import Evidence
 from practicum.ranges import reaches
@@ -22,7 +23,7 @@ CountTokens = Callable[[str], int]
 
 
 @dataclass(frozen=True)
-class Limits:
+class RecipeLimits:
     """What a recipe allows a rollout; None where there is no recipe."""
 
     max_turns: int | None = None
@@ -35,7 +36,7 @@ def estimated_tokens(text: str) -> int:
     return math.ceil(len(text.encode("utf-8", "replace")) / CHARACTERS)
 
 
-def check_budget(evidence: Evidence, limits: Limits, count: CountTokens, where: str) -> list[Finding]:
+def check_budget(evidence: Evidence, limits: RecipeLimits, count: CountTokens, where: str) -> list[Finding]:
     """All findings on turns and tokens."""
     walkthroughs = [case.solved for case in evidence.cases if case.solved is not None]
     turns = limits.max_turns or evidence.max_turns
@@ -47,30 +48,30 @@ def check_budget(evidence: Evidence, limits: Limits, count: CountTokens, where: 
 
 
 def _turns(walkthroughs: Sequence[Rollout], turns: int, where: str) -> list[Finding]:
-    taken = [sum(message.get("role") == "assistant" for message in rollout.messages) for rollout in walkthroughs]
-    if not taken:
+    turns_taken = [sum(message.get("role") == "assistant" for message in rollout.messages) for rollout in walkthroughs]
+    if not turns_taken:
         return []
-    usual, longest = median(taken), max(taken)
+    usual, longest = median(turns_taken), max(turns_taken)
     needed = max(math.ceil(ROOM * usual), longest)
     if turns >= needed:
         return []
-    what = f"max_turns is {turns}; walkthroughs take {usual:g} turns, the longest {longest}: {needed} are needed"
-    return [Finding.of("BUDGET-TURNS", what, where=where, fix=f"Set max_turns to {needed}.")]
+    title = f"max_turns is {turns}; walkthroughs take {usual:g} turns, the longest {longest}: {needed} are needed"
+    return [Finding.of("BUDGET-TURNS", title, where=where, fix=f"Set max_turns to {needed}.")]
 
 
 def _context(
     evidence: Evidence,
     walkthroughs: Sequence[Rollout],
     turns: int,
-    limits: Limits,
+    limits: RecipeLimits,
     count: CountTokens,
     where: str,
 ) -> list[Finding]:
     room, cap = limits.max_sequence_length, limits.sampling_max_tokens
     if room is None or cap is None:
         return []
-    told = [_per_turn(rollout, count) for rollout in (*walkthroughs, *_played(evidence))]
-    output = max((tokens for rollout in told for tokens in rollout), default=0)
+    tokens_per_turn = [_per_turn(rollout, count) for rollout in (*walkthroughs, *_played(evidence))]
+    output = max((tokens for rollout in tokens_per_turn for tokens in rollout), default=0)
     openings = [case.idle.messages for case in evidence.cases]
     tools = count(json.dumps(list(evidence.schemas), default=dict)) if evidence.schemas else 0
     prompt = tools + max(
@@ -79,11 +80,11 @@ def _context(
     needed = turns * (cap + output) + prompt
     if needed <= room:
         return []
-    what = (
+    title = (
         f"{turns} turns × ({cap} sampled + {output} from tools) + {prompt} of prompt = {needed} tokens; "
         f"max_sequence_length is {room}"
     )
-    return [Finding.of("BUDGET-CONTEXT", what, where=where)]
+    return [Finding.of("BUDGET-CONTEXT", title, where=where)]
 
 
 def _per_turn(rollout: Rollout, count: CountTokens) -> list[int]:
@@ -109,9 +110,24 @@ def _recorded(trajectories: Sequence[Trajectory], where: str) -> list[Finding]:
     at_cap = sum(any(turn.finish_reason == "length" for turn in each.turns) for each in trajectories)
     exhausted = sum(each.ending == "max_turns" for each in trajectories)
     if reaches(at_cap, AT_CAP * total) and at_cap:
-        what = f"{at_cap} of {total} recorded rollouts have a turn at the cap ({at_cap / total:.0%})"
-        findings.append(Finding.of("BUDGET-TOKENS", what, where=where))
+        title = f"{at_cap} of {total} recorded rollouts have a turn at the cap ({at_cap / total:.0%})"
+        findings.append(Finding.of("BUDGET-TOKENS", title, where=where))
     if reaches(exhausted, EXHAUSTED * total) and exhausted:
-        what = f"{exhausted} of {total} recorded rollouts ran out of turns ({exhausted / total:.0%})"
-        findings.append(Finding.of("BUDGET-EXHAUSTED", what, where=where))
+        title = f"{exhausted} of {total} recorded rollouts ran out of turns ({exhausted / total:.0%})"
+        findings.append(Finding.of("BUDGET-EXHAUSTED", title, where=where))
     return findings
+
+
+def unseen_in_evidence(evidence: Evidence, limits: RecipeLimits) -> dict[str, str]:
+    """Of the checks of records, walkthroughs and limits, by code."""
+    evaluations = evidence.recorded.evaluations
+    lacking = [] if evaluations else ["EVAL-REFERENCE"]
+    if not any(each.get("label") == "base" for each in evaluations):
+        lacking.append("EVAL-ZERO")
+    if not evidence.recorded.trajectories:
+        lacking += ["BUDGET-TOKENS", "BUDGET-EXHAUSTED"]
+    if not any(case.solved is not None for case in evidence.cases):
+        lacking += ["BUDGET-TURNS", "EVAL-UNSOLVED"]
+    if limits.max_sequence_length is None or limits.sampling_max_tokens is None:
+        lacking.append("BUDGET-CONTEXT")
+    return {code: NOT_ASKED[code] for code in lacking}

@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from practicum.checks.attacks.material import scalars
 from practicum.checks.findings import Finding
-from practicum.checks.scores.near import near_duplicates, normalized
+from practicum.checks.scores.near_duplicates import near_duplicates, normalized
 from practicum.digests import canonical_json
 from practicum.tasks import Task, content_of, is_game
 from practicum.text import shortened
@@ -32,11 +32,11 @@ def check_data(tasks: Mapping[str, Sequence[Task]], where: str, *, batch: int | 
         tasks: By split. Where all have one prompt, label and metadata tell them apart.
         batch: Tasks that a training step needs.
     """
-    asked = content_of if is_game(task for some in tasks.values() for task in some) else _words
-    findings = [*_overlaps(tasks, where, asked), *_near(tasks, where), *_duplicates(tasks, where, asked)]
+    content = content_of if is_game(task for some in tasks.values() for task in some) else _words
+    findings = [*_overlaps(tasks, where, content), *_near(tasks, where), *_duplicates(tasks, where, content)]
     if batch is not None and "train" in tasks and len(tasks["train"]) < batch:
-        what = f"{len(tasks['train'])} training tasks, fewer than global_batch_size {batch}"
-        findings.append(Finding.of("DATA-SMALL", what, where=where))
+        title = f"{len(tasks['train'])} training tasks, fewer than global_batch_size {batch}"
+        findings.append(Finding.of("DATA-SMALL", title, where=where))
     return findings + _labels(tasks, where) + _leaks(tasks, where)
 
 
@@ -51,18 +51,18 @@ def _own_words(tasks: Sequence[Task]) -> list[str]:
     return [replace(task, history=task.history[shared:]).asked for task in tasks]
 
 
-def _overlaps(tasks: Mapping[str, Sequence[Task]], where: str, asked: Callable[[Task], str]) -> list[Finding]:
+def _overlaps(tasks: Mapping[str, Sequence[Task]], where: str, content: Callable[[Task], str]) -> list[Finding]:
     findings = []
     places: dict[str, dict[str, Task]] = {}
     for split, some in tasks.items():
-        own = {asked(task): task for task in some}
-        for other, theirs in places.items():
-            shared = [key for key in own if key in theirs]
+        ours = {content(task): task for task in some}
+        for earlier, theirs in places.items():
+            shared = [key for key in ours if key in theirs]
             if shared:
-                pair = f"{theirs[shared[0]].id!r} and {own[shared[0]].id!r}: {shortened(own[shared[0]].asked, 160)}"
-                what = f"{len(shared)} tasks of {split} stand in {other} too"
-                findings.append(Finding.of("DATA-OVERLAP", what, where=where, difference=pair))
-        places[split] = own
+                pair = f"{theirs[shared[0]].id!r} and {ours[shared[0]].id!r}: {shortened(ours[shared[0]].asked, 160)}"
+                title = f"{len(shared)} tasks of {split} stand in {earlier} too"
+                findings.append(Finding.of("DATA-OVERLAP", title, where=where, difference=pair))
+        places[split] = ours
     return findings
 
 
@@ -71,25 +71,26 @@ def _near(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
     names = list(tasks)
     texts = _own_words([task for _, task in every])
     pairs = near_duplicates(texts, [names.index(split) for split, _ in every], threshold=ALIKE)
-    found: dict[tuple[str, str], list[tuple[float, Task, Task]]] = {}
+    by_splits: dict[tuple[str, str], list[tuple[float, Task, Task]]] = {}
     for pair in pairs:
-        (one, first), (other, second) = every[pair.first], every[pair.second]
+        (split, first), (later_split, second) = every[pair.first], every[pair.second]
         if normalized(first.asked) != normalized(second.asked):
-            found.setdefault((one, other), []).append((pair.similarity, first, second))
+            by_splits.setdefault((split, later_split), []).append((pair.similarity, first, second))
     findings = []
-    for (one, other), alike in found.items():
+    for (split, later_split), alike in by_splits.items():
         alike.sort(key=lambda each: -each[0])
         same = [each for each in alike if _label(each[1]) == _label(each[2])]
         similarity, first, second = (same or alike)[0]
-        templated = _templated(tasks[one])
-        what = f"{len(alike)} tasks of {other} are nearly the same as one of {one} ({len(same)} with the same label)"
+        templated = _templated(tasks[split])
+        title = f"{len(alike)} tasks of {later_split} are nearly the same as one of {split}"
+        title += f" ({len(same)} with the same label)"
         if templated:
-            what += "; so are tasks within one split: they are made from a template, and only a person can tell"
+            title += "; so are tasks within one split: they are made from a template, and only a person can tell"
         evidence = f"-{first.id!r}: {shortened(first.asked, 240)}\n+{second.id!r}: {shortened(second.asked, 240)}"
         findings.append(
             Finding.of(
                 "DATA-NEAR",
-                what,
+                title,
                 where=where,
                 difference=f"{evidence}\n{similarity:.0%} in common",
                 severity="fail" if same and not templated else "warn",
@@ -104,16 +105,16 @@ def _templated(tasks: Sequence[Task]) -> bool:
     return len({place for pair in pairs for place in (pair.first, pair.second)}) > TEMPLATED * len(some)
 
 
-def _duplicates(tasks: Mapping[str, Sequence[Task]], where: str, asked: Callable[[Task], str]) -> list[Finding]:
+def _duplicates(tasks: Mapping[str, Sequence[Task]], where: str, content: Callable[[Task], str]) -> list[Finding]:
     findings = []
     for split, some in tasks.items():
-        counted = Counter(map(asked, some))
+        counted = Counter(map(content, some))
         twice = [text for text, count in counted.items() if count > 1]
         if twice:
-            ids = [task.id for task in some if asked(task) == twice[0]]
-            what = f"{len(twice)} prompts stand more than once in {split}"
+            ids = [task.id for task in some if content(task) == twice[0]]
+            title = f"{len(twice)} prompts stand more than once in {split}"
             evidence = f"{', '.join(map(repr, ids[:5]))}: {shortened(twice[0], 160)}"
-            findings.append(Finding.of("DATA-DUPLICATE", what, where=where, difference=evidence))
+            findings.append(Finding.of("DATA-DUPLICATE", title, where=where, difference=evidence))
     return findings
 
 
@@ -122,8 +123,8 @@ def _labels(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
     bare = [task.id for task in every if not task.answer]
     if not bare or len(bare) == len(every):
         return []
-    what = f"{len(bare)} of {len(every)} tasks have no label"
-    return [Finding.of("DATA-LABEL", what, where=where, difference=f"such as {', '.join(map(repr, bare[:5]))}")]
+    title = f"{len(bare)} of {len(every)} tasks have no label"
+    return [Finding.of("DATA-LABEL", title, where=where, difference=f"such as {', '.join(map(repr, bare[:5]))}")]
 
 
 def _leaks(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
@@ -141,15 +142,15 @@ def _leaks(tasks: Mapping[str, Sequence[Task]], where: str) -> list[Finding]:
     rate = len(right) / len(every)
     if rate <= constant + LEAKED:
         return []
-    what = (
+    title = (
         f"the prompt alone gives the whole label of {rate:.0%} of the tasks; the most frequent label has {constant:.0%}"
     )
     evidence = f"{right[0].id!r}: {shortened(right[0].asked, 240)}\nlabel   {shortened(_label(right[0]), 160)}"
-    return [Finding.of("DATA-LEAK", what, where=where, difference=evidence)]
+    return [Finding.of("DATA-LEAK", title, where=where, difference=evidence)]
 
 
 def _read_off(task: Task, values: Mapping[str, Mapping[str, str]]) -> bool:
-    said = f" {normalized(task.asked)} "
+    prompt = f" {normalized(task.asked)} "
     for name, value in (task.answer or {}).items():
         words = [normalized(str(item)) for item in scalars(value) if not isinstance(item, bool) and item is not None]
         if not words:
@@ -157,7 +158,7 @@ def _read_off(task: Task, values: Mapping[str, Mapping[str, str]]) -> bool:
         # A value that stands there beside others of its field is not given away.
         own = canonical_json_of(value)
         rivals = (word for other, word in values[name].items() if other != own and word)
-        if any(f" {word} " in said for word in rivals) or not all(f" {word} " in said for word in words if word):
+        if any(f" {word} " in prompt for word in rivals) or not all(f" {word} " in prompt for word in words if word):
             return False
     return True
 
@@ -172,3 +173,22 @@ def canonical_json_of(value: object) -> str:
         return canonical_json(value)
     except (TypeError, ValueError):
         return repr(value)
+
+
+def unseen_in_data(tasks: Mapping[str, Sequence[Task]], batch: int | None) -> dict[str, str]:
+    """Of the checks of tasks, by code."""
+    unseen: dict[str, str] = {}
+    labelled = sum(bool(task.answer) for some in tasks.values() for task in some)
+    if sum(bool(some) for some in tasks.values()) < 2:
+        unseen |= dict.fromkeys(("DATA-OVERLAP", "DATA-NEAR"), "there is only one split")
+    if not any(len(some) > 1 for some in tasks.values()):
+        unseen["DATA-DUPLICATE"] = "no split has two tasks"
+    if batch is None:
+        unseen["DATA-SMALL"] = "no recipe says how many tasks a step needs"
+    elif "train" not in tasks:
+        unseen["DATA-SMALL"] = "there are no training tasks"
+    if not labelled:
+        unseen["DATA-LABEL"] = "no task has a label"
+    if labelled < LABELLED:
+        unseen["DATA-LEAK"] = f"{labelled} tasks have a label, fewer than {LABELLED}"
+    return unseen

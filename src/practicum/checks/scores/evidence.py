@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from practicum.checks.actions import random_calls
-from practicum.checks.attacks import Case, material_of
+from practicum.checks.attacks import PlayedTask, material_of
 from practicum.checks.attacks.material import answered, with_call
 from practicum.checks.attacks.search import MUTATIONS
 from practicum.checks.episodes import demonstrate
@@ -55,12 +55,12 @@ class Evidence:
     """
 
     tasks: Mapping[str, Sequence[Task]]
-    cases: tuple[Case, ...]
+    cases: tuple[PlayedTask, ...]
     baseline: tuple[Rollout, ...]
     recorded: Recorded
     schemas: Sequence[Mapping[str, Any]]
     max_turns: int
-    made: bool = True
+    synthetic: bool = True
     """Whether the baseline was made, because none of these tasks is on record."""
 
 
@@ -84,27 +84,29 @@ def gather(target: EnvironmentTarget, *, count: int, seed: int, recorded: Record
     cases = tuple(play_case(target, task, derive(seed, "judges", task.id)) for task in chosen)
     environment = target.make()
     schemas, turns = environment.schemas(), environment.max_turns
-    found = recorded or Recorded()
+    on_record = recorded or Recorded()
     by_id = {task.id: task for split in tasks.values() for task in split}
-    rollouts = [Rollout.of(t, by_id[t.task_id]) for t in found.trajectories if t.task_id in by_id and t.error is None]
-    made = not rollouts
-    baseline = made_baseline(cases, seed) if made else rollouts[:BASELINE]
-    return Evidence(tasks, cases, tuple(baseline), found, schemas, turns, made)
+    rollouts = [
+        Rollout.of(t, by_id[t.task_id]) for t in on_record.trajectories if t.task_id in by_id and t.error is None
+    ]
+    synthetic = not rollouts
+    baseline = made_baseline(cases, seed) if synthetic else rollouts[:BASELINE]
+    return Evidence(tasks, cases, tuple(baseline), on_record, schemas, turns, synthetic)
 
 
 def all_tasks(target: EnvironmentTarget) -> dict[str, list[Task]]:
     """Tasks by split, without the splits that the environment says it does not have."""
-    found = {}
+    tasks = {}
     for split in SPLITS:
         try:
-            found[split] = target.tasks_or_fault(split)
+            tasks[split] = target.tasks_or_fault(split)
         except EnvironmentFault as fault:
             if fault.__cause__ is not None:
                 raise
-    return found
+    return tasks
 
 
-def play_case(target: EnvironmentTarget, task: Task, seed: int) -> Case:
+def play_case(target: EnvironmentTarget, task: Task, seed: int) -> PlayedTask:
     """One task untouched, solved by the oracle where there is one, and with tools called to no purpose."""
     solved = None
     if target.has_oracle:
@@ -125,7 +127,7 @@ def play_case(target: EnvironmentTarget, task: Task, seed: int) -> Case:
     rng = random.Random(derive(seed, "calls"))
     calls = [_call(schema, rng) for schema in schemas]
     one_tool = [rng.choice(calls)] * ONE_TOOL if calls else []
-    return Case(idle, solved, *(_tried(target, task, seed, some) for some in (calls, one_tool)))
+    return PlayedTask(idle, solved, *(_tried(target, task, seed, some) for some in (calls, one_tool)))
 
 
 def _tried(target: EnvironmentTarget, task: Task, seed: int, calls: Sequence[Call]) -> Rollout | None:
@@ -136,7 +138,7 @@ def _tried(target: EnvironmentTarget, task: Task, seed: int, calls: Sequence[Cal
         return None
 
 
-def made_baseline(cases: Sequence[Case], seed: int) -> list[Rollout]:
+def made_baseline(cases: Sequence[PlayedTask], seed: int) -> list[Rollout]:
     """``BASELINE`` rollouts such as an untrained model's may be: idle, random, and walkthroughs that go wrong."""
     rng = random.Random(derive(seed, "baseline"))
     material = material_of(cases)

@@ -30,9 +30,9 @@ _FAILED = ctypes.c_void_p(-1).value
 
 @dataclass(frozen=True)
 class Taps:
-    """The taps of this process. ``heard`` names the functions of the C library that are watched."""
+    """The taps of this process. ``hooked`` names the functions of the C library that are watched."""
 
-    heard: frozenset[str]
+    hooked: frozenset[str]
     _cell: "memoryview[int]"
 
     @property
@@ -91,8 +91,8 @@ def _install(libc: ctypes.CDLL) -> Taps:
         end += -(-len(body) // 16) * 16
     if libc.mprotect(code, _PAGE, _READ | _EXECUTE):
         raise OSError(ctypes.get_errno(), "mprotect")
-    heard = {name for name, place in places.items() if _redirect(libc, _address(getattr(libc, name)), place)}
-    return Taps(frozenset(heard), memoryview((ctypes.c_uint64 * 3).from_address(cell)).cast("B").cast("Q"))
+    hooked = {name for name, place in places.items() if _redirect(libc, _address(getattr(libc, name)), place)}
+    return Taps(frozenset(hooked), memoryview((ctypes.c_uint64 * 3).from_address(cell)).cast("B").cast("Q"))
 
 
 def _memory(libc: ctypes.CDLL) -> int:

@@ -17,10 +17,11 @@ import threading
 import types
 import weakref
 import zlib
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 from practicum.environment import Environment, Fixture
 from practicum.environment.places import origin
@@ -83,17 +84,22 @@ class Outliner:
 
     def _special(self, value: Any, special: Any) -> Tree:
         try:
-            shown = special(value)
+            content = special(value)
         except Exception as error:
             return ("leaf", f"{type(value).__name__}: {type(error).__name__}")
-        return shown[1] if isinstance(shown, _Ready) else self._tree(shown)
+        return content[1] if isinstance(content, _Ready) else self._tree(content)
 
     def _with_attributes(self, value: Any, tree: Tree) -> Tree:
         """Subclasses of containers may keep attributes of their own."""
-        own = getattr(value, "__dict__", None)
-        if not isinstance(own, dict) or not own or isinstance(value, types.MappingProxyType):
+        attributes = getattr(value, "__dict__", None)
+        if not isinstance(attributes, dict) or not attributes or isinstance(value, types.MappingProxyType):
             return tree
-        return ("object", _name(type(value)), self._foreign(type(value)), {"its items": tree, **self._members(own)})
+        return (
+            "object",
+            _name(type(value)),
+            self._foreign(type(value)),
+            {"its items": tree, **self._members(attributes)},
+        )
 
     def _members(self, attributes: Mapping[str, Any]) -> dict[str, Tree]:
         return {f".{name}": self._tree(item) for name, item in list(attributes.items())}
@@ -114,11 +120,11 @@ class Outliner:
         kind = type(value)
         foreign = self._foreign(kind)
         try:
-            own = {**_slots(value), **getattr(value, "__dict__", {})}
+            attributes = {**_slots(value), **getattr(value, "__dict__", {})}
         except Exception:
-            own = {}
-        if own or kind is object or self._is_users(kind):
-            return ("object", _name(kind), foreign, self._members(own))
+            attributes = {}
+        if attributes or kind is object or self._is_users(kind):
+            return ("object", _name(kind), foreign, self._members(attributes))
         # Iterators, dates, decimals, compiled patterns and the like: what pickle would write of them.
         return ("object", _name(kind), _is_library(kind), {"its content": ("leaf", _digest(value))})
 
@@ -301,3 +307,86 @@ def _name(value: Any) -> str:
     if isinstance(value, Environment):
         return f"an instance of {type(value).__qualname__}"
     return str(getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__qualname__)
+
+
+ChangeKind = Literal["filled", "grew", "shrank", "changed"]
+"""``filled``: nothing, or something empty, became something. ``grew``, ``shrank``: a mapping or set gained or lost
+an entry. ``changed``: something became another thing, or a list grew that held something."""
+
+
+@dataclass(frozen=True)
+class TreeChange:
+    """One place in which a value changed.
+
+    Attributes:
+        path: Names and keys that lead to it.
+        library: Whether it lies inside a library's own object.
+        before, after: Short texts.
+    """
+
+    path: tuple[str, ...]
+    kind: ChangeKind
+    library: bool
+    before: str
+    after: str
+
+    @property
+    def name(self) -> str:
+        """The place as code would say it."""
+        return "".join(part if part[:1] in (".", " ") else f"[{part}]" for part in self.path)
+
+
+def changes(before: Tree, after: Tree, path: tuple[str, ...] = (), library: bool = False) -> Iterator[TreeChange]:
+    """Every place in which they differ, outermost first where all of it became another thing."""
+    if before == after:
+        return
+    kinds = before[0], after[0]
+    if kinds == ("map", "map"):
+        yield from _of_entries(before[1], after[1], path, library)
+    elif kinds == ("bag", "bag"):
+        for item in sorted(after[1] - before[1]):
+            yield TreeChange((*path, item), "grew", library, "nothing", item)
+        for item in sorted(before[1] - after[1]):
+            yield TreeChange((*path, item), "shrank", library, item, "nothing")
+    elif kinds == ("object", "object") and before[1] == after[1]:
+        yield from _of_entries(before[3], after[3], path, library or before[2])
+    elif kinds == ("list", "list") and len(before[1]) == len(after[1]):
+        for number, (was, now) in enumerate(zip(before[1], after[1], strict=True)):
+            yield from changes(was, now, (*path, str(number)), library)
+    else:
+        kind: ChangeKind = "filled" if is_empty(before) else "changed"
+        yield TreeChange(path, kind, library, short(before), short(after))
+
+
+def _of_entries(
+    before: dict[str, Tree], after: dict[str, Tree], path: tuple[str, ...], library: bool
+) -> Iterator[TreeChange]:
+    for key in before.keys() | after.keys():
+        if key not in before:
+            yield TreeChange((*path, key), "grew", library, "nothing", short(after[key]))
+        elif key not in after:
+            yield TreeChange((*path, key), "shrank", library, short(before[key]), "nothing")
+        else:
+            yield from changes(before[key], after[key], (*path, key), library)
+
+
+def is_empty(tree: Tree) -> bool:
+    """Whether nothing stands there yet: None, False, zero, an empty text or container, or a bare mark for that."""
+    if tree[0] == "leaf":
+        return tree[1] in _EMPTY
+    if tree[0] == "object":
+        return all(name == "its items" and is_empty(inner) for name, inner in tree[3].items())
+    return not tree[1]
+
+
+_EMPTY = frozenset({"None", "False", "0", "0.0", "''", "b''", "Ellipsis", "NotImplemented"})
+
+
+def short(tree: Tree) -> str:
+    """A tree in a few words."""
+    if tree[0] == "leaf":
+        return str(tree[1])
+    if tree[0] == "object":
+        return f"{tree[1]} object"
+    names = {"map": "a mapping", "list": "a list", "bag": "a set"}
+    return f"{names[tree[0]]} of {len(tree[1])}"

@@ -26,7 +26,7 @@ class Touch:
     """One thing touched.
 
     Attributes:
-        what: In words, such as ``time.time()``.
+        name: In words, such as ``time.time()``.
         where: The user's ``file:line``.
         phase: ``import``, ``the constructor``, ``tasks`` or ``an episode``.
         stage, step: Where in the episode: the tool or method, and its number.
@@ -34,7 +34,7 @@ class Touch:
     """
 
     kind: Kind
-    what: str
+    name: str
     where: str
     phase: str
     stage: str = ""
@@ -183,15 +183,15 @@ def harmless_path(path: str, *, written: bool, direct: bool) -> bool:
     return path in _NOTHING or (not written and not direct and path.startswith(_SYSTEM))
 
 
-def allowances(given: Mapping[str, str]) -> dict[Kind, str]:
+def allowances(allowed: Mapping[str, str]) -> dict[Kind, str]:
     """Reasons by kind of what is allowed to be touched.
 
     Raises:
         EnvironmentFault: there is no such kind, or no reason is given.
     """
     reasons: dict[Kind, str] = {}
-    for name, reason in given.items():
-        kind = next((each for each in KINDS if each == name), None)
+    for name, reason in allowed.items():
+        kind = next((known_kind for known_kind in KINDS if known_kind == name), None)
         if kind is None:
             raise EnvironmentFault(f"nothing called {name!r} can be allowed", allowed=", ".join(KINDS))
         if not reason.strip():
@@ -202,18 +202,3 @@ def allowances(given: Mapping[str, str]) -> dict[Kind, str]:
             )
         reasons[kind] = reason.strip()
     return reasons
-
-
-def parse_allowances(texts: list[str]) -> dict[Kind, str]:
-    """``kind: reason`` texts, as ``--allow`` takes them.
-
-    Raises:
-        EnvironmentFault: as ``allowances``; or a kind is given twice.
-    """
-    given: dict[str, str] = {}
-    for text in texts:
-        kind, _, reason = (part.strip() for part in text.partition(":"))
-        if kind in given:
-            raise EnvironmentFault(f"{kind} is allowed twice", fix="give one reason")
-        given[kind] = reason
-    return allowances(given)

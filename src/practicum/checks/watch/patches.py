@@ -15,6 +15,12 @@ _LOOSE = frozenset({"sys", "builtins", "os"})
 """Modules that state is smuggled in on: a new public name there counts."""
 
 
+PATCHES = frozenset(
+    {"replaced function", "replaced value", "replaced module", "stub module", "new name", "changed registry"}
+)
+"""Kinds of what ``patched`` tells of."""
+
+
 @dataclass(frozen=True)
 class Fixtures:
     """Every name of every module and class that is not the user's, and the modules themselves."""
@@ -34,13 +40,15 @@ def fixtures(home: Path) -> Fixtures:
         if not isinstance(module, types.ModuleType) or _is_users_module(module, home) or name.startswith(_OURS):
             continue
         modules[name] = module
-        own = dict(vars(module))
-        names[name, ""] = own
+        members = dict(vars(module))
+        names[name, ""] = members
         if name.partition(".")[0] in sys.stdlib_module_names:
             registries |= {
-                f"{name}.{inner}": content(value) for inner, value in own.items() if _is_registry(name, inner, value)
+                f"{name}.{inner}": content(value)
+                for inner, value in members.items()
+                if _is_registry(name, inner, value)
             }
-        for inner, value in own.items():
+        for inner, value in members.items():
             if isinstance(value, type) and value.__module__ == name:
                 names[name, inner] = dict(vars(value))
     return Fixtures(names, modules, registries)
@@ -116,14 +124,14 @@ _CHANGING = frozenset(
 
 
 def _replaced(
-    where: str, was: Mapping[str, Any], now: Mapping[str, Any], home: Path, *, loose: bool
+    where: str, before: Mapping[str, Any], members: Mapping[str, Any], home: Path, *, loose: bool
 ) -> Iterator[Leftover]:
-    for name, old in was.items():
-        new = now.get(name, _GONE)
+    for name, old in before.items():
+        new = members.get(name, _GONE)
         if new is not old and not _equal(old, new) and _counts(name, old, new, home):
             yield Leftover("replaced function" if callable(old) else "replaced value", f"{where}.{name}")
-    for name in now.keys() - was.keys():
-        if _is_users_function(now[name], home) or (loose and not name.startswith("_")):
+    for name in members.keys() - before.keys():
+        if _is_users_function(members[name], home) or (loose and not name.startswith("_")):
             yield Leftover("new name", f"{where}.{name}")
 
 

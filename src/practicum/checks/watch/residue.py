@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from practicum.checks.watch.hearing import listen_to_audit, nameless, writes
+from practicum.checks.watch.file_access import listen_to_audit, nameless, writes
 from practicum.checks.watch.settings import Leftover, changed_settings, described, put_back, settings_now
 from practicum.checks.watch.suspended import Suspended, suspended
 from practicum.environment.places import place_of_frame, users_frame
@@ -36,7 +36,7 @@ class Snapshot:
 
 
 @dataclass
-class Watch:
+class ResidueWatch:
     """Watches one process from now on.
 
     Args:
@@ -75,7 +75,7 @@ class Watch:
             suspended=suspended(self.home),
         )
 
-    def left(self, before: Snapshot) -> list[Leftover]:
+    def leftovers_since(self, before: Snapshot) -> list[Leftover]:
         """What is there now and was not before; settings are put back."""
         after = self.snapshot()
         deadline = time.monotonic() + GRACE
@@ -84,14 +84,14 @@ class Watch:
             after = self.snapshot()
         # Waiting again for what did not end the first time would only take long.
         self._patient = self._patient and not _running(before, after)
-        found = [
+        leftovers = [
             *self._started(before, after),
             *self._files(before, after),
             *self._settings(before, after),
             *self._suspended(before, after),
         ]
         self._written.clear()
-        return found
+        return leftovers
 
     def _started(self, before: Snapshot, after: Snapshot) -> Iterator[Leftover]:
         for ident, name in after.threads.items():
@@ -197,7 +197,7 @@ def descriptors() -> Iterator[tuple[str, str]]:
 
 def _children() -> Iterator[tuple[int, str]]:
     """Processes started by this one, dead and unfetched ones too; not multiprocessing's own bookkeeper."""
-    own, tracker = os.getpid(), _tracker()
+    this_process, tracker = os.getpid(), _tracker()
     # Programs whose handle is gone, and that ended after it: Python itself fetches them, when it next starts one.
     getattr(subprocess, "_cleanup", lambda: None)()
     for task in Path("/proc/self/task").iterdir():
@@ -206,7 +206,7 @@ def _children() -> Iterator[tuple[int, str]]:
         except OSError:
             continue
         for pid in map(int, pids):
-            if pid not in (own, tracker):
+            if pid not in (this_process, tracker):
                 yield pid, _name_of(pid)
 
 

@@ -34,7 +34,7 @@ class Suspended:
 
 def suspended(home: Path) -> Mapping[int, Suspended]:
     """What is suspended now, of the user's making, by identity."""
-    found: dict[int, Suspended] = {}
+    waiting: dict[int, Suspended] = {}
     entered: set[int] = set()
     for value in gc.get_objects():
         frame: FrameType | None = None
@@ -44,15 +44,15 @@ def suspended(home: Path) -> Mapping[int, Suspended]:
             frame = value.ag_frame if not value.ag_running else None
         elif isinstance(value, contextlib.ExitStack | contextlib.AsyncExitStack):
             if vars(value).get("_exit_callbacks"):
-                found[id(value)] = Suspended(value, "stack of contexts", "an ExitStack that was not closed", "")
+                waiting[id(value)] = Suspended(value, "stack of contexts", "an ExitStack that was not closed", "")
             continue
         elif isinstance(value, contextlib._GeneratorContextManager):
             entered.add(id(value.gen))
             continue
         if frame is not None and frame.f_lasti > 0 and is_users(frame.f_code.co_filename, home):
-            found[id(value)] = Suspended(value, "generator", frame.f_code.co_qualname, place_of_frame(frame))
+            waiting[id(value)] = Suspended(value, "generator", frame.f_code.co_qualname, place_of_frame(frame))
     # What follows the yield of a context manager is its end, with or without a finally.
-    return {key: replace(each, kind="context") if key in entered else each for key, each in found.items()}
+    return {key: replace(each, kind="context") if key in entered else each for key, each in waiting.items()}
 
 
 def _runs_lines(generator: "types.GeneratorType[Any, Any, Any]") -> bool:

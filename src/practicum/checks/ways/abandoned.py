@@ -4,6 +4,7 @@ A crash is an exception put into one of the user's lines, as running out of memo
 where an async tool waits; an abandoned episode is one that nobody plays on, closed or not.
 """
 
+import ast
 import asyncio
 import gc
 import inspect
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -18,10 +20,9 @@ from typing import Any
 
 from practicum.checks.episodes import NOW, Plan, playing
 from practicum.checks.processes.stage import stage
-from practicum.checks.processes.work import Trouble
+from practicum.checks.processes.work import Fork, Trouble, fork
+from practicum.checks.watch.line_blame import tracer_of, tracing
 from practicum.checks.watch.settings import Leftover, changed_settings, described, settings_now
-from practicum.checks.ways.breaking import breakable_lines
-from practicum.checks.ways.forks import Fork, fork
 from practicum.checks.ways.interleaved import aplay
 from practicum.checks.ways.repeated import Again
 from practicum.environment import Environment
@@ -58,7 +59,7 @@ class Aftermath:
     """What came after an episode that ended badly.
 
     Attributes:
-        how: The bad end, in words.
+        ending: The bad end, in words.
         stage: The tool or method it happened in.
         where: The line, where there is one.
         settings: What it left changed in the process.
@@ -66,7 +67,7 @@ class Aftermath:
         trouble: Why they could not be played; None where they could.
     """
 
-    how: str
+    ending: str
     stage: str
     where: str
     settings: tuple[Leftover, ...] = ()
@@ -84,40 +85,40 @@ def abandon(plans: Sequence[Plan], deadline_s: float) -> list[Aftermath]:
     cases += [(drop, plans, number, closed) for number in _varied(plans) for closed in (True, False)]
     if _has_async_tools():
         cases += [(cancel, plans, number, turns) for number in _varied(plans) for turns in (1, 2, 4)]
-    found: list[Aftermath] = []
+    aftermaths: list[Aftermath] = []
     under_way: list[tuple[Fork[Aftermath], tuple[Any, ...]]] = []
     for case in [*cases, None]:
         if under_way and (case is None or len(under_way) == _AT_ONCE):
-            for each, asked in under_way:
-                answer = each.result()
-                found.append(_hung(asked, answer) if isinstance(answer, Trouble) else answer)
+            for pending, asked in under_way:
+                answer = pending.result()
+                aftermaths.append(_hung(asked, answer) if isinstance(answer, Trouble) else answer)
             under_way = []
-        if sum(each.trouble is not None for each in found) >= _ENOUGH:
+        if sum(aftermath.trouble is not None for aftermath in aftermaths) >= _ENOUGH:
             break
         if case is not None:
             under_way.append((fork(*case, deadline_s=deadline_s), case))
-    return found
+    return aftermaths
 
 
 def crash(plans: Sequence[Plan], point: Point) -> Aftermath:
     """Raise an exception in one line, close the episode as a rollout would, a few times over, and play on."""
-    here, before = stage(), _Before()
-    environment = here.make()
+    loaded, before = stage(), _Before()
+    environment = loaded.make()
     places: list[str] = []
     for _ in range(TIMES):
         with _raising(point) as raised:
-            here.play(plans[point.plan], environment)
+            loaded.play(plans[point.plan], environment)
         places += raised
-    how = f"an episode that crashed in {point.stage}"
-    return _after(plans, point.plan, how, point.stage, places[0] if places else "", environment, before)
+    ending = f"an episode that crashed in {point.stage}"
+    return _after(plans, point.plan, ending, point.stage, places[0] if places else "", environment, before)
 
 
 def drop(plans: Sequence[Plan], number: int, closed: bool) -> Aftermath:
     """Leave an episode in the middle; nobody plays on."""
-    here, before = stage(), _Before()
+    loaded, before = stage(), _Before()
     plan = plans[number]
-    environment = here.make()
-    episode = playing(environment, here.task(plan), plan, {}, here.home)
+    environment = loaded.make()
+    episode = playing(environment, loaded.task(plan), plan, {}, loaded.home)
     for _ in range(1 + max(1, len(plan.calls) // 2)):
         next(episode, None)
     if closed:
@@ -131,8 +132,8 @@ def drop(plans: Sequence[Plan], number: int, closed: bool) -> Aftermath:
 
 def cancel(plans: Sequence[Plan], number: int, turns: int) -> Aftermath:
     """Cancel an episode while one of its tools waits."""
-    here, before = stage(), _Before()
-    environment = here.make()
+    loaded, before = stage(), _Before()
+    environment = loaded.make()
 
     async def cut_short() -> None:
         episode = asyncio.ensure_future(aplay(environment, plans[number], {}, Random(0)))
@@ -168,17 +169,17 @@ def _note_place(episode: "asyncio.Task[None]") -> None:
 def _after(
     plans: Sequence[Plan],
     number: int,
-    how: str,
+    ending: str,
     at: str,
     where: str,
     environment: Environment | None,
     before: "_Before | None",
 ) -> Aftermath:
-    here, left = stage(), before.changed() if before is not None else ()
-    others = [number, (number + 2) % len(plans)]
+    loaded, leftovers = stage(), before.changed() if before is not None else ()
+    numbers = [number, (number + 2) % len(plans)]
     instances = [environment, None] if environment is not None else [None]
-    played = [(each, f"after {how}", here.play(plans[each], one)) for each in others for one in instances]
-    return Aftermath(how, at, where, left, tuple(played))
+    played = [(each, f"after {ending}", loaded.play(plans[each], one)) for each in numbers for one in instances]
+    return Aftermath(ending, at, where, leftovers, tuple(played))
 
 
 class _Before:
@@ -203,16 +204,16 @@ def _hung(case: tuple[Any, ...], trouble: Trouble) -> Aftermath:
     if case[0] is crash:
         at: str = case[2].stage
         return Aftermath(f"an episode that crashed in {at}", at, trouble.where, trouble=trouble)
-    how = "an episode that was cancelled" if case[0] is cancel else "an episode that was dropped"
-    return Aftermath(how, "stop", trouble.where, trouble=trouble)
+    ending = "an episode that was cancelled" if case[0] is cancel else "an episode that was dropped"
+    return Aftermath(ending, "stop", trouble.where, trouble=trouble)
 
 
 def _varied(plans: Sequence[Plan]) -> list[int]:
     """The first two plans that differ in the tools they call."""
-    found: dict[frozenset[str], int] = {}
+    first_by_tools: dict[frozenset[str], int] = {}
     for number, plan in enumerate(plans):
-        found.setdefault(frozenset(call.name for call in plan.calls), number)
-    return list(found.values())[:2]
+        first_by_tools.setdefault(frozenset(call.name for call in plan.calls), number)
+    return list(first_by_tools.values())[:2]
 
 
 def _has_async_tools() -> bool:
@@ -225,18 +226,18 @@ def _has_async_tools() -> bool:
 
 def _points(plans: Sequence[Plan], deadline_s: float) -> list[Point]:
     """A few lines of every tool and of start, in the first plan that gets there."""
-    seen: set[str] = set()
+    reached: set[str] = set()
     points: list[list[Point]] = []
     for number, plan in enumerate(plans):
         names = {"reset", *(call.name for call in plan.calls)}
-        if names <= seen:
+        if names <= reached:
             continue
         counted = fork(_count, plan, deadline_s=deadline_s).result()
         if isinstance(counted, Trouble):
             continue
         for (at, step), lines in counted.items():
-            if at not in seen and at not in _NOT_CRASHED and lines:
-                seen.add(at)
+            if at not in reached and at not in _NOT_CRASHED and lines:
+                reached.add(at)
                 places = sorted({lines * part // (POINTS + 1) for part in range(1, POINTS + 1)} | {lines - 1})
                 points.append([Point(number, at, step, place) for place in places[-POINTS:]])
     every = max(1, CRASHES // POINTS)
@@ -244,29 +245,29 @@ def _points(plans: Sequence[Plan], deadline_s: float) -> list[Point]:
 
 
 def _count(plan: Plan) -> dict[tuple[str, int], int]:
-    here = stage()
+    loaded = stage()
     counts: dict[tuple[str, int], int] = {}
 
     def count(_file: str, _line: int) -> None:
         counts[NOW.stage, NOW.step] = counts.get((NOW.stage, NOW.step), 0) + 1
 
-    environment = here.make()
+    environment = loaded.make()
     with _each_line(count):
-        here.play(plan, environment)
+        loaded.play(plan, environment)
     return counts
 
 
 @contextmanager
 def _raising(point: Point) -> Iterator[list[str]]:
     raised: list[str] = []
-    left = point.line
+    lines_left = point.line
 
     def perhaps(file: str, line: int) -> None:
-        nonlocal left
+        nonlocal lines_left
         if raised or (NOW.stage, NOW.step) != (point.stage, point.step):
             return
-        if left:
-            left -= 1
+        if lines_left:
+            lines_left -= 1
             return
         raised.append(shown(file, line))
         raise Crash("put in by practicum check")
@@ -277,18 +278,76 @@ def _raising(point: Point) -> Iterator[list[str]]:
 
 @contextmanager
 def _each_line(tell: Any) -> Iterator[None]:
-    home: Path = stage().home
-
     def line(frame: FrameType, event: str, _arg: Any) -> Any:
         if event == "line" and frame.f_lineno in breakable_lines(frame.f_code.co_filename):
             tell(frame.f_code.co_filename, frame.f_lineno)
         return line
 
-    def call(frame: FrameType, _event: str, _arg: Any) -> Any:
-        return line if is_users(frame.f_code.co_filename, home) else None
-
-    sys.settrace(call)
-    try:
+    with tracing(tracer_of(stage().home, lambda _: line)):
         yield
-    finally:
-        sys.settrace(None)
+
+
+_CLEANUP = frozenset({"__exit__", "__aexit__", "__del__", "stop", "close", "aclose"})
+_RELEASING = frozenset(
+    ["release", "close", "aclose", "shutdown", "terminate", "kill", "cleanup", "rmtree", "unlink", "restore", "chdir"]
+)
+_SIMPLE = (
+    ast.Expr,
+    ast.Assign,
+    ast.AugAssign,
+    ast.AnnAssign,
+    ast.Return,
+    ast.Assert,
+    ast.Delete,
+    ast.If,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.Match,
+)
+
+
+@cache
+def breakable_lines(file: str) -> frozenset[int]:
+    """Lines of a Python file on which a statement begins that may be the one to fail.
+
+    Not in ``except`` and ``finally``, in functions and calls that release things, after the yield of a context
+    manager, and not the lines of ``try`` and ``with`` themselves: nothing can guard those.
+    """
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return frozenset()
+    return frozenset(_in_body(tree.body))
+
+
+def _in_body(body: Sequence[ast.stmt]) -> Iterator[int]:
+    for statement in body:
+        if isinstance(statement, _SIMPLE) and not _releases(statement):
+            yield statement.lineno
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            if statement.name not in _CLEANUP:
+                yield from _in_function(statement)
+            continue
+        for part in ("body", "orelse"):
+            yield from _in_body(getattr(statement, part, []))
+        if isinstance(statement, ast.Match):
+            for case in statement.cases:
+                yield from _in_body(case.body)
+
+
+def _releases(statement: ast.stmt) -> bool:
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _RELEASING
+
+
+def _in_function(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[int]:
+    managers = {"contextmanager", "asynccontextmanager"}
+    named = {
+        node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in function.decorator_list
+    }
+    yields = [node.lineno for node in ast.walk(function) if isinstance(node, ast.Yield)]
+    last = min(yields, default=0) if named & managers else 0
+    for line in _in_body(function.body):
+        if not last or line < last:
+            yield line

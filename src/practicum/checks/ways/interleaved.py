@@ -1,53 +1,54 @@
-"""Episodes under way at the same time: step by step in one thread, and awaiting each other on one event loop."""
+"""Episodes under way at the same time: step by step in one thread, on one event loop, in several processes."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from practicum.checks.episodes import Plan, Transcript, acarry_out, following, playing, script
 from practicum.checks.processes.stage import stage
-from practicum.checks.ways.repeated import Again
+from practicum.checks.processes.work import Trouble, fork
+from practicum.checks.ways.repeated import Again, play_in_order
 from practicum.environment import Environment, ToolResult
 
 TOGETHER = 8
 """Episodes under way at once."""
 
 
-def groups(plans: Sequence[Plan], each: int = 1) -> Iterator[list[int]]:
-    """The plans' numbers, ``TOGETHER`` at a time, ``each`` of them so often; the last group begins again in front."""
-    numbers, size = list(range(len(plans))), TOGETHER // each
+def groups(plans: Sequence[Plan], copies: int = 1) -> Iterator[list[int]]:
+    """The plans' numbers, ``TOGETHER`` at a time, ``copies`` of them so often; the last group begins again in front."""
+    numbers, size = list(range(len(plans))), TOGETHER // copies
     for start in range(0, len(numbers), size):
         group = numbers[start : start + size]
         group += numbers[: min(start, size - len(group))]
-        yield [number for number in group for _ in range(each)]
+        yield [number for number in group for _ in range(copies)]
 
 
 def interleave(plans: Sequence[Plan]) -> list[Again]:
     """Step by step in one thread, whose turn it is drawn by lot."""
-    played: list[Again] = []
-    for round, group in enumerate(groups(plans)):
-        transcripts: list[Transcript] = [{} for _ in group]
-        _mix([plans[number] for number in group], transcripts, Random(round))
-        how = f"among {len(group)} interleaved episodes"
-        played += [(number, how, transcript) for number, transcript in zip(group, transcripts, strict=True)]
-    return played
+    return _in_groups(plans, "interleaved episodes", _mix)
 
 
 def gather(plans: Sequence[Plan]) -> list[Again]:
     """On one event loop, as rollouts run; where a tool awaits, others go on."""
+    return _in_groups(plans, "episodes on one event loop", lambda *group: asyncio.run(_all_at_once(*group)))
+
+
+def _in_groups(
+    plans: Sequence[Plan], name: str, play: Callable[[Sequence[Plan], list[Transcript], Random], None]
+) -> list[Again]:
     played: list[Again] = []
     for round, group in enumerate(groups(plans)):
-        how = f"among {len(group)} episodes on one event loop"
         transcripts: list[Transcript] = [{} for _ in group]
-        asyncio.run(_all_at_once([plans[number] for number in group], transcripts, Random(round)))
-        played += [(number, how, transcript) for number, transcript in zip(group, transcripts, strict=True)]
+        play([plans[number] for number in group], transcripts, Random(round))
+        way = f"among {len(group)} {name}"
+        played += [(number, way, transcript) for number, transcript in zip(group, transcripts, strict=True)]
     return played
 
 
 def _mix(plans: Sequence[Plan], transcripts: list[Transcript], rng: Random) -> None:
-    here = stage()
+    loaded = stage()
     episodes = [
-        playing(here.make(), here.task(plan), plan, transcript, here.home)
+        playing(loaded.make(), loaded.task(plan), plan, transcript, loaded.home)
         for plan, transcript in zip(plans, transcripts, strict=True)
     ]
     # All have begun before the first goes on, or short episodes would be over before others begin.
@@ -63,10 +64,10 @@ def _over(episode: Iterator[None]) -> bool:
 
 
 async def _all_at_once(plans: Sequence[Plan], transcripts: list[Transcript], rng: Random) -> None:
-    here = stage()
+    loaded = stage()
     await asyncio.gather(
         *(
-            aplay(here.make(), plan, transcript, Random(rng.random()))
+            aplay(loaded.make(), plan, transcript, Random(rng.random()))
             for plan, transcript in zip(plans, transcripts, strict=True)
         )
     )
@@ -74,8 +75,8 @@ async def _all_at_once(plans: Sequence[Plan], transcripts: list[Transcript], rng
 
 async def aplay(environment: Environment, plan: Plan, transcript: Transcript, rng: Random) -> None:
     """Play a plan on the running event loop, giving way to others now and then."""
-    here = stage()
-    steps = script(environment, here.task(plan), plan.seed, following(plan), transcript, here.home)
+    loaded = stage()
+    steps = script(environment, loaded.task(plan), plan.seed, following(plan), transcript, loaded.home)
     result: ToolResult | None = None
     try:
         call = next(steps)
@@ -90,3 +91,19 @@ async def aplay(environment: Environment, plan: Plan, transcript: Transcript, rn
             call = steps.send(result)
     except StopIteration:
         return
+
+
+PROCESSES = 3
+ALONGSIDE = f"while {PROCESSES} processes played it"
+"""How the episodes were played, in words."""
+
+
+def play_together(plans: Sequence[Plan], deadline_s: float) -> list[Again | Trouble]:
+    """All plans in each of a few processes, which share their temporary folder."""
+    order = list(range(len(plans)))
+    forks = [fork(play_in_order, plans, order, ALONGSIDE, deadline_s=deadline_s) for _ in range(PROCESSES)]
+    played: list[Again | Trouble] = []
+    for each in forks:
+        answer = each.result()
+        played += [answer] if isinstance(answer, Trouble) else answer
+    return played

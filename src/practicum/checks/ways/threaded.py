@@ -7,7 +7,7 @@ pass a baton: only its holder runs, and after any of the user's lines it may hav
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -15,9 +15,9 @@ from typing import Any
 
 from practicum.checks.episodes import Plan, Transcript, fault, unplayed
 from practicum.checks.processes.stage import stage
+from practicum.checks.watch.line_blame import LineTracer, tracer_of
 from practicum.checks.ways.interleaved import groups
 from practicum.checks.ways.repeated import Again
-from practicum.environment.places import is_users
 
 _RESTLESS_S = 1e-5
 """Seconds after which Python lets another thread run; its own choice is 0.005."""
@@ -48,18 +48,18 @@ def thread(plans: Sequence[Plan], repetitions: int) -> list[Again]:
             for round, group in enumerate(groups(plans, _EACH)):
                 rng, hand_on = Random(1000 * repetition + round), _WAYS[repetition % len(_WAYS)]
                 transcripts = _at_once([plans[number] for number in group], rng, hand_on)
-                how = f"among {len(group)} threads, repetition {repetition + 1}"
-                played += [(number, how, transcript) for number, transcript in zip(group, transcripts, strict=True)]
+                way = f"among {len(group)} threads, repetition {repetition + 1}"
+                played += [(number, way, transcript) for number, transcript in zip(group, transcripts, strict=True)]
     finally:
         sys.setswitchinterval(before)
     return played
 
 
 def _at_once(plans: Sequence[Plan], rng: Random, hand_on: float | None) -> list[Transcript]:
-    here = stage()
+    loaded = stage()
     transcripts: list[Transcript] = [{} for _ in plans]
     together = threading.Barrier(len(plans))
-    passed = Baton(len(plans), hand_on, rng, here.home) if hand_on else None
+    passed = Baton(len(plans), hand_on, rng, loaded.home) if hand_on else None
 
     def run(number: int) -> None:
         plan = plans[number]
@@ -67,18 +67,18 @@ def _at_once(plans: Sequence[Plan], rng: Random, hand_on: float | None) -> list[
         try:
             if passed is not None:
                 passed.join(number)
-            transcripts[number] = here.play(plan)
+            transcripts[number] = loaded.play(plan)
         except BaseException as error:
-            transcripts[number] = unplayed(fault(error, "the thread", here.home))
+            transcripts[number] = unplayed(fault(error, "the thread", loaded.home))
         finally:
             if passed is not None:
                 passed.leave(number)
 
     threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(len(plans))]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for player in threads:
+        player.start()
+    for player in threads:
+        player.join()
     return transcripts
 
 
@@ -117,16 +117,13 @@ class Baton:
             if self._holder == number:
                 self._pass_on()
 
-    def _tracer(self, number: int) -> Callable[[FrameType, str, Any], Any]:
+    def _tracer(self, number: int) -> LineTracer:
         def line(_frame: FrameType, event: str, _arg: Any) -> Any:
             if event == "line":
                 self._step(number)
             return line
 
-        def call(frame: FrameType, _event: str, _arg: Any) -> Any:
-            return line if is_users(frame.f_code.co_filename, self._home) else None
-
-        return call
+        return tracer_of(self._home, lambda _: line)
 
     def _step(self, number: int) -> None:
         if self._steps > _STEPS or os.getpid() != self._process:
@@ -143,7 +140,7 @@ class Baton:
 
     def _wait(self, number: int) -> None:
         while self._steps <= _STEPS:
-            seen = self._steps
+            steps_before = self._steps
             if self._turns[number].acquire(timeout=_STUCK_S):
                 if self._holder == number:
                     return
@@ -152,7 +149,7 @@ class Baton:
                 if self._holder == number:
                     return
                 # The holder waits for a lock that one of us has, or sleeps: somebody has to go on.
-                if self._steps == seen and self._holder_sleeps():
+                if self._steps == steps_before and self._holder_sleeps():
                     self._holder = number
                     self._stuck += 1
                     self._steps += _STEPS if self._stuck > _MOST_STUCK else 0
@@ -171,11 +168,11 @@ class Baton:
             _close(stat)
 
     def _pass_on(self) -> None:
-        there = sorted(self._there)
-        if self._hand_on == 1.0 and there and self._holder is not None:
-            later = [number for number in there if number > self._holder]
-            self._holder = later[0] if later else there[0]
+        members = sorted(self._there)
+        if self._hand_on == 1.0 and members and self._holder is not None:
+            later = [number for number in members if number > self._holder]
+            self._holder = later[0] if later else members[0]
         else:
-            self._holder = self._rng.choice(there) if there else None
+            self._holder = self._rng.choice(members) if members else None
         if self._holder is not None:
             self._turns[self._holder].release()

@@ -1,10 +1,16 @@
-"""Which line made an episode differ: what the user's code holds after each line, compared between two plays."""
+"""Which line made an episode differ: by what the user's code holds after each line, or by calls that answer anew."""
 
+import datetime
 import linecache
+import locale
+import os
+import random
 import re
+import socket
 import sys
+import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -12,10 +18,12 @@ from typing import Any
 
 from practicum.checks.episodes import NOW, Plan
 from practicum.checks.processes.stage import Stage, stage
+from practicum.checks.watch.line_blame import LineTracer, tracer_of, tracing
 from practicum.checks.watch.object_tree import Outliner, Tree
-from practicum.checks.ways.perturbed import Heap, let_threads_dawdle
+from practicum.checks.watch.outside_access import blame
+from practicum.checks.ways.repeated import Heap, let_threads_dawdle
 from practicum.environment.attributes import CORE
-from practicum.environment.places import is_users, shown
+from practicum.environment.places import place_of_frame, shown
 
 LOOKS = 3_000
 """Lines after which no more are looked at."""
@@ -34,15 +42,15 @@ class Step:
         where: ``file:line``.
         stage: The tool or method of the episode.
         call: Which call of the function it is, counted over the episode.
-        held: Checksums of what the function held afterwards: its variables by name, the instance's as ``self.name``.
-        given: Names of the function's arguments.
+        checksums: Of what the function held afterwards: its variables by name, the instance's as ``self.name``.
+        arguments: Names of the function's arguments.
     """
 
     where: str
     stage: str
     call: int
-    held: dict[str, int]
-    given: tuple[str, ...]
+    checksums: dict[str, int]
+    arguments: tuple[str, ...]
 
 
 Trace = list[Step]
@@ -50,24 +58,24 @@ Trace = list[Step]
 
 def trace_episode(plan: Plan, before: Sequence[Plan] = (), stirred: bool = False) -> Trace:
     """The lines of one episode, after others on its instance; ``stirred``: memory lies elsewhere, threads dawdle."""
-    here = stage()
-    environment = here.make()
-    for each in before:
-        here.play(each, environment)
+    loaded = stage()
+    environment = loaded.make()
+    for earlier in before:
+        loaded.play(earlier, environment)
     if stirred:
-        let_threads_dawdle(here.home)
+        let_threads_dawdle(loaded.home)
         Heap().stir()
-    with _tracing(here) as steps:
-        here.play(plan, environment)
+    with _stepping(loaded) as steps:
+        loaded.play(plan, environment)
     return steps
 
 
 def trace_tasks(split: str) -> Trace:
     """The lines that make a split's tasks."""
-    here = stage()
+    loaded = stage()
     NOW.begin("tasks")
-    with _tracing(here) as steps:
-        here.target.tasks(split)
+    with _stepping(loaded) as steps:
+        loaded.target.tasks(split)
     return steps
 
 
@@ -93,9 +101,9 @@ def _partings(first: Sequence[Step], second: Sequence[Step]) -> Iterator[tuple[S
             if before is not None:
                 yield before, before
             return
-        names = {name for name, held in ours.held.items() if theirs.held.get(name) != held}
+        names = {name for name, checksum in ours.checksums.items() if theirs.checksums.get(name) != checksum}
         if ours.call not in calls:
-            apart |= {(ours.call, name): None for name in names.intersection(ours.given)}
+            apart |= {(ours.call, name): None for name in names.intersection(ours.arguments)}
         origins = [
             since for (call, name), since in apart.items() if call in (ours.call, _INSTANCE) and _says(ours, name)
         ]
@@ -118,39 +126,36 @@ def _says(step: Step, name: str) -> bool:
 
 
 @contextmanager
-def _tracing(here: Stage) -> Iterator[Trace]:
+def _stepping(loaded: Stage) -> Iterator[Trace]:
     steps: Trace = []
-    sys.settrace(_tracer(here, steps))
-    try:
+    with tracing(_stepper(loaded, steps)):
         yield steps
-    finally:
-        sys.settrace(None)
 
 
-def _tracer(here: Stage, steps: Trace) -> Callable[[FrameType, str, Any], Any]:
-    outliner = Outliner(here.home, _PARTS)
+def _stepper(loaded: Stage, steps: Trace) -> LineTracer:
+    outliner = Outliner(loaded.home, _PARTS)
     calls = 0
 
-    def call(frame: FrameType, _event: str, _arg: Any) -> Any:
+    def enter(frame: FrameType) -> LineTracer | None:
         nonlocal calls
-        code = frame.f_code
-        if len(steps) >= LOOKS or not is_users(code.co_filename, here.home):
+        if len(steps) >= LOOKS:
             return None
+        code = frame.f_code
         calls += 1
         number, last = calls, 0
-        given = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
         def line(frame: FrameType, event: str, arg: Any) -> Any:
             nonlocal last
             if last:  # something was carried out
-                held = _held(outliner, frame, _came_of_it(event, arg), here)
-                steps.append(Step(shown(code.co_filename, last), NOW.stage, number, held, given))
+                checksums = _checksums(outliner, frame, _came_of_it(event, arg), loaded)
+                steps.append(Step(shown(code.co_filename, last), NOW.stage, number, checksums, arguments))
             last = frame.f_lineno
             return line
 
         return line
 
-    return call
+    return tracer_of(loaded.home, enter)
 
 
 def _came_of_it(event: str, arg: Any) -> Any:
@@ -158,18 +163,18 @@ def _came_of_it(event: str, arg: Any) -> Any:
     return arg if event == "return" else str(arg[1]) if event == "exception" else None
 
 
-def _held(outliner: Outliner, frame: FrameType, result: Any, here: Stage) -> dict[str, int]:
+def _checksums(outliner: Outliner, frame: FrameType, result: Any, loaded: Stage) -> dict[str, int]:
     instance = getattr(frame.f_locals.get("self"), "__dict__", {})
-    held = {name: value for name, value in frame.f_locals.items() if name != "self"}
-    held |= {f"self.{name}": value for name, value in list(instance.items()) if name not in CORE}
-    texts = {name: _same_everywhere(_text(outliner.of(value)), here) for name, value in held.items()}
+    values = {name: value for name, value in frame.f_locals.items() if name != "self"}
+    values |= {f"self.{name}": value for name, value in list(instance.items()) if name not in CORE}
+    texts = {name: _same_everywhere(_text(outliner.of(value)), loaded) for name, value in values.items()}
     texts["the result"] = _text(outliner.of(result))
     return {name: zlib.crc32(text.encode("utf-8", "replace")) for name, text in texts.items()}
 
 
-def _same_everywhere(text: str, here: Stage) -> str:
+def _same_everywhere(text: str, loaded: Stage) -> str:
     """Without what is fine as long as nobody is told: where temporary files lie."""
-    return _TEMPORARY.sub("tmp", text.replace(str(here.root), "$ROOT"))
+    return _TEMPORARY.sub("tmp", text.replace(str(loaded.root), "$ROOT"))
 
 
 def _text(tree: Tree) -> str:
@@ -184,3 +189,85 @@ def _text(tree: Tree) -> str:
     if kind == "object":
         return f"{parts[0]} {[(key, _text(inner)) for key, inner in parts[2].items()]}"
     return str(parts[0])
+
+
+_CHANGING: frozenset[Any] = frozenset(
+    {
+        time.time,
+        time.time_ns,
+        time.monotonic,
+        time.monotonic_ns,
+        time.perf_counter,
+        time.perf_counter_ns,
+        time.localtime,
+        time.gmtime,
+        time.strftime,
+        time.ctime,
+        time.mktime,
+        os.urandom,
+        os.getpid,
+        os.getcwd,
+        os.listdir,
+        os.scandir,
+        os.uname,
+        os.cpu_count,
+        locale.strxfrm,
+        locale.strcoll,
+        socket.gethostname,
+        id,
+        hash,
+    }
+)
+_CLOCKS = ("now", "today", "utcnow", "fromtimestamp", "astimezone")
+
+
+def suspect(plan: Plan, source: str) -> tuple[str, str] | None:
+    """``file:line`` and name of the last call with a changing answer that the tool or method ``source`` made.
+
+    None where none was made: order by hash, shared state and the like call nothing.
+    """
+    loaded = stage()
+    last_call: tuple[str, str] | None = None
+
+    def note(frame: FrameType, event: str, function: Any) -> None:
+        nonlocal last_call
+        if event != "c_call" or not _is_changing(function) or NOW.stage != source:
+            return
+        by = blame(frame, loaded.home, "clock", _name(function))
+        if by is not None and by.frame is not None:
+            last_call = place_of_frame(by.frame), by.callee
+
+    environment = loaded.make()
+    previous = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        loaded.play(plan, environment)
+    finally:
+        sys.setprofile(previous)
+    return last_call
+
+
+def _is_changing(function: Any) -> bool:
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, random.SystemRandom) or _is_global_random(owner):
+        return True
+    if isinstance(owner, type) and issubclass(owner, datetime.date):
+        return function.__name__ in _CLOCKS
+    try:
+        return function in _CHANGING
+    except TypeError:
+        return False
+
+
+def _is_global_random(owner: Any) -> bool:
+    return owner is not None and owner is getattr(random.random, "__self__", None)
+
+
+def _name(function: Any) -> str:
+    owner = getattr(function, "__self__", None)
+    if _is_global_random(owner):
+        return "the global random generator"
+    if isinstance(owner, type):
+        return f"{owner.__name__}.{function.__name__}"
+    module = getattr(function, "__module__", None) or ""
+    return f"{module}.{function.__name__}".removeprefix("builtins.").replace("posix.", "os.")

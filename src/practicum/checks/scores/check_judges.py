@@ -2,25 +2,23 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from practicum.checks.attacks import Material, attack, material_of, search
 from practicum.checks.catalogue import EVERY
-from practicum.checks.findings import Finding, Note, State, state_of
-from practicum.checks.scores.attacked import check_attacks, check_gaps, check_raising, excused
-from practicum.checks.scores.budget import CountTokens, Limits, check_budget, estimated_tokens
-from practicum.checks.scores.data import check_data
+from practicum.checks.findings import Finding, JudgesReport, Note
+from practicum.checks.scores.attacked import check_attacks, check_gaps, check_raising, excused, unseen_by_judge
+from practicum.checks.scores.budget import CountTokens, RecipeLimits, check_budget, estimated_tokens, unseen_in_evidence
+from practicum.checks.scores.data import check_data, unseen_in_data
 from practicum.checks.scores.evidence import Evidence, Recorded, gather
-from practicum.checks.scores.measure import Measured, measure
-from practicum.checks.scores.numbers import SLOW_S, check_behaviour, check_oracle, check_reward
-from practicum.checks.scores.unseen import (
-    unseen_by_judge,
-    unseen_dependence,
-    unseen_in_data,
-    unseen_in_evidence,
+from practicum.checks.scores.measured import (
+    SLOW_S,
+    Measured,
+    check_behaviour,
+    check_oracle,
+    check_reward,
+    measure,
     unseen_of_reward,
 )
 from practicum.environment.places import place_of_class, place_of_function
@@ -28,7 +26,7 @@ from practicum.environment.target import EnvironmentTarget
 from practicum.recipe import BUILTIN
 from practicum.scoring import Judge
 from practicum.scoring.endpoint import Endpoint
-from practicum.scoring.model_judge import bears_name, is_independent
+from practicum.scoring.model_judge import bears_name, is_independent, models_within
 from practicum.trajectory import Rollout
 
 if TYPE_CHECKING:
@@ -46,57 +44,6 @@ _COMPARED = {
     "REWARD": ("REWARD-FLAT", "REWARD-ABOVE", "REWARD-RANK", "REWARD-COMPONENTS"),
 }
 """What is found by looking at all numbers of a score or a reward together."""
-
-
-@dataclass(frozen=True)
-class JudgesReport:
-    """What the checks of judges found.
-
-    Attributes:
-        checks: Codes of the checks that saw something, in the catalogue's order.
-        allowed: What would be a finding, but for a documented reason.
-        families: Families of attacks that applied.
-        baseline: What the baseline rollouts are, such as ``100 made``.
-        skipped: Code of a check that saw nothing → why.
-    """
-
-    findings: tuple[Finding, ...]
-    allowed: tuple[Note, ...]
-    checks: tuple[str, ...]
-    families: tuple[str, ...]
-    baseline: str
-    seconds: float
-    skipped: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether something was seen and nothing failed; warnings do not count."""
-        return bool(self.checks) and not any(finding.severity == "fail" for finding in self.findings)
-
-    @property
-    def states(self) -> dict[str, State]:
-        """How each check came out, in the catalogue's order."""
-        asked = {*self.checks, *self.skipped, *self.codes}
-        return {code: state_of(code, self.findings, self.checks) for code in EVERY if code in asked}
-
-    @property
-    def codes(self) -> frozenset[str]:
-        """Codes of all findings."""
-        return frozenset(finding.code for finding in self.findings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-able data, ``ok`` included."""
-        return {
-            "ok": self.ok,
-            "counts": dict(Counter(self.states.values())),
-            "checks": list(self.checks),
-            "families": list(self.families),
-            "baseline": self.baseline,
-            "allowed": [asdict(note) for note in self.allowed],
-            "findings": [asdict(finding) for finding in self.findings],
-            "skipped": dict(self.skipped),
-            "seconds": round(self.seconds, 3),
-        }
 
 
 def check_judges(
@@ -132,7 +79,7 @@ def check_judges(
     progress("playing tasks")
     evidence = gather(target, count=tasks, seed=seed, recorded=recorded)
     material = material_of(evidence.cases)
-    baseline = f"{len(evidence.baseline)} {'made' if evidence.made else 'recorded'}"
+    baseline = f"{len(evidence.baseline)} {'made' if evidence.synthetic else 'recorded'}"
     findings, unseen = _without_judges(evidence, recipe, count_tokens, place)
     ran = {code for code in EVERY if code.startswith(("DATA-", "BUDGET-"))} | {"EVAL-MISSING"}
     ran |= unseen.keys()
@@ -150,26 +97,28 @@ def check_judges(
     for prefix, function in judges:
         where = _place(function, place)
         progress(f"judging with the {'score' if prefix == 'EVAL' else 'reward'}")
-        found = measure(function, rollouts, patience_s=patience_s, repeated=REPEATED)
-        findings += check_behaviour(prefix, rollouts, found, where, slow_s)
+        measured = measure(function, rollouts, patience_s=patience_s, repeated=REPEATED)
+        findings += check_behaviour(prefix, rollouts, measured, where, slow_s)
         findings += _dependent(function, recipe, policy, where, "score" if prefix == "EVAL" else "reward")
         ran |= {code for code in EVERY if code.startswith(f"{prefix}-")}
-        if found.stuck is not None:
+        if measured.stuck is not None:
             usable = False
-            unseen |= unseen_by_judge(prefix, found, None)
+            unseen |= unseen_by_judge(prefix, measured, None)
             unseen |= dict.fromkeys(_COMPARED[prefix], "it never came back from a rollout")
             continue
         if prefix == "EVAL":
-            scores = found
-            findings += check_oracle(solved, found.totals[: len(solved)], threshold, where)
+            scores = measured
+            findings += check_oracle(solved, measured.totals[: len(solved)], threshold, where)
         else:
-            compared, uncompared = _rewarded(function, rollouts, found, scores, threshold, where, len(solved), evidence)
+            compared, uncompared = _rewarded(
+                function, rollouts, measured, scores, threshold, where, len(solved), evidence
+            )
             findings, unseen = [*findings, *compared], {**unseen, **uncompared}
         progress(f"attacking the {'score' if prefix == 'EVAL' else 'reward'}")
         report = asyncio.run(
             attack(function, material, purpose="score" if prefix == "EVAL" else "reward", threshold=threshold)
         )
-        unseen |= unseen_by_judge(prefix, found, report)
+        unseen |= unseen_by_judge(prefix, measured, report)
         known = {finding.code for finding in findings}
         findings += check_attacks(prefix, report, where)
         findings += [each for each in check_raising(prefix, report, where) if each.code not in known]
@@ -206,7 +155,7 @@ def _without_judges(
 def _rewarded(
     reward: Judge,
     rollouts: Sequence[Rollout],
-    found: Measured,
+    rewards: Measured,
     scores: Measured | None,
     threshold: float,
     where: str,
@@ -217,9 +166,16 @@ def _rewarded(
     if scores is None:
         return [], dict.fromkeys(_COMPARED["REWARD"], "the score never came back from a rollout")
     findings = check_reward(
-        reward, rollouts, found, scores.totals, threshold, where, walkthroughs=walkthroughs, made=evidence.made
+        reward,
+        rollouts,
+        rewards,
+        scores.totals,
+        threshold,
+        where,
+        walkthroughs=walkthroughs,
+        synthetic=evidence.synthetic,
     )
-    return findings, unseen_of_reward(found.totals, scores.totals, threshold, walkthroughs=walkthroughs)
+    return findings, unseen_of_reward(rewards.totals, scores.totals, threshold, walkthroughs=walkthroughs)
 
 
 def _report(
@@ -265,16 +221,16 @@ def _on_record(evidence: Evidence, where: str) -> list[Finding]:
     if not evaluations:
         return []
     findings = []
-    base = [each for each in evaluations if each.get("label") == "base"]
+    base = [evaluation for evaluation in evaluations if evaluation.get("label") == "base"]
     # A foothold that succeeds is what training begins with: what the finding asks for is done.
-    began = [*base, *(each for each in evaluations if each.get("label") == "foothold")]
-    if base and not any(each.get("success_rate", 0) > 0 for each in began):
-        what = f"the base model succeeds in none of {base[-1].get('n_rollouts', '?')} rollouts on record"
-        what += ", nor does its foothold" if len(began) > len(base) else ""
-        findings.append(Finding.of("EVAL-ZERO", what, where=where))
-    if not any(each.get("label") == "reference" for each in evaluations):
-        what = "no reference model's evaluation is on record"
-        findings.append(Finding.of("EVAL-REFERENCE", what, where=where, severity="warn"))
+    began = [*base, *(evaluation for evaluation in evaluations if evaluation.get("label") == "foothold")]
+    if base and not any(evaluation.get("success_rate", 0) > 0 for evaluation in began):
+        title = f"the base model succeeds in none of {base[-1].get('n_rollouts', '?')} rollouts on record"
+        title += ", nor does its foothold" if len(began) > len(base) else ""
+        findings.append(Finding.of("EVAL-ZERO", title, where=where))
+    if not any(evaluation.get("label") == "reference" for evaluation in evaluations):
+        title = "no reference model's evaluation is on record"
+        findings.append(Finding.of("EVAL-REFERENCE", title, where=where, severity="warn"))
     return findings
 
 
@@ -283,22 +239,22 @@ def _dependent(
 ) -> list[Finding]:
     trained = _trained(recipe)
     if policy is not None and not is_independent(function, policy):
-        what = f"the {purpose}'s judge model is the policy itself: {policy.model} at {policy.base_url}"
+        title = f"the {purpose}'s judge model is the policy itself: {policy.model} at {policy.base_url}"
     elif bears_name(function, trained):
-        what = f"the {purpose}'s judge model bears the name of the model to be trained: {trained}"
+        title = f"the {purpose}'s judge model bears the name of the model to be trained: {trained}"
     else:
         return []
-    return [Finding.of("EVAL-DEPENDENT", what, where=where)]
+    return [Finding.of("EVAL-DEPENDENT", title, where=where)]
 
 
 def _trained(recipe: "Recipe | None") -> str:
     return str(recipe.model_name) if recipe is not None and recipe.model_name else ""
 
 
-def _limits(recipe: "Recipe | None") -> Limits:
+def _limits(recipe: "Recipe | None") -> RecipeLimits:
     if recipe is None:
-        return Limits()
-    return Limits(recipe.max_turns, recipe.sampling_max_tokens, recipe.max_sequence_length)
+        return RecipeLimits()
+    return RecipeLimits(recipe.max_turns, recipe.sampling_max_tokens, recipe.max_sequence_length)
 
 
 def _place(function: Any, otherwise: str) -> str:
@@ -316,3 +272,10 @@ def _in_order(codes: set[str]) -> tuple[str, ...]:
 def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     order = list(EVERY)
     return tuple(sorted(findings, key=lambda finding: order.index(finding.code)))
+
+
+def unseen_dependence(judges: Iterable[Judge], *, policy_known: bool) -> dict[str, str]:
+    """Of the check that no judge model is the policy."""
+    if not any(True for judge in judges for _ in models_within(judge)):
+        return {"EVAL-DEPENDENT": "no judge model takes part"}
+    return {} if policy_known else {"EVAL-DEPENDENT": "no recipe names the model to be trained"}

@@ -19,9 +19,8 @@ from typing import Any
 
 from practicum.checks.episodes import NOW
 from practicum.checks.watch import libc_hooks as taps
-from practicum.checks.watch.blame import is_import
-from practicum.checks.watch.files import FileRules, Told, looked_at
-from practicum.checks.watch.hearing import listen_to_audit
+from practicum.checks.watch.file_access import FileAccess, FileRules, listen_to_audit, looked_at
+from practicum.checks.watch.line_blame import is_import
 from practicum.checks.watch.outside_access import EPISODE, Kind, Touch, blame
 from practicum.checks.watch.readers import (
     CLOCKS,
@@ -31,15 +30,15 @@ from practicum.checks.watch.readers import (
     VARIABLE_READERS,
     c_name,
     numpy_generator,
+    throws_entropy_away,
 )
-from practicum.checks.watch.seeding import throws_entropy_away
 from practicum.environment.places import is_users, place_of_frame, shown
 from practicum.text import shortened
 
 _GLOBAL = getattr(random.random, "__self__", None)
 
 
-class Recorder:
+class AccessRecorder:
     """What was touched since ``start``. One a process, because an audit hook cannot be removed."""
 
     def __init__(self) -> None:
@@ -95,7 +94,7 @@ class Recorder:
             setattr(threading.Thread, "start", begin)  # noqa: B010
             self.phase = ""
 
-    def taken(self) -> tuple[Touch, ...]:
+    def take_touches(self) -> tuple[Touch, ...]:
         """What was recorded, each once, in order; recording begins anew."""
         touches = tuple(self._touches)
         self._touches.clear()
@@ -171,15 +170,15 @@ class Recorder:
     def _look_at_numpy(self, frame: FrameType, line: int) -> None:
         if self._numpy is None and "numpy" not in sys.modules:
             return
-        now = numpy_generator()
+        generator = numpy_generator()
         self._count()  # to look at it may load it, and it then seeds itself
-        if now is not None and now != self._numpy:
-            before, self._numpy = self._numpy, now
-            stood = now in self._numpy_stood
-            self._numpy_stood.update((before, now))
+        if generator is not None and generator != self._numpy:
+            before, self._numpy = self._numpy, generator
+            stood = generator in self._numpy_stood
+            self._numpy_stood.update((before, generator))
             if stood:
                 return  # no draw leads back to where it was: it was put back
-            if before is not None and now.drawn_since(before):
+            if before is not None and generator.drawn_since(before):
                 self._touch("random", frame, "numpy.random's global generator", line)
             elif before is not None:
                 self.numpy_seeded = shown(frame.f_code.co_filename, line)
@@ -195,19 +194,19 @@ class Recorder:
             return
         kind = EVENTS.get(event)
         if kind is not None:
-            self._touch(kind, sys._getframe(2), f"{event}{_shown(args)}")
+            self._touch(kind, sys._getframe(2), f"{event}{_arguments_text(args)}")
         elif event == "sqlite3.connect/handle":
             # It is only being made: functions can be added once it is there.
             self._connections.append(args[0])
         else:
-            self._touch_file(self._files.told(event, args), sys._getframe(2))
+            self._touch_file(self._files.access_of(event, args), sys._getframe(2))
 
-    def _touch_file(self, told: Told | None, frame: FrameType | None) -> None:
-        if told is None:
+    def _touch_file(self, access: FileAccess | None, frame: FrameType | None) -> None:
+        if access is None:
             return
         by = blame(frame, self.home, "files", "")
-        if by is not None and self._files.foreign(told, direct=by.direct):
-            self._note("files", told.words, place_of_frame(by.frame) or self._starter(), by.direct)
+        if by is not None and self._files.foreign(access, direct=by.direct):
+            self._note("files", access.words, place_of_frame(by.frame) or self._starter(), by.direct)
 
     def _watch_databases(self) -> None:
         """SQLite draws from a generator of its own, which no tap reaches."""
@@ -256,10 +255,10 @@ class Recorder:
         return frame
 
 
-def _shown(args: tuple[Any, ...]) -> str:
+def _arguments_text(args: tuple[Any, ...]) -> str:
     parts = [repr(arg) for arg in args if isinstance(arg, str | int | tuple | list)]
     return f"({shortened(', '.join(parts), 80)})"
 
 
-RECORDER = Recorder()
+RECORDER = AccessRecorder()
 """This process's."""

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from practicum.checks.scores.near import WIDTH, near_duplicates, normalized
+from practicum.checks.scores.near_duplicates import WIDTH, near_duplicates, normalized
 
 
 def shingles(text: str) -> set[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from practicum.checks.changed import environments_of, looks_like_one
+from practicum.checks.changed_files import environments_of, looks_like_one
 from practicum.errors import EnvironmentFault
 
 DESK = """

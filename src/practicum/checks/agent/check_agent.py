@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from practicum.checks.agent.report import AgentReport
+from practicum.checks.agent.rehearsal import AgentStage, Rehearsal, Rehearsed, open_stage
 from practicum.checks.agent.requests import first_difference
 from practicum.checks.agent.rewards import Paid, check_rewards, is_excused, paid_of
 from practicum.checks.agent.script import Script, recorded_script, script_of
-from practicum.checks.agent.stage import AgentStage, Rehearsal, Rehearsed, open_stage
 from practicum.checks.catalogue import AGENT
-from practicum.checks.findings import Finding
+from practicum.checks.findings import AgentReport, Finding
 from practicum.checks.scores.evidence import all_tasks, play_case
 from practicum.digests import canonical_json
 from practicum.engine.local.family import family_of
@@ -73,23 +72,23 @@ def check_agent(
     began = time.monotonic()
     renderer = _renderer(recipe)
     tools = target.make().schemas()
-    seen = asyncio.run(_played(target, recipe, renderer, _rehearsals(target, recorded, seed), tools, progress))
+    played = asyncio.run(_played(target, recipe, renderer, _rehearsals(target, recorded, seed), tools, progress))
     of_record = paid_of(recorded)
-    paid = of_record or seen.paid
+    paid = of_record or played.paid
     excused = is_excused(target.reward, target.score)
-    found, unseen = check_rewards(
+    of_rewards, unseen = check_rewards(
         paid, recipe.success_threshold, recipe.agent, recorded=bool(of_record), excused=excused
     )
-    findings, unseen = [*seen.findings, *found], {**seen.unseen, **unseen}
-    told = {finding.code for finding in findings}
+    findings, unseen = [*played.findings, *of_rewards], {**played.unseen, **unseen}
+    codes = {finding.code for finding in findings}
     order = list(AGENT)
     return AgentReport(
         agent=recipe.agent,
         findings=tuple(sorted(findings, key=lambda finding: order.index(finding.code))),
-        checks=tuple(code for code in order if code in told or code not in unseen),
-        skipped={code: unseen[code] for code in order if code in unseen and code not in told},
+        checks=tuple(code for code in order if code in codes or code not in unseen),
+        skipped={code: unseen[code] for code in order if code in unseen and code not in codes},
         unchecked=_unchecked(target, recipe),
-        rollouts=seen.rollouts,
+        rollouts=played.rollouts,
         rewards=f"{len(paid)} {'recorded' if of_record else 'of the scripted rollouts'}",
         seconds=time.monotonic() - began,
     )
@@ -103,36 +102,36 @@ async def _played(
     tools: Sequence[Mapping[str, Any]],
     progress: Callable[[str], None],
 ) -> _Seen:
-    seen = _Seen()
+    observed = _Seen()
     async with open_stage(target, recipe, renderer) as stage:
         progress("the agent, one rollout at a time")
         first: list[Rehearsed] = []
-        for each in rehearsals:
-            first += await stage.play([each])
+        for rehearsal in rehearsals:
+            first += await stage.play([rehearsal])
             if _is_fault(first[-1]):
                 break
-        seen.rollouts = len(first)
+        observed.rollouts = len(first)
         if _is_fault(first[-1]):
-            seen.findings.append(_fault(first[-1], recipe.agent))
-            seen.unseen |= dict.fromkeys(_PLAYED, "the rollout it would have been seen in failed: mend that first")
-            return seen
-        if all(each.trajectory.broke_off for each in first):
-            seen.unseen["AGENT-FAULT"] = _OVER_DRAWN
-        seen.paid = paid_of([each.trajectory for each in first])
-        seen.findings += _offered(stage, rehearsals, tools, recipe.agent, seen.unseen)
+            observed.findings.append(_fault(first[-1], recipe.agent))
+            observed.unseen |= dict.fromkeys(_PLAYED, "the rollout it would have been seen in failed: mend that first")
+            return observed
+        if all(rehearsed.trajectory.broke_off for rehearsed in first):
+            observed.unseen["AGENT-FAULT"] = _OVER_DRAWN
+        observed.paid = paid_of([rehearsed.trajectory for rehearsed in first])
+        observed.findings += _offered(stage, rehearsals, tools, recipe.agent, observed.unseen)
         progress("the agent, the same rollouts once more")
-        again = [(await stage.play([each]))[0] for each in rehearsals]
-        seen.findings += _differences("AGENT-REPEAT", first, again, "once more", recipe.agent)
+        again = [(await stage.play([rehearsal]))[0] for rehearsal in rehearsals]
+        observed.findings += _differences("AGENT-REPEAT", first, again, "once more", recipe.agent)
         progress("the agent, all rollouts at once")
         together = await stage.play(rehearsals)
-        seen.rollouts += len(again) + len(together)
+        observed.rollouts += len(again) + len(together)
         if stage.sampler.most_at_once < 2:
-            seen.unseen["AGENT-INTERLEAVE"] = "the agent plays one rollout after the other: none overlapped"
-        elif not seen.findings or seen.findings[-1].code != "AGENT-REPEAT":
-            seen.findings += _differences("AGENT-INTERLEAVE", first, together, "with others", recipe.agent)
+            observed.unseen["AGENT-INTERLEAVE"] = "the agent plays one rollout after the other: none overlapped"
+        elif not observed.findings or observed.findings[-1].code != "AGENT-REPEAT":
+            observed.findings += _differences("AGENT-INTERLEAVE", first, together, "with others", recipe.agent)
         else:
-            seen.unseen["AGENT-INTERLEAVE"] = "AGENT-REPEAT explains what differs: mend that first"
-    return seen
+            observed.unseen["AGENT-INTERLEAVE"] = "AGENT-REPEAT explains what differs: mend that first"
+    return observed
 
 
 def _rehearsals(target: EnvironmentTarget, recorded: Sequence[Trajectory], seed: int) -> list[Rehearsal]:
@@ -144,14 +143,14 @@ def _rehearsals(target: EnvironmentTarget, recorded: Sequence[Trajectory], seed:
     if not pool:
         raise EnvironmentFault("the environment has no tasks in any split", fix="define tasks(self, split)")
     chosen = random.Random(derive(seed, "agent")).sample(list(pool), min(TASKS, len(pool)))
-    found = []
+    rehearsals = []
     for number, task in enumerate(chosen):
-        own = derive(seed, "agent", task.id)
-        for name, script in _scripts(target, task, on_record.get(task.id), own).items():
-            found.append(Rehearsal(f"check-{number}-{name}", task, script))
+        task_seed = derive(seed, "agent", task.id)
+        for name, script in _scripts(target, task, on_record.get(task.id), task_seed).items():
+            rehearsals.append(Rehearsal(f"check-{number}-{name}", task, script))
     if len(chosen) == 1:
-        found.append(Rehearsal("check-1-drawn", chosen[0], found[-1].script))
-    return found
+        rehearsals.append(Rehearsal("check-1-drawn", chosen[0], rehearsals[-1].script))
+    return rehearsals
 
 
 def _scripts(target: EnvironmentTarget, task: Task, recorded: Trajectory | None, seed: int) -> dict[str, Script]:
@@ -176,30 +175,32 @@ def _fault(played: Rehearsed, where: str) -> Finding:
 
 
 def _differences(
-    code: str, first: Sequence[Rehearsed], other: Sequence[Rehearsed], how: str, where: str
+    code: str, first: Sequence[Rehearsed], other: Sequence[Rehearsed], way: str, where: str
 ) -> list[Finding]:
     """One finding for all rollouts whose requests, or else whose reports, were others."""
-    found = []
-    for one, two in zip(first, other, strict=True):
-        at = first_difference(one.requests, two.requests)
+    differing = []
+    for ours, theirs in zip(first, other, strict=True):
+        at = first_difference(ours.requests, theirs.requests)
         if at is not None:
-            a, b = (each.requests[at] if at < len(each.requests) else "(no such request)" for each in (one, two))
-            found.append((one, f"request {at + 1} of the model", a, b))
-        elif _reported(one) != _reported(two):
-            found.append((one, "what it reports", _reported(one), _reported(two)))
-    if not found:
+            a, b = (each.requests[at] if at < len(each.requests) else "(no such request)" for each in (ours, theirs))
+            differing.append((ours, f"request {at + 1} of the model", a, b))
+        elif _reported(ours) != _reported(theirs):
+            differing.append((ours, "what it reports", _reported(ours), _reported(theirs)))
+    if not differing:
         return []
-    one, what, a, b = found[0]
-    lines = list(difflib.unified_diff(a.splitlines(), b.splitlines(), "alone", how, lineterm="", n=2))
-    evidence = "\n".join([*lines[:_SHOWN], f"in {one.rehearsal.label}"])
+    ours, part, a, b = differing[0]
+    lines = list(difflib.unified_diff(a.splitlines(), b.splitlines(), "alone", way, lineterm="", n=2))
+    evidence = "\n".join([*lines[:_SHOWN], f"in {ours.rehearsal.label}"])
     return [
-        Finding.of(code, f"{what} differs, on {len(found)} of {len(first)} rollouts", where=where, difference=evidence)
+        Finding.of(
+            code, f"{part} differs, on {len(differing)} of {len(first)} rollouts", where=where, difference=evidence
+        )
     ]
 
 
 def _reported(rehearsed: Rehearsed) -> str:
     trajectory = rehearsed.trajectory
-    said = {
+    report = {
         "rewards": list(trajectory.rewards),
         "metrics": dict(trajectory.metrics),
         "info": dict(trajectory.final_state),
@@ -207,7 +208,7 @@ def _reported(rehearsed: Rehearsed) -> str:
         # An exception over the model's text may name objects by their address: that it is raised again is enough.
         "error": None if trajectory.failure == "policy" else trajectory.error and trajectory.error.splitlines()[0],
     }
-    return json.dumps(said, sort_keys=True, indent=1, ensure_ascii=False, default=str)
+    return json.dumps(report, sort_keys=True, indent=1, ensure_ascii=False, default=str)
 
 
 def _offered(
@@ -219,15 +220,17 @@ def _offered(
 ) -> list[Finding]:
     """AGENT-TOOLS: whether what is certified of the environment's tools is of the tools that the agent offers."""
     offered = {tool["function"]["name"]: tool for each in rehearsals for tool in stage.log.tools(each.id)}
-    own = {tool["function"]["name"]: tool for tool in tools}
-    if not offered and not own:
+    environments = {tool["function"]["name"]: tool for tool in tools}
+    if not offered and not environments:
         unseen["AGENT-TOOLS"] = "neither the agent nor the environment has tools"
         return []
-    lines = [f"- {name}" for name in own if name not in offered] + [f"+ {name}" for name in offered if name not in own]
+    lines = [f"- {name}" for name in environments if name not in offered] + [
+        f"+ {name}" for name in offered if name not in environments
+    ]
     lines += [
         f"! {name} takes other arguments"
         for name in offered
-        if name in own and _arguments(offered[name]) != _arguments(own[name])
+        if name in environments and _arguments(offered[name]) != _arguments(environments[name])
     ]
     if not lines:
         return []

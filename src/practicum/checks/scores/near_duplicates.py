@@ -62,14 +62,14 @@ def near_duplicates(texts: Sequence[str], groups: Sequence[int], *, threshold: f
     plain = [normalized(text) for text in texts]
     numbers = [_numbers(text) for text in plain]
     hashes = _shingles(plain)
-    found = []
+    pairs = []
     for first, second in _candidates(hashes, groups, numbers, threshold):
-        one, other = hashes[first], hashes[second]
-        common = len(np.intersect1d(one, other, assume_unique=True))
-        similarity = common / (len(one) + len(other) - common)
+        ours, theirs = hashes[first], hashes[second]
+        common = len(np.intersect1d(ours, theirs, assume_unique=True))
+        similarity = common / (len(ours) + len(theirs) - common)
         if similarity >= threshold - 1e-12:
-            found.append(Pair(first, second, similarity))
-    return sorted(found, key=lambda pair: (pair.first, pair.second))
+            pairs.append(Pair(first, second, similarity))
+    return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 
 def _numbers(text: str) -> int:
@@ -103,14 +103,14 @@ def _candidates(
     order = np.lexsort((names, rarity, owners))
     places = np.arange(len(order)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     prefix = lengths - np.ceil(threshold * lengths - 1e-9).astype(np.int64) + 1
-    kept = order[(places < prefix[owners[order]]) & (rarity[order] > 1)]
-    blocks = np.lexsort((owners[kept], names[kept]))
-    kept = kept[blocks]
-    edges = np.flatnonzero(np.diff(names[kept])) + 1
-    found: set[tuple[int, int]] = set()
-    for block in np.split(owners[kept], edges):
-        found |= _pairs(block.tolist(), groups, numbers, lengths, threshold)
-    return found
+    prefixes = order[(places < prefix[owners[order]]) & (rarity[order] > 1)]
+    blocks = np.lexsort((owners[prefixes], names[prefixes]))
+    prefixes = prefixes[blocks]
+    edges = np.flatnonzero(np.diff(names[prefixes])) + 1
+    candidates: set[tuple[int, int]] = set()
+    for block in np.split(owners[prefixes], edges):
+        candidates |= _pairs(block.tolist(), groups, numbers, lengths, threshold)
+    return candidates
 
 
 def _pairs(
@@ -119,7 +119,7 @@ def _pairs(
     by_number: dict[int, list[int]] = {}
     for at in block:
         by_number.setdefault(numbers[at], []).append(at)
-    found = set()
+    pairs = set()
     for members in by_number.values():
         members.sort(key=lambda at: (int(lengths[at]), at))
         for place, first in enumerate(members):
@@ -129,5 +129,5 @@ def _pairs(
                 if lengths[second] > limit:
                     break
                 if groups[first] != groups[second]:
-                    found.add((min(first, second), max(first, second)))
-    return found
+                    pairs.add((min(first, second), max(first, second)))
+    return pairs

@@ -60,12 +60,15 @@ class AgentStage:
 
     async def play(self, rehearsals: Sequence[Rehearsal]) -> list[Rehearsed]:
         """Play rollouts at the same time; a failed one has its error in the trajectory."""
-        for each in rehearsals:
-            self.log.forget(each.id)
-            self.sampler.play(each.id, each.script)
-        asked = [RolloutRequest(each.id, each.task.id, each.task, each.script.seed) for each in rehearsals]
+        for rehearsal in rehearsals:
+            self.log.forget(rehearsal.id)
+            self.sampler.play(rehearsal.id, rehearsal.script)
+        requests = [
+            RolloutRequest(rehearsal.id, rehearsal.task.id, rehearsal.task, rehearsal.script.seed)
+            for rehearsal in rehearsals
+        ]
         with self.sampler.together(len(rehearsals)):
-            played = await self.dispatcher.run(asked)
+            played = await self.dispatcher.run(requests)
         return [
             Rehearsed(rehearsal, self.log.requests(rehearsal.id), trajectory)
             for rehearsal, trajectory in zip(rehearsals, played, strict=True)

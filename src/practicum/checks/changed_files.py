@@ -26,32 +26,32 @@ def environments_of(files: Iterable[Path]) -> list[EnvironmentTarget]:
         EnvironmentFault: such a file cannot be imported.
         RecipeError: a recipe is not valid.
     """
-    found: dict[str, EnvironmentTarget] = {}
+    targets: dict[str, EnvironmentTarget] = {}
     for file in files:
         path = file.resolve()
         if path.is_file():
             for target in _of(path, file):
-                found.setdefault(
+                targets.setdefault(
                     f"{target.source} {dict(target.args)} {dict(target.datasets)} {target.reading}", target
                 )
-    return list(found.values())
+    return list(targets.values())
 
 
-def _of(path: Path, shown: Path) -> Iterator[EnvironmentTarget]:
+def _of(path: Path, name: Path) -> Iterator[EnvironmentTarget]:
     if path.suffix in (".yaml", ".yml") and _is_recipe(path):
         from practicum.recipe import load_recipe
 
-        yield target_of(load_recipe(path), name=str(shown))
+        yield target_of(load_recipe(path), name=str(name))
     elif path.suffix == ".py" and looks_like_one(path):
-        yield from _defined(path, shown)
+        yield from _defined(path, name)
     elif path.suffix == ".py":
-        yield from (each for each in _beside(path.parent, shown) if path in code_files(each.environment).values())
+        yield from (target for target in _beside(path.parent, name) if path in code_files(target.environment).values())
     elif path.name in FILES:
-        yield from _beside(path.parent, shown)
+        yield from _beside(path.parent, name)
     else:
         above = next((folder for folder in path.parents if folder.name == _FIXTURES), None)
         if above is not None:
-            yield from _beside(above.parent, shown)
+            yield from _beside(above.parent, name)
 
 
 def looks_like_one(path: Path) -> bool:
@@ -76,19 +76,19 @@ def _assigned(node: ast.ClassDef) -> set[str]:
     return {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
 
 
-def _beside(folder: Path, shown: Path) -> Iterator[EnvironmentTarget]:
+def _beside(folder: Path, name: Path) -> Iterator[EnvironmentTarget]:
     for path in sorted(folder.glob("*.py")):
         if looks_like_one(path):
-            yield from _defined(path, shown.parent / path.name if shown.parent.resolve() == folder else path)
+            yield from _defined(path, name.parent / path.name if name.parent.resolve() == folder else path)
 
 
-def _defined(path: Path, shown: Path) -> Iterator[EnvironmentTarget]:
+def _defined(path: Path, name: Path) -> Iterator[EnvironmentTarget]:
     """Environments with an identity whose class stands in this very file."""
     module = load_file(path)
-    for name, value in list(vars(module).items()):
-        is_one = isinstance(value, type) and issubclass(value, Environment) and value.__name__ == name and value.id
+    for attribute, value in list(vars(module).items()):
+        is_one = isinstance(value, type) and issubclass(value, Environment) and value.__name__ == attribute and value.id
         if is_one and Path(inspect.getfile(value)).resolve() == path:
-            yield load_target(f"{shown}:{name}")
+            yield load_target(f"{name}:{attribute}")
 
 
 def _is_recipe(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""A process that answers each connection with a fork of itself."""
+"""A process that answers each connection with a fork of itself, and the messages between the two."""
 
 import ctypes
 import faulthandler
@@ -13,7 +13,34 @@ import traceback
 import types
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
+
+
+class Gone(Exception):
+    """The other side ended."""
+
+
+class Late(Gone):
+    """The other side did not answer in time."""
+
+
+def receive(connection: Connection, timeout_s: float | None = None) -> Any:
+    """Wait for one message: what ``Connection.send`` of the other side was given.
+
+    Raises:
+        Gone: the other side is no more.
+        Late: ``timeout_s`` seconds went by.
+    """
+    try:
+        if not connection.poll(timeout_s):
+            raise Late("no answer in time")
+        # Once something comes, all of it comes.
+        return connection.recv()
+    except (EOFError, OSError) as error:
+        raise Gone(str(error) or "the process ended") from error
+
 
 _LOOK_S = 0.05
 """How often ended forks are looked for while there are any."""
@@ -29,20 +56,21 @@ DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
 
-def serve(listener: socket.socket, keeper: socket.socket, handle: Callable[[socket.socket], None]) -> None:
+def serve(listener: socket.socket, keeper: Connection, handle: Callable[[Connection], None]) -> None:
     """Fork for every connection and ``handle`` it there, until ``keeper`` is closed from the other side.
 
     A fork leads a process group of its own: when it ends, so does all that it started.
     """
     forks: set[int] = set()
+    ears: list[socket.socket | Connection] = [listener, keeper]
     listener.setblocking(False)
     while True:
-        ready, _, _ = select.select([listener, keeper], [], [], _LOOK_S if forks else None)
+        ready, _, _ = select.select(ears, [], [], _LOOK_S if forks else None)
         if keeper in ready:
             break
         if listener in ready:
             with suppress(BlockingIOError, ConnectionAbortedError):
-                connection, _ = listener.accept()
+                connection = Connection(listener.accept()[0].detach())
                 forks.add(_forked(connection, (listener, keeper), handle))
                 connection.close()
         _bury(forks)
@@ -88,7 +116,9 @@ def _tell_where_coroutines_wait(*_: object) -> None:
     os.write(2, f"{TOLD}\n".encode())
 
 
-def _forked(connection: socket.socket, ours: tuple[socket.socket, ...], handle: Callable[[socket.socket], None]) -> int:
+def _forked(
+    connection: Connection, ours: tuple[socket.socket | Connection, ...], handle: Callable[[Connection], None]
+) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()

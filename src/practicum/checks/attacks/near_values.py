@@ -4,8 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from practicum.checks.attacks.family import Family, Variants
-from practicum.checks.attacks.material import Case, Material, answered
+from practicum.checks.attacks.material import Family, Material, PlayedTask, Variants, answered
 
 Change = Callable[[Any], Any]
 
@@ -69,7 +68,7 @@ _TYPES: Mapping[str, Change] = {
 def _family(name: str, tries: str, changes: Mapping[str, Change]) -> Family:
     """All fields changed alike, after the oracle's work. A change that changes nothing is left out."""
 
-    def make(material: Material, case: Case) -> Variants:
+    def make(material: Material, case: PlayedTask) -> Variants:
         base = case.idle if case.solved is None or material.by_state else case.solved
         if not material.form.is_object or not case.label:
             return

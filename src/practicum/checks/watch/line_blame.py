@@ -1,4 +1,4 @@
-"""Which line of the user's changed something: played again, with a look after every line."""
+"""The user's code followed line by line: one tracer, and which line changed something."""
 
 import linecache
 import sys
@@ -13,6 +13,29 @@ from practicum.environment.places import is_users, shown, users_frame
 
 Probe = Callable[[], Any]
 """Reads something; two readings are compared with ``changed``."""
+
+
+LineTracer = Callable[[FrameType, str, Any], Any]
+"""As ``sys.settrace`` takes it."""
+
+
+def tracer_of(home: Path, enter: Callable[[FrameType], LineTracer | None]) -> LineTracer:
+    """A tracer that asks ``enter``, at each call of the user's code, for what is told of that call's lines."""
+
+    def call(frame: FrameType, _event: str, _arg: Any) -> Any:
+        return enter(frame) if is_users(frame.f_code.co_filename, home) else None
+
+    return call
+
+
+@contextmanager
+def tracing(tracer: LineTracer) -> Iterator[None]:
+    """Trace this thread."""
+    sys.settrace(tracer)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
 
 
 class Blamer:
@@ -50,7 +73,7 @@ class Blamer:
             sys.settrace(None)
             threading.settrace(None)
 
-    def _trace(self, frame: FrameType, _event: str, _arg: Any) -> Callable[[FrameType, str, Any], Any] | None:
+    def _trace(self, frame: FrameType, _event: str, _arg: Any) -> LineTracer | None:
         if not self._probes or not is_users(frame.f_code.co_filename, self._home):
             return None
         file, last = frame.f_code.co_filename, frame.f_lineno
@@ -70,11 +93,11 @@ class Blamer:
 
     def _look(self) -> None:
         for name, probe in list(self._probes.items()):
-            now = probe()
-            if self._changed(name, self._values[name], now) and self._last:
+            value = probe()
+            if self._changed(name, self._values[name], value) and self._last:
                 self.found[name] = self._last
                 del self._probes[name]
-            self._values[name] = now
+            self._values[name] = value
 
 
 def is_import(place: str) -> bool:

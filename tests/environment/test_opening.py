@@ -4,7 +4,7 @@ import pytest
 
 from practicum.bridges.episode import Episode
 from practicum.environment import Environment
-from practicum.environment.opening import opening
+from practicum.environment.play import opening
 from practicum.tasks import Task
 
 SYSTEM = {"role": "system", "content": "Answer in German."}

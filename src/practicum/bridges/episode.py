@@ -7,7 +7,7 @@ from typing import Any
 
 from practicum.environment.base import Environment
 from practicum.environment.calling import ToolResult
-from practicum.environment.opening import opening
+from practicum.environment.play import opening
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, Rollout, ToolCall

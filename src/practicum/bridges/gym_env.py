@@ -17,7 +17,7 @@ from practicum.bridges.episode import Episode, task_of, tasks_of
 from practicum.bridges.gym import Score
 from practicum.bridges.gym_actions import opening_text, parse_action
 from practicum.environment.base import Environment
-from practicum.environment.waiting import waited
+from practicum.environment.calling import waited
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 from practicum.trajectory import Rollout

@@ -11,8 +11,7 @@ from practicum.checks.certificate import Certificate, Subject, objection, subjec
 from practicum.checks.findings import Report
 from practicum.checks.scores.check import JudgesReport
 from practicum.digests import digest
-from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
-from practicum.environment.target import EnvironmentTarget
+from practicum.environment.target import UNCHECKED, AgentsOwn, EnvironmentTarget
 from practicum.errors import LedgerError, RunError
 from practicum.recipe import BUILTIN, Recipe
 from practicum.runs.certificates import read_certificates, write_certificate

@@ -185,9 +185,9 @@ def _accept_by_model(name: str, model: type[BaseModel], arguments: Mapping[str, 
 
 
 def _accept_by_schema(name: str, validator: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    given = dict(arguments)
+    values = dict(arguments)
     try:
-        errors = sorted(validator.iter_errors(given), key=lambda error: (list(map(str, error.path)), error.message))
+        errors = sorted(validator.iter_errors(values), key=lambda error: (list(map(str, error.path)), error.message))
     except Unresolvable as error:
         raise EnvironmentFault(
             f"the parameters of tool {name!r} refer to a schema that is not there: {error}",
@@ -197,7 +197,7 @@ def _accept_by_schema(name: str, validator: Any, arguments: Mapping[str, Any]) -
         # jsonschema repeats the whole value, which may be as long as a call may be.
         problems = "; ".join(f"{_place(tuple(error.path))}: {shortened(error.message)}" for error in errors)
         raise ToolError(f"invalid arguments for {name}: {problems}")
-    return given
+    return values
 
 
 def shortened(text: str, limit: int = 300) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from practicum.environment.calling import waited
 from practicum.environment.tool import ToolError, reserved
-from practicum.environment.waiting import waited
 from practicum.errors import EnvironmentFault
 from practicum.services.production import ProductionTool, Tools
 

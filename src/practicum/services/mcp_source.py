@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from practicum.bridges.mcp_session import McpServer, McpSession
-from practicum.environment.waiting import waited
+from practicum.environment.calling import waited
 from practicum.services.openapi import tool_name
 from practicum.services.production import ProductionTool, Tools
 from practicum.services.redaction import SHORTEST

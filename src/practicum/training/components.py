@@ -20,8 +20,7 @@ from practicum.engine.local.models import find_model, model_digest, tokenizer_di
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
-from practicum.environment.elsewhere import AgentsOwn
-from practicum.environment.target import EnvironmentTarget, target_of
+from practicum.environment.target import AgentsOwn, EnvironmentTarget, target_of
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import BUILTIN, Recipe
 from practicum.rollout.agents import Agent, BuiltinAgent

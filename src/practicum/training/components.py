@@ -33,7 +33,7 @@ from practicum.rollout.renderer import Renderer, make_renderer
 from practicum.runs.identity import digest_object
 from practicum.runs.manifest import Manifest, data_digests, describe_machine, tool_digests
 from practicum.scoring import Judge
-from practicum.scoring.reported import reported_reward
+from practicum.scoring.judgement import reported_reward
 from practicum.tasks import TaskSet
 from practicum.training.splits import load_splits
 from practicum.trajectory import EnvironmentRef, Trajectory

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from practicum.checks.findings import Finding
 from practicum.ranges import exceeds, reaches
-from practicum.scoring.base import ABOVE_SCORE, Judge, excuses_of
-from practicum.trajectory import Trajectory
+from practicum.scoring.judgement import ABOVE_SCORE, excuses_of
+from practicum.trajectory import Judge, Trajectory
 
 CODES = ("AGENT-RANGE", "AGENT-FLAT", "AGENT-ABOVE", "AGENT-RANK")
 

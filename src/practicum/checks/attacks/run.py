@@ -10,9 +10,9 @@ from practicum.checks.attacks.family import Family, Kind
 from practicum.checks.attacks.material import Case, Material, agreement, answered
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
-from practicum.scoring.base import Judge, excuses_of, is_out_of_range, judge
+from practicum.scoring.judgement import excuses_of, is_out_of_range, judge
 from practicum.scoring.weighted import FORMAT_WEIGHT
-from practicum.trajectory import Rollout
+from practicum.trajectory import Judge, Rollout
 
 Purpose = Literal["score", "reward"]
 

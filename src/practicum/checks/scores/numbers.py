@@ -9,7 +9,7 @@ from practicum.checks.scores.measure import Measured
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
 from practicum.scoring import Judge, Judgement
-from practicum.scoring.base import ABOVE_SCORE, excuses_of, is_out_of_range
+from practicum.scoring.judgement import ABOVE_SCORE, excuses_of, is_out_of_range
 from practicum.trajectory import Rollout
 
 SLOW_S = 2.0

@@ -13,7 +13,7 @@ from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, Rollout, ToolCall
 
 
-class Episode:
+class ServedEpisode:
     """One episode of an environment, from its reset to its teardown.
 
     What the player does is kept in the shape a score reads, so that whoever served the episode can judge it.

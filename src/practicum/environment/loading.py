@@ -1,4 +1,4 @@
-"""Loading the user's Python: a file or a module by name, with errors that name the user's line."""
+"""Loading Python by name: the user's file or module, with errors that name the user's line; a package of an extra."""
 
 import ast
 import hashlib
@@ -135,3 +135,17 @@ def _explained(subject: str, home: Path) -> Iterator[None]:
             where=place_of_error(error, home),
             fix="mend that line",
         ) from error
+
+
+def require(name: str) -> ModuleType:
+    """Import a package that only some users need: the extra of its name brings it.
+
+    Raises:
+        EnvironmentFault: it is not installed; says which extra of Practicum brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != name.partition(".")[0]:
+            raise
+        raise EnvironmentFault(f"{name} is not installed", fix=f'pip install "practicum[{name}]"') from error

@@ -14,7 +14,7 @@ from practicum.checks.trial import Trial
 from practicum.checks.undeclared import others
 from practicum.checks.visits import Visit
 from practicum.checks.ways.abandoned import Aftermath
-from practicum.environment.state import StateFault
+from practicum.environment.declared_state import StateFault
 
 
 def check_faults(trial: Trial, causes: Causes) -> list[Finding]:

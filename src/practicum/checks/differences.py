@@ -8,7 +8,7 @@ from typing import Any
 
 from practicum.checks.episodes import Transcript, call_text, shortened
 from practicum.environment import Call
-from practicum.environment.state import StateFault
+from practicum.environment.declared_state import StateFault
 
 LINES = 24
 WIDTH = 160

@@ -9,7 +9,7 @@ from practicum.checks.trial import Trial
 from practicum.checks.ways import repeated, watched
 from practicum.checks.ways.traced import parting, trace_episode
 from practicum.checks.ways.watched import Changed, Watched
-from practicum.environment.state import StateFault
+from practicum.environment.declared_state import StateFault
 
 _LISTED = 5
 _ROOTS = 3

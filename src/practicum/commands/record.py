@@ -11,13 +11,11 @@ from typing import Any, Literal
 
 from practicum.bridges.mcp_session import McpServer
 from practicum.errors import EnvironmentFault, PracticumError
-from practicum.services.callables import CallableSource
-from practicum.services.mcp_source import McpSource
 from practicum.services.openapi_source import OpenApiSource
 from practicum.services.recorder import Recorder, Saved
 from practicum.services.redaction import default_rules
 from practicum.services.rule import EMAILS, Rule
-from practicum.services.source import Source
+from practicum.services.sources import CallableSource, McpSource, Source
 
 
 def record_command(

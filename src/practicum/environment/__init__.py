@@ -2,8 +2,8 @@
 
 from practicum.environment.base import Call, Environment, Oracle
 from practicum.environment.calling import ToolResult, Transform
+from practicum.environment.declared_state import persist, publish, read_only, reset
 from practicum.environment.fixtures import Fixture
-from practicum.environment.state import persist, publish, read_only, reset
 from practicum.environment.tool import ToolError, ToolSpec, tool
 
 __all__ = [

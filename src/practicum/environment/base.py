@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from practicum.environment.calling import ToolResult, Transform, awaited, exited, result_of, run_to_end
+from practicum.environment.declared_state import CORE, Attributes, caller_place, declared, episode_digest
 from practicum.environment.fixtures import Fixture
 from practicum.environment.identity import Part, digest_of, own_classes, parts_of, source_of
 from practicum.environment.mutations import MutationWatch, unwatched
 from practicum.environment.resources import Resources, VirtualClock
-from practicum.environment.state import CORE, Attributes, caller_place, declared, episode_digest
 from practicum.environment.tool import ToolError, ToolSpec, collect_tools
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task

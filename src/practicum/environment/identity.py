@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from practicum.digests import digest, digest_file
-from practicum.environment.state import declared
+from practicum.environment.declared_state import declared
 from practicum.environment.tool import MARK
 from practicum.errors import EnvironmentFault
 

@@ -2,15 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from practicum.services.callables import CallableSource
-from practicum.services.mcp_source import McpSource
 from practicum.services.openapi_source import OpenApiSource
 from practicum.services.recorded_environment import Answers, RecordedEnvironment
 from practicum.services.recorder import Recorder, Saved
 from practicum.services.recording import Answer, Recording
 from practicum.services.redaction import Redactor
 from practicum.services.rule import EMAILS, Rule
-from practicum.services.source import Source
+from practicum.services.sources import CallableSource, McpSource, Source
 
 if TYPE_CHECKING:
     from practicum.services.secret_rules import DEFAULT_RULES

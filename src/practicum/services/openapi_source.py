@@ -12,7 +12,7 @@ from practicum.errors import EnvironmentFault
 from practicum.services.documents import Misshapen, load_document
 from practicum.services.openapi import Operation, is_json, operations_of
 from practicum.services.production import ProductionTool, Tools
-from practicum.services.source import header_secrets
+from practicum.services.sources import header_secrets
 
 TRANSIENT = frozenset({429, 502, 503, 504})
 """Answers that say: not now. They are asked again, and never recorded."""

@@ -28,12 +28,11 @@ from practicum.environment.base import Call, Environment
 from practicum.environment.play import OracleSteps
 from practicum.environment.tool import ToolError
 from practicum.errors import EnvironmentFault
-from practicum.services.keys import call_key
 from practicum.services.production import ProductionTool, Tools
-from practicum.services.recording import SHOWN, Answer, Recording
+from practicum.services.recording import SHOWN, Answer, Recording, call_key
 from practicum.services.redaction import Redactor, default_rules
 from practicum.services.rule import Rule
-from practicum.services.source import Source
+from practicum.services.sources import Source
 from practicum.services.suspicion import Suspect, masked, suspects
 from practicum.tasks import Task
 

@@ -15,8 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from practicum.errors import EnvironmentFault
-from practicum.services.pairs import name_beside
-from practicum.services.rule import Rule, can_be_secret
+from practicum.services.rule import Rule, can_be_secret, name_beside
 
 ENCODED = re.compile(r"[A-Za-z0-9+/_-]{24,8192}={0,2}")
 """What may be Base64 of text with a secret in it."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from practicum.digests import canonical_json
-from practicum.services.pairs import name_beside
 from practicum.services.recording import Answer, Recording
+from practicum.services.rule import name_beside
 
 SECRET_WORDS = re.compile(
     r"(?<![a-z])(?:keys?|secrets?|creds?|credentials?|auth|authentication|pass|password|passcode|tokens?|sessions?|"

@@ -14,8 +14,8 @@ from typing import Any
 from practicum.checks.watch.changes import Change, changes
 from practicum.checks.watch.object_tree import Outliner, Tree, numpy_specials
 from practicum.environment import Environment
+from practicum.environment.declared_state import CORE, Declared
 from practicum.environment.places import is_users
-from practicum.environment.state import CORE, Declared
 
 Getter = Callable[[], Any]
 

@@ -14,8 +14,8 @@ from practicum.checks.episodes import NOW, Plan
 from practicum.checks.processes.stage import Stage, stage
 from practicum.checks.watch.object_tree import Outliner, Tree
 from practicum.checks.ways.perturbed import Heap, let_threads_dawdle
+from practicum.environment.declared_state import CORE
 from practicum.environment.places import is_users, shown
-from practicum.environment.state import CORE
 
 LOOKS = 3_000
 """Lines after which no more are looked at."""

@@ -1,15 +1,91 @@
-"""Python functions as a source: their types are the schemas, what they raise is an error that is recorded."""
+"""What can be recorded: anything that has tools and answers calls."""
 
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
+from practicum.bridges.mcp_session import McpServer, McpSession
 from practicum.environment.calling import waited
 from practicum.environment.tool import ToolError, reserved
 from practicum.errors import EnvironmentFault
+from practicum.services.openapi import tool_name
 from practicum.services.production import ProductionTool, Tools
+from practicum.services.redaction import SHORTEST
+
+
+class Source(Protocol):
+    """A live service, while it is recorded."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for the recording's file; without secrets."""
+        ...
+
+    @property
+    def tools(self) -> Tools:
+        """Its tools, with their schemas."""
+        ...
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """What lets us in, and must not stand in a recording even where the service repeats it."""
+        ...
+
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """JSON data that a call returns.
+
+        Raises:
+            ToolError: the service says that the call failed; that is an answer, and recorded.
+            EnvironmentFault: the service did not answer; that is none, and the recording stops.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the service. Safe to call twice."""
+        ...
+
+
+def header_secrets(headers: Mapping[str, str]) -> list[str]:
+    """What of headers' values must not stand in a recording: all but the scheme before credentials."""
+    found = []
+    for value in headers.values():
+        scheme, space, credentials = value.partition(" ")
+        found.append(credentials if space and scheme.isalpha() else value)
+    return [secret for secret in found if len(secret) >= SHORTEST]
+
+
+class McpSource:
+    """The tools of an MCP server, in one session that lasts as long as the recording.
+
+    Raises:
+        EnvironmentFault: it does not start, or does not list its tools in time.
+    """
+
+    def __init__(self, server: McpServer) -> None:
+        # A command or an address may hold a key; the recording says only what kind of server it was.
+        self.name = "mcp"
+        given = [value for _, value in server.variables if len(value) >= SHORTEST]
+        self.secrets: Iterable[str] = [*header_secrets(dict(server.headers)), *given]
+        self._session = McpSession(server)
+        try:
+            listed = self._session.tools()
+        except BaseException:
+            self._session.close()
+            raise
+        self._names = {tool_name(tool.name): tool.name for tool in listed}
+        self.tools: Tools = tuple(
+            ProductionTool(tool_name(tool.name), tool.description, tool.parameters, tool.output) for tool in listed
+        )
+
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """See ``Source``."""
+        return waited(self._session.call(self._names[tool], arguments))
+
+    def close(self) -> None:
+        """End the session and its process."""
+        self._session.close()
 
 
 class CallableSource:

@@ -108,12 +108,12 @@ class Recording:
             key = call_key(arguments, self._requests[tool])
         except ValueError as error:
             raise ToolError(f"invalid arguments for {tool}: {error}") from error
-        found = self._answers[tool].get(key)
-        if found is None:
+        recorded = self._answers[tool].get(key)
+        if recorded is None:
             raise ToolError(f"no recorded answer for {_call(tool, key)}; {self._nearest(tool, key[:COMPARED])}")
-        if found.error is not None:
-            raise ToolError(found.error)
-        return frozen(found.value)
+        if recorded.error is not None:
+            raise ToolError(recorded.error)
+        return frozen(recorded.value)
 
     def document(self) -> dict[str, Any]:
         """The file's content."""
@@ -124,7 +124,7 @@ class Recording:
             **({"allowed": dict(sorted(self.allowed.items()))} if self.allowed else {}),
             **document_of(sorted(self.tools, key=lambda tool: tool.name), "json-schema"),
             "calls": [
-                {"tool": tool, "arguments": json.loads(key), **_told(answer)}
+                {"tool": tool, "arguments": json.loads(key), **_outcome(answer)}
                 for tool, answers in self._answers.items()
                 for key, answer in answers.items()
             ],
@@ -191,7 +191,7 @@ def _checked(
     return tool, canonical_arguments(call["arguments"], requests[tool]), answer
 
 
-def _told(answer: Answer) -> dict[str, Any]:
+def _outcome(answer: Answer) -> dict[str, Any]:
     return {"result": answer.value} if answer.error is None else {"error": answer.error}
 
 
@@ -228,14 +228,14 @@ def call_key(arguments: Mapping[str, Any], request: Mapping[str, Any]) -> str:
     return canonical_json(canonical_arguments(arguments, request))
 
 
-def nearest(wanted: str, recorded: Iterable[str]) -> str | None:
+def nearest(missing: str, recorded: Iterable[str]) -> str | None:
     """The recorded key with the smallest edit distance; of equally near ones the first in order of text."""
     best: str | None = None
     least = -1
     for key in sorted(recorded):
-        if best is not None and abs(len(key) - len(wanted)) >= least:
+        if best is not None and abs(len(key) - len(missing)) >= least:
             continue
-        distance = edit_distance(wanted, key)
+        distance = edit_distance(missing, key)
         if best is None or distance < least:
             best, least = key, distance
     return best
@@ -265,10 +265,10 @@ def edit_distance(a: str, b: str) -> int:
     for character in b:
         match = places.get(character, 0)
         diagonal = (((match & up) + up) ^ up) | match | down
-        right, left = down | ~(diagonal | up) & mask, up & diagonal
-        distance += bool(right & last) - bool(left & last)
-        right, left = (right << 1 | 1) & mask, left << 1 & mask
-        up, down = left | ~(diagonal | right) & mask, right & diagonal
+        right, minus = down | ~(diagonal | up) & mask, up & diagonal
+        distance += bool(right & last) - bool(minus & last)
+        right, minus = (right << 1 | 1) & mask, minus << 1 & mask
+        up, down = minus | ~(diagonal | right) & mask, right & diagonal
     return distance
 
 

@@ -4,11 +4,14 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from practicum.bridges.mcp_session import McpServer, McpSession
 from practicum.environment.calling import waited
-from practicum.environment.tool import ToolError, reserved
+from practicum.environment.tool import ToolError, arguments_model, type_hints
 from practicum.errors import EnvironmentFault
 from practicum.services.openapi import tool_name
 from practicum.services.production import ProductionTool, Tools
@@ -49,11 +52,11 @@ class Source(Protocol):
 
 def header_secrets(headers: Mapping[str, str]) -> list[str]:
     """What of headers' values must not stand in a recording: all but the scheme before credentials."""
-    found = []
+    secrets = []
     for value in headers.values():
         scheme, space, credentials = value.partition(" ")
-        found.append(credentials if space and scheme.isalpha() else value)
-    return [secret for secret in found if len(secret) >= SHORTEST]
+        secrets.append(credentials if space and scheme.isalpha() else value)
+    return [secret for secret in secrets if len(secret) >= SHORTEST]
 
 
 class McpSource:
@@ -108,29 +111,31 @@ class CallableSource:
     def __init__(
         self, functions: Iterable[Callable[..., Any]] | Mapping[str, Callable[..., Any]], *, name: str = "python"
     ) -> None:
-        listed = functions.items() if isinstance(functions, Mapping) else [(each.__name__, each) for each in functions]
+        named = functions.items() if isinstance(functions, Mapping) else ((each.__name__, each) for each in functions)
+        listed = list(named)
         self.name = name
         self._functions: dict[str, Callable[..., Any]] = {}
         for tool, function in listed:
             if tool in self._functions:
                 raise EnvironmentFault(f"two functions are called {tool!r}", where=_place(function), fix="rename one")
             self._functions[tool] = function
-        self.tools: Tools = tuple(_tool(tool, function) for tool, function in self._functions.items())
-        self._models = {tool: _model(tool, function) for tool, function in self._functions.items()}
+        modelled = {
+            tool: arguments_model(function, repr(tool), list(inspect.signature(function).parameters.values()))
+            for tool, function in listed
+        }
+        self._models = {tool: model for tool, (model, _) in modelled.items()}
+        self.tools: Tools = tuple(_tool(tool, function, modelled[tool][1]) for tool, function in listed)
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
         """See ``Source``."""
-        from pydantic import ValidationError
-        from pydantic_core import PydanticSerializationError, to_jsonable_python
-
         function = self._functions[tool]
         try:
             checked = self._models[tool].model_validate(dict(arguments))
         except ValidationError as error:
             raise ToolError(f"invalid arguments: {error.errors()[0]['msg']}") from error
-        given = {name: getattr(checked, name) for name in type(checked).model_fields}
+        values = {name: getattr(checked, name) for name in type(checked).model_fields}
         try:
-            value = waited(function(**given))
+            value = waited(function(**values))
         except (ToolError, EnvironmentFault):
             raise
         except (ConnectionError, TimeoutError) as error:
@@ -162,55 +167,15 @@ def _without_folders(text: str, function: Callable[..., Any]) -> str:
     return text
 
 
-def _model(name: str, function: Callable[..., Any]) -> Any:
-    from pydantic import ConfigDict, create_model
-
-    hints = _hints(name, function)
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise _fault(function, f"{name!r} takes variable or positional-only arguments, which no schema can express")
-        if reason := reserved(parameter.name):
-            raise _fault(function, f"parameter {parameter.name!r} of {name!r} {reason}", "rename the parameter")
-        if parameter.name not in hints:
-            raise _fault(function, f"parameter {parameter.name!r} of {name!r} has no type")
-        fields[parameter.name] = (
-            hints[parameter.name],
-            ... if parameter.default is parameter.empty else parameter.default,
-        )
-    return create_model(name, __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields)
-
-
-def _tool(name: str, function: Callable[..., Any]) -> ProductionTool:
-    from pydantic import TypeAdapter
-
+def _tool(name: str, function: Callable[..., Any], request: Mapping[str, Any]) -> ProductionTool:
+    returned = type_hints(function, repr(name)).get("return", Any)
     try:
-        request = _plain(_model(name, function).model_json_schema())
-        returned = _hints(name, function).get("return", Any)
         response = None if returned is Any else TypeAdapter(returned).json_schema(mode="serialization")
-    except EnvironmentFault:
-        raise
     except Exception as error:
-        raise _fault(function, f"{name!r} has a type that no JSON schema expresses: {error}") from error
+        raise EnvironmentFault(
+            f"{name!r} returns a type that no JSON schema expresses: {error}", where=_place(function)
+        ) from error
     return ProductionTool(name, inspect.cleandoc(function.__doc__ or ""), request, response)
-
-
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    schema.pop("title", None)
-    for field in schema.get("properties", {}).values():
-        field.pop("title", None)
-    return schema
-
-
-def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise _fault(function, f"a type of {name!r} cannot be found: {error}") from error
-
-
-def _fault(function: Callable[..., Any], what: str, fix: str = "annotate every parameter") -> EnvironmentFault:
-    return EnvironmentFault(what, where=_place(function), allowed="typed parameters", fix=fix)
 
 
 def _place(function: Callable[..., Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 MOVED = {
     "checks.judges": "checks.scores",
-    "checks.modules": "environment.loading",
+    "checks.modules": "environment.modules",
     "checks.nursery": "checks.processes",
     "checks.nursery.taps": "checks.watch.libc_hooks",
     "checks.places": "environment.places",
@@ -47,10 +47,11 @@ MOVED = {
     "environment.faces.mcp_session": "bridges.mcp_session",
     "environment.faces.openapi": "services.openapi",
     "environment.faces.openapi_schemas": "services.openapi_schemas",
-    "environment.faces.optional": "environment.loading",
+    "environment.faces.optional": "environment.modules",
     "environment.faces.playing": "bridges.episode",
     "environment.faces.production": "services.production",
     "environment.faces.waiting": "environment.calling",
+    "environment.identity": "environment.parts",
     "environment.opening": "environment.play",
     "environment.recording": "services",
     "environment.recording.callables": "services.sources",

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from practicum.environment.base import Environment
-from practicum.environment.loading import require
+from practicum.environment.modules import require
 from practicum.errors import EnvironmentFault
 from practicum.trajectory import Rollout
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from practicum.environment.base import Environment
-from practicum.environment.loading import require
+from practicum.environment.modules import require
 from practicum.environment.tool import ToolError, ToolSpec
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.tasks import Task

@@ -25,7 +25,7 @@ from typing import Any
 
 from practicum.bridges.episode import ServedEpisode, task_of, tasks_of
 from practicum.environment.base import Environment
-from practicum.environment.loading import require
+from practicum.environment.modules import require
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.tasks import Task
 from practicum.trajectory import Rollout

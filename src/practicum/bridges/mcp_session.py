@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from practicum.environment.loading import require
+from practicum.environment.modules import require
 from practicum.environment.tool import ToolError
 from practicum.errors import EnvironmentFault
 

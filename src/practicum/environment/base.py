@@ -28,8 +28,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from practicum.environment.calling import ToolResult, Transform, awaited, exited, result_of, run_to_end
 from practicum.environment.declared_state import CORE, Attributes, caller_place, declared, episode_digest
 from practicum.environment.fixtures import Fixture
-from practicum.environment.identity import Part, digest_of, own_classes, parts_of, source_of
 from practicum.environment.mutations import MutationWatch, unwatched
+from practicum.environment.parts import EnvironmentPart, digest_of, own_classes, parts_of, source_of
 from practicum.environment.resources import Resources, VirtualClock
 from practicum.environment.tool import ToolError, ToolSpec, collect_tools
 from practicum.errors import EnvironmentFault
@@ -277,8 +277,8 @@ class Environment(Attributes):
         return EnvironmentRef(self.id, self.version, self.digest)
 
     @functools.cached_property
-    def parts(self) -> Mapping[str, Part]:
-        """What the digest is made of, by name; see ``practicum.environment.identity``."""
+    def parts(self) -> Mapping[str, EnvironmentPart]:
+        """What the digest is made of, by name; see ``practicum.environment.parts``."""
         return parts_of(self)
 
     @functools.cached_property

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from practicum.environment.canonical import digest_value
 from practicum.environment.declared_state import StateFault, declared
-from practicum.environment.identity import own_classes
+from practicum.environment.parts import own_classes
 from practicum.environment.tool import place_of
 
 if TYPE_CHECKING:

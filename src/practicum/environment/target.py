@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from practicum.digests import digest
 from practicum.environment.base import Environment
-from practicum.environment.identity import CORE
-from practicum.environment.loading import load_file, load_module
+from practicum.environment.modules import load_file, load_module
+from practicum.environment.parts import CORE
 from practicum.environment.places import place_of_error, place_of_method
 from practicum.errors import EnvironmentFault, PracticumError, TaskError
 from practicum.tasks import Columns, Task, TaskSet, load_tasks, with_held_out

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from practicum.environment import Environment
-from practicum.environment.identity import Part
+from practicum.environment.parts import EnvironmentPart as Part
 from practicum.errors import LedgerError
 from practicum.files import write_text
 

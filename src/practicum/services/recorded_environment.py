@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from practicum.environment.base import Environment
-from practicum.environment.identity import Part
+from practicum.environment.parts import EnvironmentPart
 from practicum.environment.tool import ToolSpec
 from practicum.errors import EnvironmentFault
 from practicum.services.production import Tools
@@ -87,9 +87,9 @@ class RecordedEnvironment(Environment):
         return {**self._recorded, **super().tool_specs()}
 
     @functools.cached_property
-    def parts(self) -> Mapping[str, Part]:
+    def parts(self) -> Mapping[str, EnvironmentPart]:
         """What the digest is made of; the recording among it, wherever its file lies."""
-        return {**super().parts, "recording": Part(self.answers.digest)}
+        return {**super().parts, "recording": EnvironmentPart(self.answers.digest)}
 
 
 @functools.lru_cache(maxsize=32)

@@ -22,7 +22,7 @@ from practicum.checks.watch.recorder import RECORDER
 from practicum.checks.watch.settings import Leftover, left_by_import, same, settings_now
 from practicum.checks.watch.shared import SETTINGS
 from practicum.environment import Environment
-from practicum.environment.loading import imported_later
+from practicum.environment.modules import imported_later
 from practicum.environment.places import origin, place_of_method
 from practicum.environment.target import SPLITS, EnvironmentTarget, Reading, load_target, task_digest
 from practicum.errors import EnvironmentFault, PracticumError

@@ -44,14 +44,14 @@ PROJECT = (".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg")
 
 
 @dataclass(frozen=True)
-class Part:
+class EnvironmentPart:
     """One thing an environment's behaviour rests on. ``text`` is None where it is too large to keep."""
 
     digest: str
     text: str | None = None
 
 
-def parts_of(environment: "Environment") -> dict[str, Part]:
+def parts_of(environment: "Environment") -> dict[str, EnvironmentPart]:
     """Every part by name: ``code/…``, ``fixtures/…``, ``class``, ``schemas``, ``settings``, ``state``, ``transform``.
 
     Raises:
@@ -71,7 +71,7 @@ def parts_of(environment: "Environment") -> dict[str, Part]:
     return parts | {name: _fact(name, value, environment) for name, value in facts.items()}
 
 
-def digest_of(id: str, version: str, parts: Mapping[str, Part]) -> str:
+def digest_of(id: str, version: str, parts: Mapping[str, EnvironmentPart]) -> str:
     """The environment's digest."""
     return digest([id, version, sorted((name, part.digest) for name, part in parts.items())])
 
@@ -231,20 +231,20 @@ def _roots(folder: Path) -> list[Path]:
     return [place for folder_above in above[: last + 1] for place in (folder_above, folder_above / "src")]
 
 
-def _file(path: Path) -> Part:
+def _file(path: Path) -> EnvironmentPart:
     try:
         if path.stat().st_size > TEXT_LIMIT:
-            return Part(digest_file(path))
+            return EnvironmentPart(digest_file(path))
         content = path.read_bytes()
     except OSError as error:
         raise EnvironmentFault(f"a file of the environment cannot be read: {error}", where=str(path)) from error
     try:
-        return Part(hashlib.sha256(content).hexdigest(), content.decode())
+        return EnvironmentPart(hashlib.sha256(content).hexdigest(), content.decode())
     except UnicodeDecodeError:
-        return Part(hashlib.sha256(content).hexdigest())
+        return EnvironmentPart(hashlib.sha256(content).hexdigest())
 
 
-def _fact(name: str, value: object, environment: "Environment") -> Part:
+def _fact(name: str, value: object, environment: "Environment") -> EnvironmentPart:
     try:
         text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -253,4 +253,4 @@ def _fact(name: str, value: object, environment: "Environment") -> Part:
             allowed="text, numbers, lists, dicts",
             fix="give plain data",
         ) from error
-    return Part(digest(value), text)
+    return EnvironmentPart(digest(value), text)

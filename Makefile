@@ -66,7 +66,7 @@ demo: .venv/.installed ## the whole loop on a CPU; CONTROL=1 adds the control ru
 test: .venv/.installed-dev ## the tests, on all cores; ARGS= goes to pytest (ARGS="-n 0 FILE": one after another)
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-lint: .venv/.installed-dev ## ruff, mypy, import floors
+lint: .venv/.installed-dev ## ruff, mypy (src, tools, contrib), import floors and circles
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -92,6 +92,6 @@ clean: ## remove the environment and the tools' caches; models and runs are kept
 
 .venv/.installed-dev: .venv/.installed
 	@echo "Installing the development tools"
-	@$(PIP) --quiet -e '.[dev,bfcl,tau2]' || { echo "$$PIP_FAILED" >&2; exit 1; }
+	@$(PIP) --quiet -e '.[dev,bfcl,tau2]' -e contrib || { echo "$$PIP_FAILED" >&2; exit 1; }
 	@$(PIP) --quiet --no-deps $(AWS) $(SUITES) || { echo "$$PIP_FAILED" >&2; exit 1; }
 	@touch $@

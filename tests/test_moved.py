@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from practicum.moved import MOVED, present_name
+from practicum.moved import MOVED, OUTSIDE, present_name
 
 
 @pytest.mark.parametrize("old", sorted(set(MOVED) - {"cli.__main__"}))
@@ -24,6 +24,21 @@ def test_a_module_within_a_package_that_moved_has_moved_with_it():
     assert present_name("other.viewer.charts") is None
     with pytest.warns(DeprecationWarning):
         from practicum.viewer.charts import success_chart  # noqa: F401
+
+
+@pytest.mark.parametrize("old", sorted(OUTSIDE))
+def test_what_left_the_wheel_is_found_where_contrib_is_installed(old):
+    with pytest.warns(DeprecationWarning, match=f"practicum.{old} is now {OUTSIDE[old]}"):
+        sys.modules.pop(f"practicum.{old}", None)
+        module = importlib.import_module(f"practicum.{old}")
+    assert module is importlib.import_module(OUTSIDE[old])
+
+
+def test_what_left_the_wheel_says_how_to_install_it_where_it_is_missing(tmp_path):
+    code = "import practicum.suites.public.tau2"
+    missing = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "practicum.suites.public.tau2 is now practicum_benchmarks.tau2" in missing.stderr
+    assert "pip install ./contrib" in missing.stderr.splitlines()[-1]
 
 
 def test_a_name_that_never_was_is_not_answered():

@@ -98,6 +98,11 @@ MOVED = {
     "scoring.base": "scoring.judgement",
     "scoring.reported": "scoring.judgement",
     "scoring.tiers": "scoring.weighted",
+    "suites.public": "suites",
+    "suites.public.arrays": "suites.stand_ins",
+    "suites.public.bounds": "suites.foreign_data",
+    "suites.public.foreign": "suites.foreign_code",
+    "suites.public.plain": "suites.foreign_data",
     "training.checkpoint": "runs.checkpoint",
     "training.control": "commands.control",
     "training.demo": "commands.training_runs",
@@ -120,10 +125,15 @@ MOVED = {
 }
 """Old name → new name, both within ``practicum``; a package's stands for all in it that has no line of its own."""
 
+OUTSIDE = {f"suites.public.{name}": f"practicum_benchmarks.{name}" for name in ("bfcl", "bfcl_data", "tau2")}
+"""Old name within ``practicum`` → name of a module that is no longer in the wheel: a clone has it in ``contrib/``."""
+
 
 def present_name(name: str) -> str | None:
     """What a module of an old name is called now; None where the name is no old one."""
     top, _, inner = name.partition(".")
+    if top == "practicum" and inner in OUTSIDE:
+        return OUTSIDE[inner]
     parts = inner.split(".") if top == "practicum" else []
     for length in range(len(parts), 0, -1):
         new = MOVED.get(".".join(parts[:length]))
@@ -140,7 +150,15 @@ class MovedModules(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         """The new module under its old name."""
         name = present_name(fullname)
-        spec = importlib.util.find_spec(name) if name else None
+        try:
+            spec = importlib.util.find_spec(name) if name else None
+        except ModuleNotFoundError as error:
+            if name not in OUTSIDE.values():
+                raise
+            # No ModuleNotFoundError, whose message gives way to advice on the module's name.
+            raise ImportError(
+                f"{fullname} is now {name}, which is not installed: pip install ./contrib in a clone of Practicum"
+            ) from error
         if spec is None:
             return None
         warnings.warn(f"{fullname} is now {name}: change the import", DeprecationWarning, stacklevel=2)

@@ -12,11 +12,11 @@ import pytest
 from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
 from practicum.scoring.executed import LIMITS, expected, passes, run_cases
-from practicum.suites.code_repair import CodeRepair, generate, reward, score
+from practicum.suites.code_repair import CodeRepair, reward, score
 from practicum.suites.code_repair.bugs import broken, overlap, repairs
-from practicum.suites.code_repair.pieces import FAMILIES, PIECES
 from practicum.tasks import TaskSet
 from practicum.trajectory import Rollout
+from tools.suites.code_repair import FAMILIES, PIECES, generate
 
 SPLITS = ("train", "validation", "test")
 LEVELS = (1, 2, 3, 4)
@@ -162,10 +162,9 @@ def test_modules_of_a_task_can_be_imported_together():
     assert not set(PIECES) & {"tests", *sys.stdlib_module_names}
 
 
-def test_the_generator_writes_the_committed_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "__file__", str(tmp_path / "generate.py"))
-    generate.main()
-    made = sorted((tmp_path / "fixtures").iterdir())
+def test_the_generator_writes_the_committed_bytes(tmp_path):
+    generate.write_fixtures(tmp_path)
+    made = sorted(tmp_path.iterdir())
     committed = sorted((FOLDER / "fixtures").iterdir())
     assert [path.name for path in made] == [path.name for path in committed] == ["modules.json", "tasks.json"]
     assert [path.read_bytes() for path in made] == [path.read_bytes() for path in committed]

@@ -9,13 +9,14 @@ import pytest
 from practicum.digests import canonical_json
 from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
-from practicum.suites.sql_analyst import SqlAnalyst, generate, reward, score
+from practicum.suites.sql_analyst import SqlAnalyst, reward, score
 from practicum.suites.sql_analyst.data import DISTRACTORS, TRAPS, hidden_seeds, schema, script
 from practicum.suites.sql_analyst.domains import DOMAINS
 from practicum.suites.sql_analyst.questions import Question
 from practicum.suites.sql_analyst.templates import TEMPLATES
 from practicum.tasks import TaskSet
 from practicum.trajectory import Rollout
+from tools.suites import sql_analyst as generate
 
 SPLITS = ("train", "validation", "test")
 LEVELS = (1, 2, 3, 4)
@@ -112,7 +113,7 @@ def test_the_generator_comes_to_the_committed_tasks():
 
 def test_the_generator_writes_what_it_read():
     text = (SqlAnalyst().folder / "fixtures" / "tasks.json").read_text()
-    assert generate._text(json.loads(text)) == text
+    assert generate.as_text(json.loads(text)) == text
     assert len(text) < 200_000
 
 

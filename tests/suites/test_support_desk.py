@@ -13,12 +13,13 @@ from practicum.checks.environment import run_checks
 from practicum.environment.target import load_target
 from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
-from practicum.suites.support_desk import SupportDesk, generate, reward, score
+from practicum.suites.support_desk import SupportDesk, reward, score
 from practicum.suites.support_desk.environment import ARGUMENTS
 from practicum.suites.support_desk.procedure import LEVELS, final_output, known, verdict
 from practicum.tasks import TaskSet
 from practicum.training import imitation as foothold
 from practicum.trajectory import Rollout
+from tools.suites import support_desk as generate
 
 SPLITS = ("train", "validation", "test")
 
@@ -127,14 +128,13 @@ def test_every_answer_of_a_field_occurs_in_every_split(desk):
     assert seen["train"] == seen["validation"] == seen["test"]
 
 
-def test_the_generator_writes_the_committed_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "__file__", str(tmp_path / "generate.py"))
-    generate.main()
+def test_the_generator_writes_the_committed_bytes(tmp_path):
+    generate.write_fixtures(tmp_path)
     committed = files("practicum.suites.support_desk") / "fixtures"
-    made = sorted(path.name for path in (tmp_path / "fixtures").iterdir())
+    made = sorted(path.name for path in tmp_path.iterdir())
     assert made == sorted(path.name for path in committed.iterdir() if path.name.endswith(".json"))
     for name in made:
-        assert (tmp_path / "fixtures" / name).read_bytes() == (committed / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (committed / name).read_bytes(), name
     assert sum(path.stat().st_size for path in (SupportDesk().folder / "fixtures").iterdir()) < 200_000
 
 

@@ -13,11 +13,12 @@ from practicum.digests import canonical_json
 from practicum.environment.target import load_target
 from practicum.errors import EnvironmentFault
 from practicum.scoring import judge
-from practicum.suites.warehouse import Warehouse, generate, reward, score
+from practicum.suites.warehouse import Warehouse, reward, score
 from practicum.suites.warehouse.requests import Request, content, outcome
 from practicum.suites.warehouse.site import prepared
 from practicum.tasks import Task, TaskSet
 from practicum.trajectory import Rollout
+from tools.suites import warehouse as generate
 
 SPLITS = ("train", "validation", "test")
 LEVELS = (1, 2, 3, 4, 5)
@@ -209,14 +210,13 @@ def test_splits_share_no_site_order_customer_and_no_facts(level):
             seen[name] |= values
 
 
-def test_the_generator_writes_the_committed_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "__file__", str(tmp_path / "generate.py"))
-    generate.main()
+def test_the_generator_writes_the_committed_bytes(tmp_path):
+    generate.write_fixtures(tmp_path)
     committed = files("practicum.suites.warehouse") / "fixtures"
-    made = sorted(path.name for path in (tmp_path / "fixtures").iterdir())
+    made = sorted(path.name for path in tmp_path.iterdir())
     assert made == sorted(path.name for path in committed.iterdir() if path.name.endswith(".json"))
     for name in made:
-        assert (tmp_path / "fixtures" / name).read_bytes() == (committed / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (committed / name).read_bytes(), name
     assert sum(path.stat().st_size for path in (Warehouse().folder / "fixtures").iterdir()) < 200_000
 
 

@@ -1,0 +1,1 @@
+"""What makes parts of Practicum and is not in the wheel."""

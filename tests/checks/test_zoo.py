@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from practicum.checks.catalogue import CHECKS
-from practicum.environment.loading import load_file
+from practicum.environment.modules import load_file
 
 if TYPE_CHECKING:
     from conftest import Keeper

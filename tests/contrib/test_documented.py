@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from practicum.checks.target import load_target
+from practicum.environment.target import load_target
 
 ROOT = Path(__file__).parents[2]
 ROWS = re.findall(r"^\| `([\w.]+:\w+)`.*?\| (.*?) \|", (ROOT / "docs/environments.md").read_text(), re.MULTILINE)

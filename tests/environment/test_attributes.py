@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from practicum.environment import Environment, reset, tool
-from practicum.environment.state import StateFault
+from practicum.environment.declared_state import StateFault
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 

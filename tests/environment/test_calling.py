@@ -12,7 +12,7 @@ from types import MappingProxyType
 import pytest
 
 from practicum.environment import Environment, ToolError, ToolSpec, tool
-from practicum.environment.calling import blocking, result_of, run_to_end
+from practicum.environment.calling import OwnLoop, result_of, run_to_end, waited
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 
@@ -331,12 +331,12 @@ def test_what_cannot_is_the_environments_fault(value, problem):
     assert "dicts with text as keys" in caught.value.fix
 
 
-def test_blocking_waits_without_giving_way():
+def test_waiting_does_not_give_way_on_a_loop_of_ones_own():
     async def later():
         await asyncio.sleep(0)
         return 5
 
     async def within():
-        return await blocking(later())
+        return waited(later())
 
-    assert run_to_end(blocking(later())) == asyncio.run(within()) == run_to_end(blocking(5)) == 5
+    assert run_to_end(OwnLoop().wait(later())) == asyncio.run(within()) == waited(later()) == waited(5) == 5

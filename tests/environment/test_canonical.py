@@ -400,8 +400,8 @@ def test_a_class_that_cannot_be_pickled_is_told_by_its_attributes():
 
 def test_known_objects_count_as_their_names_and_hidden_text_not_at_all():
     one, other = Plain(1), Plain(2)
-    assert digest_value([one], known={id(one): "it"}) == digest_value([other], known={id(other): "it"})
-    assert digest_value([one], known={id(one): "it"}) != digest_value([one])
+    assert digest_value([one], named={id(one): "it"}) == digest_value([other], named={id(other): "it"})
+    assert digest_value([one], named={id(one): "it"}) != digest_value([one])
 
     def at(folder):
         strings = [f"{folder}/a", {f"{folder}/k": 1}]

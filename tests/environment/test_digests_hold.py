@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 
-from practicum.environment.identity import parts_of
+from practicum.environment.parts import parts_of
 
 PLAIN_SERVER = Path(__file__).parents[1] / "bridges" / "plain_server.py"
 

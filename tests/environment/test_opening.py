@@ -2,9 +2,9 @@
 
 import pytest
 
-from practicum.bridges.episode import Episode
+from practicum.bridges.episode import ServedEpisode
 from practicum.environment import Environment
-from practicum.environment.opening import opening
+from practicum.environment.play import opening
 from practicum.tasks import Task
 
 SYSTEM = {"role": "system", "content": "Answer in German."}
@@ -37,7 +37,7 @@ def test_what_a_task_says_before_its_prompt_stands_there_below_one_system_messag
     task = Task("t", "Add 3.", history=history)
     environment = Desk(told)
     assert opening(environment, task) == expected
-    assert Episode(environment, task, 0).messages == expected
+    assert ServedEpisode(environment, task, 0).messages == expected
 
 
 def test_what_becomes_of_the_messages_is_nothing_to_the_task():

@@ -12,7 +12,7 @@ from practicum.environment import Call
 from practicum.environment.play import CALL_LIMIT, OracleFault, OracleSteps
 from practicum.seeds import derive
 from practicum.services import Recorder
-from practicum.services.callables import CallableSource
+from practicum.services.sources import CallableSource
 from practicum.suites.support_desk import SupportDesk
 from practicum.training import imitation as foothold
 

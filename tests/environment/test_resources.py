@@ -64,7 +64,7 @@ def test_nothing_is_made_before_it_is_asked_for(own, monkeypatch):
     monkeypatch.setattr(tempfile, "mkdtemp", None)
     monkeypatch.setattr(sqlite3, "connect", None)
     assert own.digest() == [0.0, [], [], ""]
-    assert (own.hidden, list(own.known().values())) == ("", ["clock"])
+    assert (own.hidden, list(own.named_objects().values())) == ("", ["clock"])
 
 
 def test_folder_and_database_are_the_episodes_own(own):

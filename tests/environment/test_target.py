@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from practicum.environment.loading import load_file
+from practicum.environment.modules import load_file
 from practicum.environment.target import load_target, resolve_target, target_of
 from practicum.errors import EnvironmentFault, TaskError
 from practicum.recipe import build_recipe

@@ -7,7 +7,7 @@ import pytest
 
 from practicum.engine.protocol import SamplingParams
 from practicum.environment import Environment, ToolError, tool
-from practicum.environment.opening import opening
+from practicum.environment.play import opening
 from practicum.errors import EnvironmentFault, RolloutError
 from practicum.rollout.agents import BuiltinAgent
 from practicum.rollout.session import Session

@@ -25,7 +25,7 @@ from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import AdamParams, Datum, SamplingParams
-from practicum.environment.opening import opening
+from practicum.environment.play import opening
 from practicum.environment.target import EnvironmentTarget, load_target
 from practicum.rollout.agents import BuiltinAgent
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest

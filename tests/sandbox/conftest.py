@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from practicum.sandbox import PythonLimits, PythonResult, kinds
-from practicum.sandbox.interpreter import Interpreter, this_interpreter
 from practicum.sandbox.limits import KINDS, Kind
-from practicum.sandbox.machine import is_real_root, unreachable
+from practicum.sandbox.machine import Interpreter, is_real_root, this_interpreter, unreachable
 from practicum.sandbox.python import prepare, run_in
 
 

@@ -22,9 +22,9 @@ from practicum.sandbox import (
     sandbox_warning,
 )
 from practicum.sandbox.inside.filter import program as closed_calls
-from practicum.sandbox.interpreter import Interpreter, layout, this_interpreter
 from practicum.sandbox.limits import KINDS
-from practicum.sandbox.measure import start_ms
+from practicum.sandbox.machine import Interpreter, layout, this_interpreter
+from practicum.sandbox.python import start_ms
 
 
 @pytest.fixture

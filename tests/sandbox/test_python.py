@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from practicum.sandbox import PythonLimits, SandboxError, arun_python, run_python
 from practicum.sandbox.inside.tidy import remove
-from practicum.sandbox.interpreter import WORK
+from practicum.sandbox.machine import WORK
 from practicum.sandbox.python import prepare
 from practicum.sandbox.supervise import netstrings
 
@@ -181,7 +181,7 @@ CALLER = """
 import sys, tempfile
 from pathlib import PosixPath
 from practicum.sandbox import PythonLimits
-from practicum.sandbox.interpreter import Interpreter
+from practicum.sandbox.machine import Interpreter
 from practicum.sandbox.python import prepare, run_in
 tempfile.tempdir = sys.argv[2]
 code = "import os, time\\nos.fork() or os.setsid()\\ntime.sleep(60)"

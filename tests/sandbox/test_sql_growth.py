@@ -6,10 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from practicum.sandbox import sql
-from practicum.sandbox.sql_expansion import places
-from practicum.sandbox.sql_memory import memory_used
-from practicum.sandbox.sql_shape import MAX_PLACES, check_shape
-from practicum.sandbox.sql_tokens import tokens_of
+from practicum.sandbox.sql_guard import memory_used
+from practicum.sandbox.sql_shape import MAX_PLACES, check_shape, places, tokens_of
 
 
 def chain(length: int, column: str, table: str = "c{}", read: str = "", again: str = "") -> str:

@@ -16,7 +16,7 @@ from practicum.scoring import (
     weighted,
     with_format,
 )
-from practicum.scoring.base import excuses_of, range_of
+from practicum.scoring.judgement import excuses_of, range_of
 from practicum.scoring.milestones import prefixes
 from practicum.tasks import Task
 from practicum.trajectory import Rollout, ToolCall

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from practicum.errors import RolloutError
 from practicum.scoring import judge
-from practicum.scoring.results import Exam, rows_in_common, same_rows, same_value, score_rows, tagged_text
+from practicum.scoring.fields import TOLERANCE, same
+from practicum.scoring.results import Exam, rows_in_common, same_rows, score_rows, tagged_text
 
 SAME = [
     ([], []),
@@ -296,9 +297,9 @@ def test_the_digest_follows_the_rule():
 
 
 def test_numbers_are_numbers_and_nothing_else_is():
-    assert same_value(2, 2.0)
-    assert same_value(1 / 3, 0.33333333333)
-    assert not same_value(1, True)
-    assert not same_value("1", 1)
+    assert same(2, 2.0, TOLERANCE)
+    assert same(1 / 3, 0.33333333333, TOLERANCE)
+    assert not same(1, True, TOLERANCE)
+    assert not same("1", 1, TOLERANCE)
     assert json.loads("1e3") == 1000
-    assert same_value(1e3, 1000)
+    assert same(1e3, 1000, TOLERANCE)

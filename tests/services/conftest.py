@@ -1,4 +1,4 @@
-"""The desk service, on a port of its own."""
+"""The desk service, on a port of its own; and the shop of the bridges' tests."""
 
 import importlib.util
 import sys
@@ -9,13 +9,23 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 
-@pytest.fixture(scope="session")
-def desk_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("recording_desk", Path(__file__).with_name("desk_service.py"))
+def _load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def desk_module() -> ModuleType:
+    return _load("recording_desk", Path(__file__).with_name("desk_service.py"))
+
+
+@pytest.fixture(scope="session")
+def shop() -> ModuleType:
+    """The module of ``shop.py``."""
+    return _load("services_shop", Path(__file__).parents[1] / "bridges" / "shop.py")
 
 
 @pytest.fixture

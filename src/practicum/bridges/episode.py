@@ -7,13 +7,13 @@ from typing import Any
 
 from practicum.environment.base import Environment
 from practicum.environment.calling import ToolResult
-from practicum.environment.opening import opening
+from practicum.environment.play import opening
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 from practicum.trajectory import Ending, Message, Rollout, ToolCall
 
 
-class Episode:
+class ServedEpisode:
     """One episode of an environment, from its reset to its teardown.
 
     What the player does is kept in the shape a score reads, so that whoever served the episode can judge it.

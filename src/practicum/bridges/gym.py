@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from practicum.bridges.optional import require
 from practicum.environment.base import Environment
+from practicum.environment.modules import require
 from practicum.errors import EnvironmentFault
 from practicum.trajectory import Rollout
 
@@ -46,12 +46,12 @@ def as_gymnasium(
     Raises:
         EnvironmentFault: Gymnasium is not installed, the instance plays an episode, or the split has no tasks.
     """
-    require("gymnasium", "gymnasium")
+    require("gymnasium")
     from practicum.bridges.gym_env import PracticumEnv, spec_of
 
     make = _factory(environment)
     first = environment if isinstance(environment, Environment) else make()
-    entry = functools.partial(_made, make, split, score)
+    entry = functools.partial(_create, make, split, score)
     made = PracticumEnv(first, split, score, render_mode)
     made.spec = spec_of(_name(first), entry, {"render_mode": render_mode})
     return made
@@ -77,17 +77,17 @@ def register_gymnasium(
     Raises:
         EnvironmentFault: Gymnasium is not installed, or the id is taken by something else.
     """
-    gymnasium = require("gymnasium", "gymnasium")
+    gymnasium = require("gymnasium")
     name = id or _name(_factory(environment)(), split)
     if name in gymnasium.registry:
         raise EnvironmentFault(
             f"Gymnasium knows an environment {name} already", fix="give another id, or take that one with make"
         )
-    gymnasium.register(id=name, entry_point=functools.partial(_made, _factory(environment), split, score))
+    gymnasium.register(id=name, entry_point=functools.partial(_create, _factory(environment), split, score))
     return name
 
 
-def _made(
+def _create(
     make: Callable[[], Environment], split: str, score: Score | None, render_mode: str | None = None
 ) -> "PracticumEnv":
     from practicum.bridges.gym_env import PracticumEnv

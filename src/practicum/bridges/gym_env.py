@@ -1,4 +1,10 @@
-"""The ``gymnasium.Env`` behind ``as_gymnasium``. Imported only once Gymnasium is known to be there."""
+"""The ``gymnasium.Env`` behind ``as_gymnasium``. Imported only once Gymnasium is known to be there.
+
+A player writes a JSON tool call or a final answer: a JSON object with exactly these two keys is a call, every other
+text is the answer::
+
+    {"name": "get_ticket", "arguments": {"ticket_id": "T123"}}
+"""
 
 import copy
 import json
@@ -13,14 +19,13 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from practicum.bridges.episode import Episode, task_of, tasks_of
+from practicum.bridges.episode import ServedEpisode, task_of, tasks_of
 from practicum.bridges.gym import Score
-from practicum.bridges.gym_actions import opening_text, parse_action
-from practicum.environment.base import Environment
-from practicum.environment.waiting import waited
+from practicum.environment.base import Call, Environment
+from practicum.environment.calling import waited
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
-from practicum.trajectory import Rollout
+from practicum.trajectory import Message, Rollout
 
 ACTION_LIMIT = 32_768
 """Characters of an action."""
@@ -115,7 +120,7 @@ class PracticumEnv(gymnasium.Env[str, str]):
         self.action_space = UnicodeText(ACTION_LIMIT)
         self.observation_space = UnicodeText(OBSERVATION_LIMIT)
         self._tasks = tasks_of(environment, split)
-        self._episode: Episode | None = None
+        self._episode: ServedEpisode | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Begin an episode.
@@ -126,8 +131,8 @@ class PracticumEnv(gymnasium.Env[str, str]):
         super().reset(seed=seed)
         # Both are drawn whatever is given, so that the generator goes on the same way.
         drawn, own = int(self.np_random.integers(len(self._tasks))), int(self.np_random.integers(2**31))
-        task = self._asked(options or {}) or self._tasks[drawn]
-        self._episode = Episode(self.environment, task, own if seed is None else seed)
+        task = self._chosen_task(options or {}) or self._tasks[drawn]
+        self._episode = ServedEpisode(self.environment, task, own if seed is None else seed)
         schemas = copy.deepcopy(self.environment.schemas())
         text = opening_text(self._episode.messages, schemas)
         if len(text) > OBSERVATION_LIMIT:
@@ -167,7 +172,7 @@ class PracticumEnv(gymnasium.Env[str, str]):
         """Tear down the episode, if one is open."""
         self.environment.close()
 
-    def _stepped(self, episode: Episode, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+    def _stepped(self, episode: ServedEpisode, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         call = parse_action(action)
         if call is None:
             reply = episode.answer(action)
@@ -188,13 +193,13 @@ class PracticumEnv(gymnasium.Env[str, str]):
         info |= {"score": value, "components": components}
         return value
 
-    def _asked(self, options: Mapping[str, Any]) -> Task | None:
+    def _chosen_task(self, options: Mapping[str, Any]) -> Task | None:
         unknown = sorted(set(options) - {"task"})
         if unknown:
             raise EnvironmentFault(f"reset has no option {unknown[0]!r}", allowed="task: the id of a task")
         return task_of(self._tasks, str(options["task"]), self.split) if "task" in options else None
 
-    def _playing(self) -> Episode:
+    def _playing(self) -> ServedEpisode:
         if self._episode is None or not self._episode.open:
             over = "the episode is over" if self._episode else "no episode has begun"
             raise gymnasium.error.ResetNeeded(f"{over}: call reset() first")
@@ -240,3 +245,32 @@ def _line(message: Mapping[str, Any]) -> str:
 
 def _calls(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return message.get("tool_calls") or ()
+
+
+def parse_action(text: str) -> Call | None:
+    """The tool call that ``text`` is; None where it is a final answer."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or set(value) != {"name", "arguments"}:
+        return None
+    name, arguments = value["name"], value["arguments"]
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return None
+    return Call(name, arguments)
+
+
+def opening_text(messages: Sequence[Message], schemas: Sequence[Mapping[str, Any]]) -> str:
+    """What a player reads first: instructions, tools and how to call them, the task."""
+    *before, task = [str(message["content"]) for message in messages]
+    parts = list(before)
+    if schemas:
+        tools = "\n".join(json.dumps(schema["function"], ensure_ascii=False) for schema in schemas)
+        how = 'Call a tool by writing only {"name": NAME, "arguments": {…}}. Any other text is your final answer.'
+        parts.append(f"Tools:\n{tools}\n{how}")
+    return "\n\n".join([*parts, task])
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")

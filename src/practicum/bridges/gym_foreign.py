@@ -4,7 +4,8 @@
     environment_args: {game: FrozenLake-v1, game_args: {render_mode: ansi}, actions: [left, down, right, up]}
 
 A task is a seed: it decides how the game begins, and everything the game draws afterwards. The agent is shown what
-it observes, not the rewards; these are summed for the score (``final_state()``). Needs the extra ``gymnasium``.
+it observes, not the rewards; these are summed for the score (``final_state()``). Spaces of actions are the tool's
+parameter as JSON Schema, observations are JSON. Needs the extra ``gymnasium``.
 """
 
 import functools
@@ -12,9 +13,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from practicum.bridges.gym_spaces import action_of, action_schema, observation_json
-from practicum.bridges.optional import require
 from practicum.environment.base import Environment
+from practicum.environment.modules import require
 from practicum.environment.tool import ToolError, ToolSpec
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.tasks import Task
@@ -74,7 +74,7 @@ class GymnasiumEnvironment(Environment):
         id: str | None = None,
         version: str | None = None,
     ) -> None:
-        require("gymnasium", "gymnasium")
+        require("gymnasium")
         self._game, self._game_args = game, dict(game_args or {})
         self._name = game if isinstance(game, str) else f"{game.__module__}:{game.__qualname__}"
         named = re.fullmatch(r"(.*?)(?:-v(\d+))?", self._name)
@@ -87,7 +87,7 @@ class GymnasiumEnvironment(Environment):
         self._actions, self._prompt, self._returns = tuple(actions), prompt, (returns[0], returns[1])
         self._sizes = {"train": 200, "validation": 50, "test": 100} | dict(sizes or {})
         self._listed: dict[str, list[Task]] = {}
-        probe = self._made()
+        probe = self._new_game()
         try:
             schema = action_schema(probe.action_space, self._actions, self._name)
             self._first(probe, 0)
@@ -125,7 +125,7 @@ class GymnasiumEnvironment(Environment):
             raise EnvironmentFault(f"there is no split {split!r}", allowed=", ".join(SPLIT_SEEDS))
         if split not in self._listed:
             first = SPLIT_SEEDS[split]
-            game = self._made()
+            game = self._new_game()
             try:
                 seeds = range(first, first + self._sizes.get(split, 0))
                 self._listed[split] = [_task(seed, self._first(game, seed)) for seed in seeds]
@@ -141,7 +141,7 @@ class GymnasiumEnvironment(Environment):
         """Begin the game that the task's seed decides; a task without one gets a seed from the episode's."""
         seed = task.metadata.get("seed")
         self.seed = self.random.getrandbits(31) if seed is None else int(seed)
-        self.game = _Game(self._made())
+        self.game = _Game(self._new_game())
         self.register(self.game.env.close)
         self.game.env.reset(seed=self.seed)
         self.actions: list[Any] = []
@@ -175,12 +175,12 @@ class GymnasiumEnvironment(Environment):
         picture = game.render() if game.render_mode == "ansi" else None
         return {} if picture is None else {"picture": str(picture)}
 
-    def _made(self) -> Any:
+    def _new_game(self) -> Any:
         import gymnasium
 
         try:
             make = self._game if callable(self._game) else functools.partial(gymnasium.make, self._game)
-            made = make(**self._game_args)
+            game = make(**self._game_args)
         except PracticumError:
             raise
         except Exception as error:
@@ -188,9 +188,9 @@ class GymnasiumEnvironment(Environment):
                 f"the game {self._name} cannot be made: {type(error).__name__}: {error}",
                 fix="check its id (a module that registers it goes before: module:Name-v0) and game_args",
             ) from error
-        if not isinstance(made, gymnasium.Env):
-            raise EnvironmentFault(f"{self._name} made {made!r}", allowed="a gymnasium.Env")
-        return made
+        if not isinstance(game, gymnasium.Env):
+            raise EnvironmentFault(f"{self._name} made {game!r}", allowed="a gymnasium.Env")
+        return game
 
 
 def score(rollout: Rollout) -> float:
@@ -203,3 +203,134 @@ reward = score
 
 def _task(seed: int, shown: str) -> Task:
     return Task(f"game-{seed}", f"Game {seed}.\n{shown}", metadata={"seed": seed})
+
+
+ACTIONS = "Discrete, Text, MultiDiscrete, MultiBinary, or a Tuple or Dict of these"
+OBSERVATIONS = "Text, Discrete, MultiDiscrete, MultiBinary, or a Tuple or Dict of these"
+
+
+def action_schema(space: Any, names: Sequence[str], where: str) -> dict[str, Any]:
+    """JSON Schema of one action.
+
+    A MultiDiscrete or MultiBinary action is a list (of lists, where the space has more axes), a Tuple a list of its
+    parts, a Dict an object.
+
+    Args:
+        space: The action space.
+        names: What the actions of a Discrete space are called, in order; empty for numbers.
+        where: The game, for errors.
+
+    Raises:
+        EnvironmentFault: a space that text cannot name, or not one name for each action.
+    """
+    from gymnasium import spaces
+
+    if not names:
+        return _schema(space, where)
+    if not isinstance(space, spaces.Discrete):
+        raise EnvironmentFault(f"actions of {space} have no order to be named in", where=where, fix="leave names out")
+    count = int(space.n)
+    if len(names) != count or len(set(names)) != count:
+        raise EnvironmentFault(f"{list(names)} do not name {count} actions", where=where, fix=f"give {count} names")
+    return {"type": "string", "enum": list(names)}
+
+
+def _schema(space: Any, where: str) -> dict[str, Any]:
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return _whole(int(space.start), int(space.n))
+    if isinstance(space, spaces.Text):
+        return {"type": "string", "minLength": space.min_length, "maxLength": space.max_length}
+    if isinstance(space, spaces.MultiDiscrete):
+        return _grid(space.start.tolist(), space.nvec.tolist())
+    if isinstance(space, spaces.MultiBinary):
+        bit = _whole(0, 2)
+        for length in reversed(space.shape):
+            bit = _list([bit] * length)
+        return bit
+    if isinstance(space, spaces.Tuple):
+        return _list([_schema(inner, where) for inner in space.spaces])
+    if isinstance(space, spaces.Dict):
+        parts = {name: _schema(inner, where) for name, inner in space.spaces.items()}
+        return {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
+    raise EnvironmentFault(f"actions of {space} are no text", where=where, allowed=ACTIONS)
+
+
+def _whole(low: int, count: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": low + count - 1}
+
+
+def _grid(lows: Any, counts: Any) -> dict[str, Any]:
+    """A number from ``low``, or a list of such, as deep as the space has axes."""
+    if not isinstance(lows, list):
+        return _whole(lows, counts)
+    return _list([_grid(low, count) for low, count in zip(lows, counts, strict=True)])
+
+
+def _list(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A list of exactly these parts; said once where all are alike."""
+    items: dict[str, Any] = {"prefixItems": list(parts)} if parts else {}
+    if parts and all(part == parts[0] for part in parts):
+        items = {"items": parts[0]}
+    return {"type": "array", **items, "minItems": len(parts), "maxItems": len(parts)}
+
+
+def action_of(space: Any, names: Sequence[str], argument: Any) -> Any:
+    """The action that a tool call means; ``argument`` keeps to the schema.
+
+    Raises:
+        ToolError: the space does not hold it (text of other characters than it allows).
+    """
+    action = int(space.start) + list(names).index(argument) if names else _action(space, argument)
+    if action not in space:
+        raise ToolError(f"{argument!r} is no action: {_allowed(space)}")
+    return action
+
+
+def _action(space: Any, argument: Any) -> Any:
+    import numpy as np
+    from gymnasium import spaces
+
+    # JSON Schema calls 2.0 an integer too.
+    if isinstance(space, spaces.Discrete):
+        return space.dtype.type(int(argument))
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+        return np.array(argument).astype(space.dtype)
+    if isinstance(space, spaces.Tuple):
+        return tuple(_action(inner, item) for inner, item in zip(space.spaces, argument, strict=True))
+    if isinstance(space, spaces.Dict):
+        return {name: _action(inner, argument[name]) for name, inner in space.spaces.items()}
+    return argument
+
+
+def observation_json(space: Any, value: Any, where: str) -> Any:
+    """An observation as JSON data.
+
+    Raises:
+        EnvironmentFault: a space that has no exact JSON form.
+    """
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Text):
+        return str(value)
+    if isinstance(space, spaces.Discrete):
+        return int(value)
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+        return value.tolist()
+    if isinstance(space, spaces.Tuple):
+        return [observation_json(inner, item, where) for inner, item in zip(space.spaces, value, strict=True)]
+    if isinstance(space, spaces.Dict):
+        items: Mapping[str, Any] = value
+        return {name: observation_json(inner, items[name], where) for name, inner in space.spaces.items()}
+    raise EnvironmentFault(
+        f"observations in {space} are no text",
+        where=where,
+        allowed=OBSERVATIONS,
+        fix="wrap the game so that it describes what it shows in words",
+    )
+
+
+def _allowed(space: Any) -> str:
+    characters = getattr(space, "characters", "")
+    return f"text of these characters: {characters[:200]}" if characters else str(space)

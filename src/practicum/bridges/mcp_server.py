@@ -22,9 +22,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from practicum.bridges.episode import Episode, task_of, tasks_of
-from practicum.bridges.optional import require
+from practicum.bridges.episode import ServedEpisode, task_of, tasks_of
 from practicum.environment.base import Environment
+from practicum.environment.modules import require
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.tasks import Task
 from practicum.text import json_object
@@ -47,7 +47,7 @@ class Served:
     def __init__(self, environment: Environment, split: str, task: str | None, seed: int, on_end: OnEnd | None) -> None:
         tasks = tasks_of(environment, split)
         chosen = task_of(tasks, task, split) if task is not None else drawn(tasks, seed)
-        self.episode = Episode(environment, chosen, seed)
+        self.episode = ServedEpisode(environment, chosen, seed)
         self._on_end = on_end
         # Clients may ask for several things at once; an environment does one at a time.
         self._turn = asyncio.Lock()
@@ -92,7 +92,7 @@ def serve_stdio(
     Raises:
         EnvironmentFault: the ``mcp`` package is missing, or there is no such split or task.
     """
-    require("mcp", "mcp")
+    require("mcp")
     asyncio.run(_stdio(make, split, task, seed, on_end))
 
 
@@ -118,7 +118,7 @@ def mcp_app(
     Raises:
         EnvironmentFault: the ``mcp`` package is missing, or the split has no tasks.
     """
-    require("mcp", "mcp")
+    require("mcp")
     probe = make()
     tasks_of(probe, split)
     server = _server(probe, _of_session, "")

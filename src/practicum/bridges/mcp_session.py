@@ -19,11 +19,69 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from practicum.bridges.background import Background, lend
-from practicum.bridges.mcp_results import value_of
-from practicum.bridges.optional import require
+from practicum.environment.modules import require
 from practicum.environment.tool import ToolError
 from practicum.errors import EnvironmentFault
+
+STOP_S = 5.0
+"""Seconds for the loop's thread to end."""
+
+
+class Background:
+    """A running loop. ``lend`` gives the one of this process; whoever took it gives it back.
+
+    Not anyio's ``BlockingPortalProvider``: its lock is not reentrant, so a session that is collected as garbage while
+    another opens would wait for itself; and it waits for its thread without a bound.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.users = 0
+        self.process = os.getpid()
+        self._thread = threading.Thread(target=self._run, name="practicum-background", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether this is the loop's own thread, which must not wait for it."""
+        return threading.current_thread() is self._thread
+
+    def give_back(self) -> None:
+        """No longer needed by one of its users; the last one's going ends the loop and its thread."""
+        global _shared  # noqa: PLW0603 - one loop for the process is the point
+        with _lock:
+            self.users -= 1
+            if self.users:
+                return
+            if _shared is self:
+                _shared = None
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        if not self.is_own_thread:
+            self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+
+# Taken again by a thread that holds it, where garbage is collected meanwhile.
+_lock = threading.RLock()
+_shared: Background | None = None
+
+
+def lend() -> Background:
+    """The process's loop; after a fork the child gets its own."""
+    global _shared  # noqa: PLW0603
+    with _lock:
+        if _shared is None or _shared.process != os.getpid():
+            _shared = Background()
+        _shared.users += 1
+        return _shared
+
 
 MARK = "PRACTICUM_MCP_SESSION"
 """Environment variable of a server process, by which its descendants are known."""
@@ -88,7 +146,7 @@ class _Line:
     ready: "futures.Future[list[McpTool]]" = field(default_factory=futures.Future)
     leave: asyncio.Event | None = None
     client: Any = None
-    said: Any = None
+    stderr: Any = None
     """Where the server writes to as stderr."""
     words: str = ""
     """What it had written there at its end."""
@@ -107,7 +165,7 @@ class McpSession:
     __slots__ = ("__weakref__", "_close", "_line")
 
     def __init__(self, server: McpServer) -> None:
-        require("mcp", "mcp")
+        require("mcp")
         self._line = _Line(server, f"{os.getpid()}-{next(_numbers)}", lend())
         asyncio.run_coroutine_threadsafe(_hold(self._line), self._line.background.loop)
         # Also runs when the session is garbage, and when the interpreter ends.
@@ -138,10 +196,10 @@ class McpSession:
         server = self._line.server
         if not self._close.alive:
             raise self._fault("the session with the MCP server is closed")
-        asked = asyncio.run_coroutine_threadsafe(_call(self._line, name, arguments), self._line.background.loop)
+        pending = asyncio.run_coroutine_threadsafe(_call(self._line, name, arguments), self._line.background.loop)
         try:
             # The client has the same bound; this one holds even where it does not keep it.
-            return await asyncio.wait_for(asyncio.wrap_future(asked), server.start_s + server.call_s + 5)
+            return await asyncio.wait_for(asyncio.wrap_future(pending), server.start_s + server.call_s + 5)
         except TimeoutError:
             raise self._fault(f"the MCP server did not answer {name} within {server.call_s:g} s") from None
 
@@ -157,7 +215,7 @@ async def _hold(line: _Line) -> None:
     """Keep the client open until told to leave. Reports through ``line.ready``; never raises."""
     line.leave, line.holder = asyncio.Event(), asyncio.current_task()
     # A real file: the server's process inherits its descriptor.
-    line.said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+    line.stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
     try:
         async with AsyncExitStack() as stack:
             if not line.leaving:
@@ -168,8 +226,8 @@ async def _hold(line: _Line) -> None:
         if not line.ready.done():
             line.ready.set_exception(_fault(line, f"no MCP session with the server: {_reason(error)}"))
     finally:
-        line.client, line.words = None, _written(line.said)
-        line.said.close()
+        line.client, line.words = None, _written(line.stderr)
+        line.stderr.close()
         if not line.ready.done():
             line.ready.set_exception(_fault(line, "the session with the MCP server is closed"))
         line.ended.set()
@@ -192,25 +250,25 @@ async def _client(line: _Line, stack: AsyncExitStack) -> Any:
             env={**dict(server.variables), MARK: line.mark},
             cwd=server.folder or None,
         )
-        transport = stdio_client(parameters, errlog=line.said)
+        transport = stdio_client(parameters, errlog=line.stderr)
     # Not cached: what a server answers must be what it answers now.
     return Client(transport, read_timeout_seconds=server.start_s, cache=None)
 
 
 async def _listed(client: Any) -> list[McpTool]:
-    found: list[McpTool] = []
+    tools: list[McpTool] = []
     cursor: str | None = None
-    seen: set[str | None] = {None}
+    cursors: set[str | None] = {None}
     while True:
         page = await client.list_tools(cursor=cursor)
-        found += [
+        tools += [
             McpTool(tool.name, tool.description or tool.title or "", tool.input_schema, tool.output_schema)
             for tool in page.tools
         ]
         cursor = page.next_cursor
-        if cursor in seen:
-            return found
-        seen.add(cursor)
+        if cursor in cursors:
+            return tools
+        cursors.add(cursor)
 
 
 async def _call(line: _Line, name: str, arguments: Mapping[str, Any]) -> Any:
@@ -240,7 +298,7 @@ async def _call(line: _Line, name: str, arguments: Mapping[str, Any]) -> Any:
 def _shut(line: _Line) -> None:
     if line.background.process != os.getpid():
         return  # a fork's copy: the session is its parent's
-    if line.background.here:
+    if line.background.is_own_thread:
         # The collector may find garbage in any thread; this one runs what is waited for below.
         threading.Thread(target=_shut, args=(line,), name="practicum-close", daemon=True).start()
         return
@@ -264,13 +322,13 @@ def _leave(line: _Line) -> None:
 
 def _end_marked(mark: str) -> None:
     """Kill what a server left behind: every process that inherited its mark (where there is a /proc to see them)."""
-    wanted = f"{MARK}={mark}".encode()
+    marked = f"{MARK}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             handle = os.pidfd_open(int(folder.name))
             try:
                 # Read after the handle is held, so that the number cannot have passed to another process.
-                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                if marked in (folder / "environ").read_bytes().split(b"\0"):
                     signal.pidfd_send_signal(handle, signal.SIGKILL)
                     select.select([handle], [], [], KILL_S)
             finally:
@@ -282,7 +340,7 @@ def _fault(line: _Line, what: str) -> EnvironmentFault:
 
 
 def _last_words(line: _Line) -> str:
-    words = line.words if line.said is None or line.said.closed else _written(line.said)
+    words = line.words if line.stderr is None or line.stderr.closed else _written(line.stderr)
     if words:
         return "read what it wrote to stderr last:\n    " + "\n    ".join(words.splitlines()[-8:])
     if line.server.url:
@@ -301,3 +359,38 @@ def _reason(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def value_of(result: Any) -> Any:
+    """JSON data or text from a ``CallToolResult``.
+
+    Structured content is taken where the server sends it; its text then only repeats it. Else the text of the
+    content blocks; of what is no text (pictures, sound) only kind and size are said.
+
+    Raises:
+        ToolError: the result is marked as an error.
+    """
+    text = "\n".join(_block_text(block) for block in result.content)
+    if result.is_error:
+        raise ToolError(text or "the tool failed and did not say why")
+    return text if result.structured_content is None else result.structured_content
+
+
+def _block_text(block: Any) -> str:
+    match block.type:
+        case "text":
+            return str(block.text)
+        case "image" | "audio":
+            return f"[{block.type}, {block.mime_type}, {_blob_bytes(block.data)} bytes]"
+        case "resource_link":
+            return f"[resource {block.uri}]"
+        case "resource":
+            inner = block.resource
+            blob = getattr(inner, "blob", None)
+            return str(inner.text) if blob is None else f"[resource {inner.uri}, {_blob_bytes(blob)} bytes]"
+        case other:
+            return f"[{other}]"
+
+
+def _blob_bytes(base64: str) -> int:
+    return len(base64.rstrip("=")) * 3 // 4

@@ -14,7 +14,7 @@ from practicum.checks.processes.client import Nursery
 from practicum.checks.processes.work import Trouble
 from practicum.checks.trial import Trial
 from practicum.checks.ways.abandoned import Aftermath
-from practicum.environment.state import StateFault
+from practicum.environment.declared_state import StateFault
 from practicum.text import shortened
 
 

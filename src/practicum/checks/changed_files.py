@@ -9,8 +9,8 @@ import yaml
 
 from practicum.checks.fidelity import FILES
 from practicum.environment import Environment
-from practicum.environment.identity import code_files
-from practicum.environment.loading import load_file
+from practicum.environment.modules import load_file
+from practicum.environment.parts import code_files
 from practicum.environment.target import EnvironmentTarget, load_target, target_of
 
 _FIXTURES = "fixtures"

@@ -15,7 +15,7 @@ from practicum.checks.episodes import Transcript, call_text, parting_place
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import EPISODE
 from practicum.environment import Call
-from practicum.environment.state import StateFault
+from practicum.environment.declared_state import StateFault
 from practicum.text import json_or_text, shortened
 
 LINES = 24

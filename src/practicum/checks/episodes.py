@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 from practicum.digests import canonical_json
 from practicum.environment import Call, Environment, ToolResult
-from practicum.environment.opening import opening
 from practicum.environment.places import place_of_error
-from practicum.environment.play import NO_REPLY, OracleFault, OracleSteps
+from practicum.environment.play import NO_REPLY, OracleFault, OracleSteps, opening
 from practicum.tasks import Task
 from practicum.text import shortened
 from practicum.trajectory import USER, Message, Rollout, ToolCall

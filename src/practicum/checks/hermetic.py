@@ -10,7 +10,7 @@ from practicum.checks.processes.client import NoEnd, Nursery, StageHandle
 from practicum.checks.trial import Trial
 from practicum.checks.watch.outside_access import CONSTRUCTOR, EPISODE, FIXES, Kind, Touch
 from practicum.checks.ways import solo
-from practicum.environment.loading import variables_before_imports
+from practicum.environment.modules import variables_before_imports
 
 _DAY_S = 86_400.0
 _ANOTHER_TIME_S = 400.25 * _DAY_S

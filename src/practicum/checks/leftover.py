@@ -14,7 +14,7 @@ from practicum.checks.watch.residue import OPENED
 from practicum.checks.watch.settings import SETTINGS, Leftover
 from practicum.checks.ways import repeated, watched
 from practicum.checks.ways.watched import Changed, Left, Watched
-from practicum.environment.state import StateFault
+from practicum.environment.declared_state import StateFault
 
 _GROWING = frozenset(setting.kind for setting in SETTINGS if setting.grows)
 _SETTINGS = frozenset(setting.kind for setting in SETTINGS)

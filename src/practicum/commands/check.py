@@ -134,8 +134,7 @@ def check_changed(
 
 def _target(text: str, overrides: list[str]) -> "tuple[EnvironmentTarget, Recipe | None]":
     """What is checked, and the recipe that names it, if one does."""
-    from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
-    from practicum.environment.target import resolve_target, target_of
+    from practicum.environment.target import UNCHECKED, AgentsOwn, resolve_target, target_of
     from practicum.recipes import FOLDER
 
     shipped = FOLDER / f"{text}.yaml"

@@ -9,8 +9,7 @@ import practicum
 from practicum.checks.certificate import Certificate, CheckSubject, objection, subject_of
 from practicum.checks.findings import AgentReport, JudgesReport, Report
 from practicum.digests import digest
-from practicum.environment.elsewhere import UNCHECKED, AgentsOwn
-from practicum.environment.target import EnvironmentTarget
+from practicum.environment.target import UNCHECKED, AgentsOwn, EnvironmentTarget
 from practicum.errors import LedgerError, RunError
 from practicum.recipe import BUILTIN, Recipe
 from practicum.runs.code_digest import digest_object

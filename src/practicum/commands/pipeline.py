@@ -15,7 +15,7 @@ from practicum.commands.gate import Passed
 from practicum.commands.stages import Pipeline
 from practicum.commands.summary import print_evaluations, print_examples, print_next
 from practicum.display import StatusLine, heading, say
-from practicum.environment.identity import code_files
+from practicum.environment.parts import code_files
 from practicum.errors import PracticumError, RunError
 from practicum.evaluation.summary import Evaluation
 from practicum.files import program

@@ -18,7 +18,7 @@ from practicum.errors import EnvironmentFault, PracticumError
 if TYPE_CHECKING:
     from practicum.services.recorder import Recorder, Saved
     from practicum.services.rule import Rule
-    from practicum.services.source import Source
+    from practicum.services.sources import Source
 
 
 @app.command(
@@ -169,9 +169,8 @@ def read_calls(path: Path) -> list[dict[str, Any]]:
 
 def _source(kind: str, target: str, headers: dict[str, str], base_url: str, variables: dict[str, str]) -> "Source":
     from practicum.bridges.mcp_session import McpServer
-    from practicum.services.callables import CallableSource
-    from practicum.services.mcp_source import McpSource
     from practicum.services.openapi_source import OpenApiSource
+    from practicum.services.sources import CallableSource, McpSource
 
     if kind == "openapi":
         return OpenApiSource(target, base_url=base_url, headers=headers)

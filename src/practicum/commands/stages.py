@@ -36,7 +36,7 @@ from practicum.runs.events import read_events
 from practicum.runs.folder import Run
 from practicum.runs.manifest import file_digests
 from practicum.scoring.endpoint import Endpoint
-from practicum.scoring.reported import reported_reward
+from practicum.scoring.judgement import reported_reward
 from practicum.seeds import derive
 from practicum.tasks import Task, TaskSet
 from practicum.training.components import Workbench

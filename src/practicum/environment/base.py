@@ -25,15 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from practicum.environment.attributes import CORE, Attributes
-from practicum.environment.calling import ToolResult, awaited, exited, result_of, run_to_end
+from practicum.environment.calling import ToolResult, Transform, awaited, exited, result_of, run_to_end
+from practicum.environment.declared_state import CORE, Attributes, caller_place, declared, episode_digest
 from practicum.environment.fixtures import Fixture
-from practicum.environment.identity import Part, digest_of, own_classes, parts_of, source_of
+from practicum.environment.mutations import MutationWatch, unwatched
+from practicum.environment.parts import EnvironmentPart, digest_of, own_classes, parts_of, source_of
 from practicum.environment.resources import Resources, VirtualClock
-from practicum.environment.state import caller_place, declared, episode_digest
 from practicum.environment.tool import ToolError, ToolSpec, collect_tools
-from practicum.environment.transform import Transform
-from practicum.environment.watching import Watch, unwatched
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 from practicum.trajectory import USER, EnvironmentRef, Transition
@@ -188,22 +186,28 @@ class Environment(Attributes):
         """Begin an episode; equal arguments give an equal episode."""
         self._require_identity()
         self.close()
-        own = self.__dict__
+        attributes = self.__dict__
         # Whatever an earlier episode put on the instance goes with it.
-        kept = own["_kept"] if "_kept" in own else {name: value for name, value in own.items() if name not in CORE}
-        for name in [name for name in own if name not in CORE]:
-            del own[name]
-        own.update(kept, _kept=kept, _resources=Resources(), _declared={}, _started=set(), transitions=(), task=task)
-        own["random"] = random.Random(f"{seed}:{task.id}")
-        own["_in_start"] = True
+        lasting = (
+            attributes["_kept"]
+            if "_kept" in attributes
+            else {name: value for name, value in attributes.items() if name not in CORE}
+        )
+        for name in [name for name in attributes if name not in CORE]:
+            del attributes[name]
+        attributes.update(
+            lasting, _kept=lasting, _resources=Resources(), _declared={}, _started=set(), transitions=(), task=task
+        )
+        attributes["random"] = random.Random(f"{seed}:{task.id}")
+        attributes["_in_start"] = True
         try:
             with unwatched():
                 self.start(task)
-            own["_in_start"] = False
-            own["_watch"] = Watch(self, set(kept) - own["_started"])
-            own["_digest"] = self._state()
+            attributes["_in_start"] = False
+            attributes["_watch"] = MutationWatch(self, set(lasting) - attributes["_started"])
+            attributes["_digest"] = self._state()
         except BaseException as error:
-            own["_in_start"] = False
+            attributes["_in_start"] = False
             self.close(after=error)
             if isinstance(error, SystemExit):
                 raise exited(error, f"{type(self).__name__}.start") from error
@@ -273,8 +277,8 @@ class Environment(Attributes):
         return EnvironmentRef(self.id, self.version, self.digest)
 
     @functools.cached_property
-    def parts(self) -> Mapping[str, Part]:
-        """What the digest is made of, by name; see ``practicum.environment.identity``."""
+    def parts(self) -> Mapping[str, EnvironmentPart]:
+        """What the digest is made of, by name; see ``practicum.environment.parts``."""
         return parts_of(self)
 
     @functools.cached_property
@@ -316,7 +320,7 @@ class Environment(Attributes):
 
     async def _call(self, name: str, arguments: Mapping[str, Any], wait: Callable[[Any], Awaitable[Any]]) -> ToolResult:
         self._require_turn("a tool was called")
-        watch: Watch = self.__dict__["_watch"]
+        watch: MutationWatch = self.__dict__["_watch"]
         marks, specs = watch.marks(self), self.tool_specs()
         offered = [schema["function"]["name"] for schema in self.schemas()]
         self.__dict__["_in_tool"] = True
@@ -342,13 +346,13 @@ class Environment(Attributes):
         self._log(name, arguments, result)
         return result
 
-    def _require_turn(self, what: str) -> None:
+    def _require_turn(self, event: str) -> None:
         if self.task is None:
-            raise EnvironmentFault(f"{what} outside an episode", fix="call reset(task, seed) first")
+            raise EnvironmentFault(f"{event} outside an episode", fix="call reset(task, seed) first")
         if self._in_tool or self._in_start:
             # Both would stand in the log of transitions, and a replay would execute one of them twice.
             raise EnvironmentFault(
-                f"{what} while {'start' if self._in_start else 'another'} was running",
+                f"{event} while {'start' if self._in_start else 'another'} was running",
                 where=caller_place(),
                 fix="within the environment call the method itself: self.name(…); from outside, one call at a time",
             )

@@ -1,4 +1,4 @@
-"""From what a tool returned to what the agent sees."""
+"""From what a tool returned to what the agent sees, waited for on whichever loop there is."""
 
 import asyncio
 import contextvars
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from practicum.environment.fixtures import thawed
-from practicum.environment.transform import Transform
 from practicum.errors import EnvironmentFault, RolloutError
 
 T = TypeVar("T")
@@ -24,6 +23,25 @@ RESULT_LIMIT = 20_000
 """Characters of one tool result; a longer one is cut, with a note the agent sees."""
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Normalizes every result before the agent sees it.
+
+        def rounded(tool: str, value):
+            return round(value, 2) if isinstance(value, float) else value
+
+        class Desk(Environment):
+            transform = Transform("rounded", "1", rounded)
+
+    ``id`` and ``version`` are part of the environment's digest; its code is too, as part of the file it stands in.
+    """
+
+    id: str
+    version: str
+    function: Callable[[str, Any], Any]
+    """Takes the tool's name and the result as JSON data (for an error ``{"error": text}``); returns the new result."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +67,17 @@ def result_of(name: str, value: Any, transform: Transform | None, *, is_error: b
     return ToolResult(text.encode(errors="replace").decode(), is_error)
 
 
-def exited(error: SystemExit, what: str) -> RolloutError:
+def exited(error: SystemExit, whose: str) -> RolloutError:
     """What to raise where the user's code would have ended the process: it fails one rollout, like any exception.
 
     Args:
         error: What was raised; its traceback goes along, for those who look for the user's line.
-        what: Whose code it was.
+        whose: Whose code it was.
     """
-    told = RolloutError(
-        f"{what} raised SystemExit: {error}", where=_place_of(error), fix="raise ToolError, or another exception"
+    fault = RolloutError(
+        f"{whose} raised SystemExit: {error}", where=_place_of(error), fix="raise ToolError, or another exception"
     )
-    return told.with_traceback(error.__traceback__)
+    return fault.with_traceback(error.__traceback__)
 
 
 def _place_of(error: BaseException) -> str:
@@ -78,13 +96,9 @@ async def awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-async def blocking(value: Any) -> Any:
-    """The value, or what it comes to, without ever giving way to the caller: on a loop of its own."""
-    loop = OwnLoop()
-    try:
-        return await loop.wait(value)
-    finally:
-        loop.close()
+def waited(value: Any) -> Any:
+    """The value, or what it comes to where it has to be waited for; also where this thread runs a loop already."""
+    return _aside(lambda: asyncio.run(awaited(value))) if inspect.isawaitable(value) else value
 
 
 class OwnLoop:

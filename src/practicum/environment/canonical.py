@@ -38,22 +38,22 @@ _Parts = tuple[str, bool, list[Any]]
 """A node's label, whether the order of its children counts, and these."""
 
 
-def digest_value(value: Any, known: Mapping[int, str] = MappingProxyType({}), hidden: str = "") -> str:
+def digest_value(value: Any, named: Mapping[int, str] = MappingProxyType({}), hidden: str = "") -> str:
     """SHA-256 (hex), equal for equal data.
 
     Args:
         value: Anything.
-        known: Objects that are described elsewhere, by ``id``: each counts as its name.
+        named: Objects that are described elsewhere, by ``id``: each counts as its name.
         hidden: A text that differs from run to run (a temporary folder's path), left out wherever it stands.
     """
-    return _hashed(_json_text(value, hidden) or "graph " + _Graph(known, hidden).digest(value))
+    return _hashed(_json_text(value, hidden) or "graph " + _Graph(named, hidden).digest(value))
 
 
-def digest_named(values: Mapping[str, Any], beside: list[Any], known: Mapping[int, str], hidden: str) -> str:
+def digest_named(values: Mapping[str, Any], beside: list[Any], named: Mapping[int, str], hidden: str) -> str:
     """``digest_value`` of several values and of JSON beside them; one that is no JSON slows no other down."""
     text = _json_text([values, beside], hidden) if values else _encoded(beside)
     if text is None:
-        each = {name: digest_value(value, known, hidden) for name, value in values.items()}
+        each = {name: digest_value(value, named, hidden) for name, value in values.items()}
         text = "named " + _encoded([each, beside])
     return _hashed(text)
 
@@ -65,21 +65,21 @@ def image_digest(database: sqlite3.Connection, *, settled: bool = True) -> str:
     rows that were written and deleted again may leave a trace in them. Over its rows where ``settled`` is false or a
     transaction is open: then the pages may not hold all of it.
     """
-    told = hashlib.sha256()
+    hashed = hashlib.sha256()
     try:
         cursor = database.cursor()
         cursor.row_factory = None
         for schema in schemas(cursor):
             if database.in_transaction or not settled:
-                told.update(_rows(cursor, schema))
+                hashed.update(_rows(cursor, schema))
                 continue
             image = memoryview(database.serialize(name=schema))
             # Counters, and the version of the library that wrote it, are no content.
             for part in (image[:24], image[28:92], image[100:]):
-                told.update(part)
+                hashed.update(part)
     except sqlite3.Error as error:
         return f"unreadable: {type(error).__name__}"
-    return told.hexdigest()
+    return hashed.hexdigest()
 
 
 def schemas(cursor: sqlite3.Cursor) -> list[str]:
@@ -111,8 +111,8 @@ def _hashed(text: str) -> str:
 class _Graph:
     """Objects as nodes. A child is a leaf itself, or a node's number in a tuple of one; a digest likewise."""
 
-    def __init__(self, known: Mapping[int, str], hidden: str) -> None:
-        self._known, self._hidden = known, hidden
+    def __init__(self, named: Mapping[int, str], hidden: str) -> None:
+        self._known, self._hidden = named, hidden
         self._numbers: dict[int, tuple[int]] = {}
         self._values: list[Any] = []  # they stay alive, so that no two of them share an id
         self._nodes: list[_Parts] = []
@@ -167,17 +167,17 @@ class _Graph:
             if isinstance(reduced, str):
                 return f"{name} {reduced}", True, []
             function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
-            rest = [None if items is None else list(items), None if pairs is None else dict(pairs)]
+            items_and_pairs = [None if items is None else list(items), None if pairs is None else dict(pairs)]
             if function is copyreg.__newobj__:  # type: ignore[attr-defined]
                 arguments = arguments[1:]
         except Exception:  # a lock, a generator, a connection; or a class that cannot be pickled
-            arguments, state, rest = (), getattr(value, "__dict__", None), []
+            arguments, state, items_and_pairs = (), getattr(value, "__dict__", None), []
         if type(state) is not dict:
-            return name, True, [*arguments, state, *rest]
+            return name, True, [*arguments, state, *items_and_pairs]
         kind: type = type(value)
         caches = _caches(kind)
         label, ordered, attributes = self._mapping({key: item for key, item in state.items() if key not in caches})
-        return f"{name} {label}", True, [*(attributes if ordered else [set(attributes)]), *arguments, *rest]
+        return f"{name} {label}", True, [*(attributes if ordered else [set(attributes)]), *arguments, *items_and_pairs]
 
     def _coloured(self) -> str:
         """The first node's digest: from the leaves up, and on cycles by rounds until no round tells more apart."""
@@ -188,14 +188,14 @@ class _Graph:
             for child in {child[0] for child in children if type(child) is tuple}:
                 waiting[number] += 1
                 parents[child].append(number)
-        ready = [number for number, left in enumerate(waiting) if not left]
+        ready = [number for number, pending in enumerate(waiting) if not pending]
         for number in ready:  # grows meanwhile
             colours[number] = self._colour(number, colours)
             for parent in parents[number]:
                 waiting[parent] -= 1
                 if not waiting[parent]:
                     ready.append(parent)
-        cyclic = [number for number, left in enumerate(waiting) if left]
+        cyclic = [number for number, pending in enumerate(waiting) if pending]
         kinds: set[tuple[str]] = set()
         for _ in range(ROUNDS if cyclic else 0):
             new = [self._colour(number, colours) for number in cyclic]
@@ -208,11 +208,11 @@ class _Graph:
 
     def _colour(self, number: int, colours: list[tuple[str]]) -> tuple[str]:
         label, ordered, children = self._nodes[number]
-        told = [colours[child[0]] if type(child) is tuple else child for child in children]
+        shown_children = [colours[child[0]] if type(child) is tuple else child for child in children]
         try:
-            text = ascii((label, told if ordered else sorted(map(ascii, told))))
+            text = ascii((label, shown_children if ordered else sorted(map(ascii, shown_children))))
         except ValueError:  # a number of thousands of digits
-            exact = [f"int {child:x}" if type(child) is int else child for child in told]
+            exact = [f"int {child:x}" if type(child) is int else child for child in shown_children]
             text = ascii((label, exact if ordered else sorted(map(ascii, exact))))
         return (hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest(),)
 

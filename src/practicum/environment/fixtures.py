@@ -89,12 +89,12 @@ class Fixture(Mapping[str, Any]):
     def _digest(self) -> str:
         return digest(thawed(self._rows))
 
-    def _nearest(self, asked: str) -> str:
+    def _nearest(self, key: str) -> str:
         """The recorded key most like the one asked for; empty where nothing is recorded."""
         # A full comparison of every key would take longer than all the rest of a call.
-        counts = set(asked)
-        likely = heapq.nsmallest(NEAR, self._rows, key=lambda key: (len(counts ^ set(key)), abs(len(key) - len(asked))))
-        return next(iter(difflib.get_close_matches(asked, likely, n=1, cutoff=0.0)), "")
+        counts = set(key)
+        likely = heapq.nsmallest(NEAR, self._rows, key=lambda row: (len(counts ^ set(row)), abs(len(row) - len(key))))
+        return next(iter(difflib.get_close_matches(key, likely, n=1, cutoff=0.0)), "")
 
 
 def frozen(value: Any) -> Any:
@@ -148,12 +148,12 @@ def _key(key: Any) -> str:
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in members:
             raise ValueError(f"key {key!r} stands twice in one object")
-        found[key] = value
-    return found
+        members[key] = value
+    return members
 
 
 def _refused(text: str) -> NoReturn:

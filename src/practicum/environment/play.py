@@ -1,7 +1,8 @@
-"""The one driver of an oracle: checks, recordings, demonstrations and benchmarks all play it through here.
+"""What an episode begins with, and the one driver of an oracle.
 
-An oracle yields calls, or an answer where a scripted user goes on, is sent what came of each, and returns its last
-answer. ``OracleSteps`` asks it for one step after the other, whoever carries them out::
+Checks, recordings, demonstrations and benchmarks all play an oracle through here. It yields calls, or an answer where
+a scripted user goes on, is sent what came of each, and returns its last answer. ``OracleSteps`` asks it for one step
+after the other, whoever carries them out::
 
     steps = OracleSteps(environment.oracle(task), task)
     for step, result in steps.played_on(environment):
@@ -12,6 +13,7 @@ answer. ``OracleSteps`` asks it for one step after the other, whoever carries th
 from collections.abc import Iterator
 from typing import Any
 
+from practicum.chat import Message
 from practicum.digests import canonical_json
 from practicum.environment.base import Call, Environment, Oracle
 from practicum.environment.calling import ToolResult
@@ -27,6 +29,20 @@ NO_REPLY = ToolResult("the user said nothing to it", is_error=True)
 
 _SHOWN = 200
 """Characters of a call's arguments that an error shows."""
+
+
+def opening(environment: Environment, task: Task) -> list[Message]:
+    """The messages an episode begins with: system prompt, where there is one, the task's history, and its prompt.
+
+    Many chat templates take one system message, at the start: what the task's own says stands below the environment's.
+    """
+    system = environment.system_prompt(task)
+    history = [dict(message) for message in task.history]
+    if history and history[0]["role"] == "system":
+        own = history.pop(0)["content"]
+        system = f"{system}\n\n{own}" if system else own
+    first: list[Message] = [{"role": "system", "content": system}] if system else []
+    return [*first, *history, {"role": "user", "content": task.prompt}]
 
 
 class OracleFault(EnvironmentFault):
@@ -55,7 +71,7 @@ class OracleSteps:
             Exception: whatever the oracle's own code raises.
         """
         try:
-            step = self._oracle.send(self._told(result))
+            step = self._oracle.send(self._result_for_oracle(result))
         except StopIteration as done:
             self.answer = str(done.value)
             return None
@@ -81,7 +97,7 @@ class OracleSteps:
             result = _carried_out(environment, step)
             yield step, result
 
-    def _told(self, result: ToolResult | None) -> Any:
+    def _result_for_oracle(self, result: ToolResult | None) -> Any:
         """What the oracle is sent: a result as data where it is JSON, and what the user said as it is."""
         if result is None:
             return None

@@ -142,7 +142,7 @@ class Resources:
             last.callback(self.loop.close)
             last.callback(self._stack.close)
 
-    def known(self) -> dict[int, str]:
+    def named_objects(self) -> dict[int, str]:
         """By ``id``, the objects whose state ``digest`` tells."""
         return {id(self.clock): "clock", **({} if self._database is None else {id(self._database): "database"})}
 
@@ -153,10 +153,10 @@ class Resources:
 
     def digest(self) -> list[Any]:
         """JSON that is equal when clock, ids, files and database are."""
-        files = [] if self._scratch is None else list(self._told(str(self._scratch), ""))
+        files = [] if self._scratch is None else list(self._listing(str(self._scratch), ""))
         return [self.clock.elapsed, sorted(self.ids.items()), files, self._tables()]
 
-    def _told(self, folder: str, inner: str) -> Iterator[list[str]]:
+    def _listing(self, folder: str, inner: str) -> Iterator[list[str]]:
         """Every file below a folder, in order of name: relative path, and content or kind."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -170,7 +170,7 @@ class Resources:
                     yield [name, f"-> {Path(entry.path).readlink()}".replace(self.hidden, "")]
                 elif entry.is_dir():
                     yield [f"{name}/", "folder"]
-                    yield from self._told(entry.path, f"{name}/")
+                    yield from self._listing(entry.path, f"{name}/")
                 else:
                     yield [name, self._content(entry)]
 
@@ -179,9 +179,9 @@ class Resources:
         if not stat.S_ISREG(status.st_mode):
             return "special"
         # Nothing can set the time of the last change but a change.
-        now = (status.st_ino, status.st_size, status.st_ctime_ns)
+        stamp = (status.st_ino, status.st_size, status.st_ctime_ns)
         known = self._files.get(entry.path)
-        if known is not None and known[0] == now:
+        if known is not None and known[0] == stamp:
             return known[1]
         try:
             with open(entry.path, "rb") as stream:  # noqa: PTH123 (thousands of files: a Path each would show)
@@ -189,7 +189,7 @@ class Resources:
         except PermissionError:
             return "unreadable"
         if time.time_ns() - status.st_ctime_ns > SETTLED_NS:
-            self._files[entry.path] = (now, content)
+            self._files[entry.path] = (stamp, content)
         return content
 
     def _tables(self) -> str:
@@ -204,11 +204,11 @@ class Resources:
         except sqlite3.Error:  # an authorizer that allows nothing
             return image_digest(database)
         # Rows changed and the version of the schema are counted by SQLite itself; most calls only read.
-        now = (database.total_changes, database.replaced, versions)
+        counters = (database.total_changes, database.replaced, versions)
         # A rollback undoes changes without counting.
         settled = database.replaced >= 0 and not database.in_transaction
-        if not settled or self._image[0] != now:
-            self._image = (now if settled else (), image_digest(database, settled=settled))
+        if not settled or self._image[0] != counters:
+            self._image = (counters if settled else (), image_digest(database, settled=settled))
         return self._image[1]
 
     def _remove_scratch(self) -> None:

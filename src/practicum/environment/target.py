@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from practicum.digests import digest
 from practicum.environment.base import Environment
-from practicum.environment.elsewhere import AgentsOwn
-from practicum.environment.identity import CORE
-from practicum.environment.loading import load_file, load_module
+from practicum.environment.modules import load_file, load_module
+from practicum.environment.parts import CORE
 from practicum.environment.places import place_of_error, place_of_method
 from practicum.errors import EnvironmentFault, PracticumError, TaskError
 from practicum.tasks import Columns, Task, TaskSet, load_tasks, with_held_out
@@ -29,6 +28,29 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 
 _ALLOWED = "path/to/file.py, path/to/file.py:Class, package.module:Class, the name of a suite, or a recipe.yaml"
+
+UNCHECKED = "there is no environment here to check: tools and reward are the agent server's own"
+"""Why a run in one has no certificate."""
+
+
+class AgentsOwn(Environment):
+    """No tools and no tasks: the agent server brings the former, datasets the latter.
+
+    Its digest says nothing of the agent's code, which nobody here can see.
+    """
+
+    id, version = "agents-own", "1"
+
+    def tasks(self, split: str) -> NoReturn:
+        """There are none.
+
+        Raises:
+            EnvironmentFault: always.
+        """
+        raise EnvironmentFault(
+            f"the recipe has no environment, so split {split!r} needs a dataset",
+            fix="set training_dataset, and validation_dataset or test_dataset, in the recipe",
+        )
 
 
 @dataclass(frozen=True)
@@ -226,9 +248,9 @@ def target_of(recipe: "Recipe", *, name: str = "") -> EnvironmentTarget:
     files = {"train": recipe.training_dataset, "validation": recipe.validation_dataset, "test": recipe.test_dataset}
     datasets = {split: path for split, path in files.items() if path is not None}
     if recipe.environment is not None:
-        found = load_target(recipe.environment, recipe.environment_args, score=recipe.score, reward=recipe.reward)
+        target = load_target(recipe.environment, recipe.environment_args, score=recipe.score, reward=recipe.reward)
         return replace(
-            found,
+            target,
             name=name or recipe.environment,
             datasets=datasets,
             reading=Reading(columns, one_text=recipe.agent != BUILTIN),
@@ -240,11 +262,11 @@ def target_of(recipe: "Recipe", *, name: str = "") -> EnvironmentTarget:
             allowed="none only with agent: http://… (its tools and its reward are used) and training_dataset: a file",
             fix="set environment: path/to/file.py:Class in the recipe",
         )
-    found = load_target(f"{AgentsOwn.__module__}:{AgentsOwn.__name__}", score=recipe.score)
+    target = load_target(f"{AgentsOwn.__module__}:{AgentsOwn.__name__}", score=recipe.score)
     held_out = recipe.test_dataset or recipe.validation_dataset
     every = {"validation": held_out or recipe.training_dataset, "test": held_out or recipe.training_dataset}
     reading = Reading(columns, carved=held_out is None, one_text=True)
-    return replace(found, name=name or recipe.agent, datasets=every | datasets, reading=reading)
+    return replace(target, name=name or recipe.agent, datasets=every | datasets, reading=reading)
 
 
 def task_record(task: Task) -> dict[str, Any]:
@@ -275,14 +297,14 @@ def suites() -> list[str]:
 
 def _module(spec: str) -> tuple[ModuleType, str, Path]:
     """The module, the class asked for (empty: the only one), and the folder modules are looked for in."""
-    here = Path.cwd()
-    place, colon, wanted = spec.rpartition(":") if ":" in spec else (spec, "", "")
-    if colon and not wanted.isidentifier():
-        raise EnvironmentFault(f"{wanted!r} is not the name of a class", where=spec, allowed=_ALLOWED)
+    working = Path.cwd()
+    place, colon, class_name = spec.rpartition(":") if ":" in spec else (spec, "", "")
+    if colon and not class_name.isidentifier():
+        raise EnvironmentFault(f"{class_name!r} is not the name of a class", where=spec, allowed=_ALLOWED)
     if place.endswith(".py"):
-        return load_file(Path(place).expanduser()), wanted, here
+        return load_file(Path(place).expanduser()), class_name, working
     if place in suites():
-        return load_module(f"practicum.suites.{place}", here), wanted, here
+        return load_module(f"practicum.suites.{place}", working), class_name, working
     if not colon or not all(part.isidentifier() for part in place.split(".")):
         near = get_close_matches(place, suites(), n=1)
         raise EnvironmentFault(
@@ -290,7 +312,7 @@ def _module(spec: str) -> tuple[ModuleType, str, Path]:
             allowed=f"{_ALLOWED}. Suites: {', '.join(suites())}",
             fix=f"did you mean {near[0]}?" if near else "",
         )
-    return load_module(place, here), wanted, here
+    return load_module(place, working), class_name, working
 
 
 def _located(environment: type[Environment], args: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,25 +321,27 @@ def _located(environment: type[Environment], args: Mapping[str, Any]) -> dict[st
     return {key: str(Path(value).expanduser().absolute()) if key in paths else value for key, value in args.items()}
 
 
-def _class(module: ModuleType, wanted: str, spec: str) -> tuple[str, type[Environment]]:
-    found = {name: value for name, value in vars(module).items() if _is_environment(value)}
-    if wanted in found:
-        return wanted, found[wanted]
+def _class(module: ModuleType, class_name: str, spec: str) -> tuple[str, type[Environment]]:
+    environments = {name: value for name, value in vars(module).items() if _is_environment(value)}
+    if class_name in environments:
+        return class_name, environments[class_name]
     # By class, so that a second name for the same one is no second environment.
-    own = {value: name for name, value in found.items() if value.id and _defined_in(value, module)}
-    names, where = list(own.values()), str(module.__file__)
-    if wanted:
-        exists = getattr(module, wanted, None) is not None
+    defined = {value: name for name, value in environments.items() if value.id and _defined_in(value, module)}
+    names, where = list(defined.values()), str(module.__file__)
+    if class_name:
+        exists = getattr(module, class_name, None) is not None
         problem = "is not a subclass of practicum.Environment" if exists else "does not exist"
         allowed = ", ".join(names) or "a subclass of practicum.Environment"
-        raise EnvironmentFault(f"{wanted} {problem}", where=where, allowed=allowed)
-    if len(own) == 1:
-        return names[0], next(iter(own))
-    if not own:
+        raise EnvironmentFault(f"{class_name} {problem}", where=where, allowed=allowed)
+    if len(defined) == 1:
+        return names[0], next(iter(defined))
+    if not defined:
         fix = 'subclass practicum.Environment and give it id, version = "my-environment", "1.0.0"'
         raise EnvironmentFault("no environment is defined here", where=where, fix=fix)
     choices = ", ".join(f"{spec}:{name}" for name in names)
-    raise EnvironmentFault(f"{len(own)} environments are defined here", where=where, allowed=choices, fix="name one")
+    raise EnvironmentFault(
+        f"{len(defined)} environments are defined here", where=where, allowed=choices, fix="name one"
+    )
 
 
 def _is_environment(value: Any) -> bool:

@@ -5,7 +5,7 @@ import inspect
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
@@ -139,41 +139,67 @@ def collect_tools(cls: type) -> dict[str, ToolSpec]:
 
 
 def _spec(name: str, function: Any) -> ToolSpec:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    model, schema = arguments_model(function, f"tool {name!r}", parameters)
+    description = inspect.cleandoc(function.__doc__ or "")
+    return ToolSpec(name, description, schema, functools.partial(_accept_by_model, name, model))
+
+
+def arguments_model(
+    function: Any, subject: str, parameters: Sequence[inspect.Parameter]
+) -> tuple[type[BaseModel], dict[str, Any]]:
+    """The pydantic model of a function's arguments, made of its types, and its JSON Schema.
+
+    Args:
+        subject: What errors call it.
+        parameters: Those that become fields.
+
+    Raises:
+        EnvironmentFault: a parameter without a type, with variable arguments or of a name that cannot be given, or a
+            type that no schema expresses.
+    """
     fields: dict[str, Any] = {}
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except Exception as error:
-        raise _fault(function, f"a type of tool {name!r} cannot be found: {error}") from error
-    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+    hints = type_hints(function, subject)
+    for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise _fault(function, f"tool {name!r} takes variable arguments, which no schema can express")
+            raise _fault(function, f"{subject} takes variable arguments, which no schema can express")
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise _fault(function, f"parameter {parameter.name!r} of tool {name!r} cannot be given by name")
+            raise _fault(function, f"parameter {parameter.name!r} of {subject} cannot be given by name")
         if reason := reserved(parameter.name):
-            raise _fault(function, f"parameter {parameter.name!r} of tool {name!r} {reason}", "rename the parameter")
+            raise _fault(function, f"parameter {parameter.name!r} of {subject} {reason}", "rename the parameter")
         if parameter.name not in hints:
-            raise _fault(function, f"parameter {parameter.name!r} of tool {name!r} has no type")
+            raise _fault(function, f"parameter {parameter.name!r} of {subject} has no type")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
     try:
         with warnings.catch_warnings():
             # A parameter may well be called "json" or "copy"; that it hides a model's method does no harm here.
             warnings.filterwarnings("ignore", message="Field name .* shadows an attribute", category=UserWarning)
-            model = create_model(name, __config__=_CONFIG, **fields)
-        parameters = _parameters(model)
+            model = create_model(getattr(function, "__name__", "arguments"), __config__=_CONFIG, **fields)
+        return model, _without_titles(model.model_json_schema())
     except Exception as error:
-        raise _fault(function, f"tool {name!r} has a type that no JSON schema expresses: {error}") from error
-    description = inspect.cleandoc(function.__doc__ or "")
-    return ToolSpec(name, description, parameters, functools.partial(_accept_by_model, name, model))
+        raise _fault(function, f"{subject} has a type that no JSON schema expresses: {error}") from error
 
 
-def _parameters(model: type[BaseModel]) -> dict[str, Any]:
-    parameters = model.model_json_schema()
-    parameters.pop("title", None)
-    parameters.pop("description", None)
-    for field in parameters.get("properties", {}).values():
+def type_hints(function: Any, subject: str) -> dict[str, Any]:
+    """A function's types by parameter, and that of what it returns.
+
+    Raises:
+        EnvironmentFault: a type that is not there.
+    """
+    try:
+        return get_type_hints(function, include_extras=True)
+    except Exception as error:
+        raise _fault(function, f"a type of {subject} cannot be found: {error}") from error
+
+
+def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
+    """An object's schema without what pydantic adds for people."""
+    for key in ("title", "description"):
+        schema.pop(key, None)
+    for field in schema.get("properties", {}).values():
         field.pop("title", None)
-    return parameters
+    return schema
 
 
 def _accept_by_model(name: str, model: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,9 +212,9 @@ def _accept_by_model(name: str, model: type[BaseModel], arguments: Mapping[str, 
 
 
 def _accept_by_schema(name: str, validator: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    given = dict(arguments)
+    values = dict(arguments)
     try:
-        errors = sorted(validator.iter_errors(given), key=lambda error: (list(map(str, error.path)), error.message))
+        errors = sorted(validator.iter_errors(values), key=lambda error: (list(map(str, error.path)), error.message))
     except Unresolvable as error:
         raise EnvironmentFault(
             f"the parameters of tool {name!r} refer to a schema that is not there: {error}",
@@ -198,7 +224,7 @@ def _accept_by_schema(name: str, validator: Any, arguments: Mapping[str, Any]) -
         # jsonschema repeats the whole value, which may be as long as a call may be.
         problems = "; ".join(f"{_place(tuple(error.path))}: {both_ends(error.message)}" for error in errors)
         raise ToolError(f"invalid arguments for {name}: {problems}")
-    return given
+    return values
 
 
 def _json(name: str, arguments: Mapping[str, Any]) -> str:

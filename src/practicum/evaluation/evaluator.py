@@ -18,8 +18,8 @@ from practicum.files import write_text
 from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.scoring import Judge
 from practicum.scoring.endpoint import Endpoint
+from practicum.scoring.judgement import CAVEAT, reported_reward
 from practicum.scoring.model_judge import bears_name, is_independent, models_within
-from practicum.scoring.reported import CAVEAT, reported_reward
 from practicum.seeds import derive
 from practicum.store import write_trajectories
 from practicum.tasks import TaskSet

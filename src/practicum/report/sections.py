@@ -7,7 +7,7 @@ from typing import Any
 from practicum.display import visible
 from practicum.report.charts import Chart, interval_of, is_number
 from practicum.report.run_files import RunData
-from practicum.scoring.reported import CAVEAT
+from practicum.scoring.judgement import CAVEAT
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("completion_rate", "completed", "percent"),

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from practicum.environment import Environment
 from practicum.environment.calling import ToolResult
 from practicum.environment.fixtures import thawed
-from practicum.environment.opening import opening
-from practicum.environment.watching import unwatched
+from practicum.environment.mutations import unwatched
+from practicum.environment.play import opening
 from practicum.errors import ContextFull
 from practicum.rollout.calls import argument_object
 from practicum.rollout.episode_thread import EpisodeThread

@@ -16,7 +16,7 @@ from practicum.rollout.long_requests import context_of
 from practicum.rollout.renderer import Renderer
 from practicum.rollout.session import Session
 from practicum.scoring import Judge, judge
-from practicum.scoring.reported import reported_reward
+from practicum.scoring.judgement import reported_reward
 from practicum.tasks import Task
 from practicum.trajectory import EnvironmentRef, Rollout, Trajectory
 

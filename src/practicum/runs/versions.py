@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from practicum.digests import canonical_json
 from practicum.environment import Environment
-from practicum.environment.identity import Part
+from practicum.environment.parts import EnvironmentPart as Part
 from practicum.errors import LedgerError
 from practicum.files import write_text
 

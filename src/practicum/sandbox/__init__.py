@@ -6,9 +6,8 @@ bounded, and give the same result for the same input and state.
 """
 
 from practicum.sandbox import mathematics, sql
-from practicum.sandbox.faults import SandboxError
 from practicum.sandbox.kinds import sandbox_kind, sandbox_notice, sandbox_report, sandbox_warning
-from practicum.sandbox.limits import Kind, PythonLimits, PythonResult
+from practicum.sandbox.limits import Kind, PythonLimits, PythonResult, SandboxError
 from practicum.sandbox.python import arun_python, run_python
 
 __all__ = [

@@ -3,7 +3,7 @@
 from practicum.display import say_line
 from practicum.sandbox.kinds import missing, sandbox_report, sandbox_warning
 from practicum.sandbox.limits import KINDS
-from practicum.sandbox.measure import start_ms
+from practicum.sandbox.python import start_ms
 
 
 def main() -> None:

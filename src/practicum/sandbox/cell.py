@@ -10,15 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from practicum.sandbox.faults import SandboxError
 from practicum.sandbox.inside.tidy import remove
-from practicum.sandbox.interpreter import HOME, INSIDE, PACKAGE, PACKAGES, TMP, WORK, Interpreter, Layout, layout
-from practicum.sandbox.limits import Kind, PythonLimits
+from practicum.sandbox.limits import Kind, PythonLimits, SandboxError
 from practicum.sandbox.machine import (
+    HOME,
+    INSIDE,
+    PACKAGE,
+    PACKAGES,
+    TMP,
+    WORK,
+    CellLayout,
+    Interpreter,
     bubblewrap_version,
     bwrap,
     is_real_root,
     kernel_version,
+    layout,
     program_user,
     tasks_of,
     unreachable,
@@ -71,7 +78,7 @@ def build(kind: Kind, python: Interpreter, program: Program) -> Cell:
     limits = program.limits
     size, files = limits.folder_mb * MIB, limits.folder_files
     bare = layout(python, program.packages)
-    inner = Layout(bare.binds, bare.devices, bare.links, bare.hidden, ((WORK, size, files), (TMP, size, files)))
+    inner = CellLayout(bare.binds, bare.devices, bare.links, bare.hidden, ((WORK, size, files), (TMP, size, files)))
     uid = program_user() if kind == "rlimits" or is_real_root() else 0
     letter = {
         "kind": kind,
@@ -101,7 +108,7 @@ def build(kind: Kind, python: Interpreter, program: Program) -> Cell:
     return Cell((str(python.program), *start, str(INSIDE.parent)), {}, marshal.dumps(letter), None, ())
 
 
-def _bubblewrap(inner: Layout) -> list[str]:
+def _bubblewrap(inner: CellLayout) -> list[str]:
     if is_real_root():  # its own rights make the namespaces; the launcher then becomes nobody
         command = [bwrap(), "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:

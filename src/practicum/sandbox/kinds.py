@@ -5,12 +5,10 @@ from functools import cache
 
 from practicum.errors import PracticumError
 from practicum.sandbox.cell import Program, build
-from practicum.sandbox.faults import SandboxError
 from practicum.sandbox.inside import filter as closed_calls
 from practicum.sandbox.inside import landlock
-from practicum.sandbox.interpreter import this_interpreter
-from practicum.sandbox.limits import KINDS, Kind, PythonLimits
-from practicum.sandbox.machine import bubblewrap_version, kernel_version, program_user
+from practicum.sandbox.limits import KINDS, Kind, PythonLimits, SandboxError
+from practicum.sandbox.machine import bubblewrap_version, kernel_version, program_user, this_interpreter
 from practicum.sandbox.supervise import supervise
 
 INSTALL = "apt-get install bubblewrap (its package is named bubblewrap on Debian, Ubuntu, Fedora, Arch and Alpine)"

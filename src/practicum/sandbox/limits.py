@@ -3,7 +3,12 @@
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
-from practicum.sandbox.faults import SandboxError
+from practicum.errors import EnvironmentFault
+
+
+class SandboxError(EnvironmentFault):
+    """The machine cannot provide the sandbox, or the call makes no sense (a path, a limit, a missing file)."""
+
 
 Kind = Literal["bubblewrap", "namespaces", "rlimits"]
 KINDS: tuple[Kind, ...] = get_args(Kind)  # strongest first

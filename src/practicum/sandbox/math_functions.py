@@ -18,7 +18,7 @@ class Bounds(Exception):
 
 
 @dataclass(frozen=True)
-class Function:
+class MathFunction:
     """A function, and how many arguments it takes."""
 
     apply: Callable[..., Number]
@@ -214,34 +214,34 @@ def _hypotenuse(a: Number, b: Number) -> Number:
 
 
 _ANY = 100
-FUNCTIONS: dict[str, Function] = {
-    "abs": Function(abs, 1, 1),
-    "round": Function(_round, 1, 2),
-    "floor": Function(math.floor, 1, 1),
-    "ceil": Function(math.ceil, 1, 1),
-    "trunc": Function(math.trunc, 1, 1),
-    "min": Function(min, 2, _ANY),
-    "max": Function(max, 2, _ANY),
-    "sum": Function(_total, 1, _ANY),
-    "mean": Function(_mean, 1, _ANY),
-    "median": Function(_median, 1, _ANY),
-    "sqrt": Function(_root(2), 1, 1),
-    "cbrt": Function(_root(3), 1, 1),
-    "pow": Function(power, 2, 2),
-    "hypot": Function(_hypotenuse, 2, 2),
-    "exp": Function(_exponential, 1, 1),
-    "log": Function(_logarithm, 1, 2),
-    "ln": Function(_logarithm, 1, 1),
-    "log2": Function(lambda value: _logarithm(value, 2), 1, 1),
-    "log10": Function(lambda value: _logarithm(value, 10), 1, 1),
-    "factorial": Function(_factorial, 1, 1),
-    "comb": Function(_choices("comb", math.comb), 2, 2),
-    "perm": Function(_choices("perm", math.perm), 2, 2),
-    "gcd": Function(_divisors("gcd", math.gcd), 1, _ANY),
-    "lcm": Function(_divisors("lcm", math.lcm), 1, _ANY),
+FUNCTIONS: dict[str, MathFunction] = {
+    "abs": MathFunction(abs, 1, 1),
+    "round": MathFunction(_round, 1, 2),
+    "floor": MathFunction(math.floor, 1, 1),
+    "ceil": MathFunction(math.ceil, 1, 1),
+    "trunc": MathFunction(math.trunc, 1, 1),
+    "min": MathFunction(min, 2, _ANY),
+    "max": MathFunction(max, 2, _ANY),
+    "sum": MathFunction(_total, 1, _ANY),
+    "mean": MathFunction(_mean, 1, _ANY),
+    "median": MathFunction(_median, 1, _ANY),
+    "sqrt": MathFunction(_root(2), 1, 1),
+    "cbrt": MathFunction(_root(3), 1, 1),
+    "pow": MathFunction(power, 2, 2),
+    "hypot": MathFunction(_hypotenuse, 2, 2),
+    "exp": MathFunction(_exponential, 1, 1),
+    "log": MathFunction(_logarithm, 1, 2),
+    "ln": MathFunction(_logarithm, 1, 1),
+    "log2": MathFunction(lambda value: _logarithm(value, 2), 1, 1),
+    "log10": MathFunction(lambda value: _logarithm(value, 10), 1, 1),
+    "factorial": MathFunction(_factorial, 1, 1),
+    "comb": MathFunction(_choices("comb", math.comb), 2, 2),
+    "perm": MathFunction(_choices("perm", math.perm), 2, 2),
+    "gcd": MathFunction(_divisors("gcd", math.gcd), 1, _ANY),
+    "lcm": MathFunction(_divisors("lcm", math.lcm), 1, _ANY),
     **{
-        name: Function(_floats(getattr(math, name)), 1, 1)
+        name: MathFunction(_floats(getattr(math, name)), 1, 1)
         for name in ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "degrees", "radians")
     },
-    "atan2": Function(_floats(math.atan2), 2, 2),
+    "atan2": MathFunction(_floats(math.atan2), 2, 2),
 }

@@ -3,16 +3,17 @@
 import asyncio
 import math
 import signal
+import statistics
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from practicum.sandbox import kinds
 from practicum.sandbox.cell import MIB, Cell, Program, build
-from practicum.sandbox.faults import SandboxError
-from practicum.sandbox.interpreter import Interpreter, this_interpreter
-from practicum.sandbox.limits import Kind, PythonLimits, PythonResult, Status
-from practicum.sandbox.supervise import Run, supervise
+from practicum.sandbox.limits import Kind, PythonLimits, PythonResult, SandboxError, Status
+from practicum.sandbox.machine import Interpreter, this_interpreter
+from practicum.sandbox.supervise import CellRun, supervise
 
 DEFAULT = PythonLimits()
 
@@ -162,12 +163,12 @@ def _no_text(text: object, where: str) -> bytes:
     )
 
 
-def _result(run: Run, kind: Kind, cell: Cell, limits: PythonLimits) -> PythonResult:
+def _result(run: CellRun, kind: Kind, cell: Cell, limits: PythonLimits) -> PythonResult:
     def text(data: bytes | bytearray) -> str:
-        shown = bytes(data).decode("utf-8", "replace")
+        printable = bytes(data).decode("utf-8", "replace")
         for actual, alias in cell.aliases:
-            shown = shown.replace(actual, alias)
-        return shown
+            printable = printable.replace(actual, alias)
+        return printable
 
     status, reason = _verdict(run, text(run.stderr), limits)
     return PythonResult(
@@ -183,7 +184,7 @@ def _result(run: Run, kind: Kind, cell: Cell, limits: PythonLimits) -> PythonRes
     )
 
 
-def _verdict(run: Run, stderr: str, limits: PythonLimits) -> tuple[Status, str]:
+def _verdict(run: CellRun, stderr: str, limits: PythonLimits) -> tuple[Status, str]:
     out_of_time = f"stopped: out of time ({limits.cpu_s:g} s of processor, {limits.wall_s:g} s by the clock)"
     out_of_memory = f"stopped: more than {limits.memory_mb} MiB of memory"
     ends: dict[str, tuple[Status, str]] = {
@@ -207,3 +208,14 @@ def _verdict(run: Run, stderr: str, limits: PythonLimits) -> tuple[Status, str]:
     if (stderr.rstrip().splitlines() or [""])[-1].startswith("MemoryError"):
         return "memory", f"ran out of memory: {limits.memory_mb} MiB"
     return "error", f"ended with exit code {code}"
+
+
+def start_ms(kind: Kind, runs: int = 20) -> float:
+    """Median of milliseconds from the call until the result of an empty program is there, everything cleared away."""
+    program, times = prepare({"main.py": ""}), []
+    run_in(kind, program)  # what is found out once
+    for _ in range(runs):
+        begun = time.perf_counter()
+        run_in(kind, program)
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times) * 1000

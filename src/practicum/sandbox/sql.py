@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from practicum.sandbox import sql_functions
-from practicum.sandbox.faults import SandboxError
+from practicum.sandbox.limits import SandboxError
 from practicum.sandbox.sql_guard import Guard, resident
 from practicum.sandbox.sql_shape import check_shape
 
@@ -131,12 +131,12 @@ def run(
         with guard, closing(connection.cursor()) as cursor:
             cursor.row_factory = None
             cursor.execute(query)
-            found = _fetch(cursor, max_rows, guard)
+            rows = _fetch(cursor, max_rows, guard)
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
         raise SqlError(guard.reason or _text_of(error)) from None
     except MemoryError:
         raise SqlError("the query needs too much memory") from None
-    return found
+    return rows
 
 
 def _fetch(cursor: sqlite3.Cursor, max_rows: int, guarded: Guard) -> Rows:

@@ -8,10 +8,71 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
 
-from practicum.sandbox import sql_text
+# Text functions that search one argument with another, in time that grows with their sum. SQLite's own compare each
+# place of one with the whole of the other: a statement may take minutes between two looks at its limits. These give the
+# same answers. Text that is not UTF-8 is read as far as it is.
+
+MAX_LENGTH = 100_000
+"""Longest text or blob, in bytes, that an agent's statement may hold."""
+
+TextOf = Callable[[Any], str]
+"""A value as SQLite writes it in text."""
+
+
+class TooBig(ValueError):
+    """A result would be longer than ``MAX_LENGTH``."""
+
+
+def instr(text_of: TextOf, value: Any, part: Any) -> int | None:
+    """Place of ``part``, from 1; 0 where it is not. Two blobs are compared by bytes."""
+    if value is None or part is None:
+        return None
+    if isinstance(value, bytes) and isinstance(part, bytes):
+        return value.find(part) + 1
+    return text_of(value).find(text_of(part)) + 1
+
+
+def replace(text_of: TextOf, value: Any, part: Any, by: Any) -> Any:
+    """``value`` with ``by`` in place of each ``part``; the value itself where ``part`` is empty.
+
+    Raises:
+        TooBig: found before the text is made.
+    """
+    if value is None or part is None:
+        return None
+    old = text_of(part)
+    if not old or old.startswith("\0"):
+        return value
+    if by is None:
+        return None
+    text, new = text_of(value), text_of(by)
+    if len(new) > len(old) and len(text) + text.count(old) * (len(new) - len(old)) > MAX_LENGTH:
+        raise TooBig("string or blob too big")
+    return text.replace(old, new)
+
+
+def _trimmed(strip: Callable[[str, str], str]) -> Callable[[TextOf, Any, Any], str | None]:
+    def trim(text_of: TextOf, value: Any, characters: Any) -> str | None:
+        if value is None or characters is None:
+            return None
+        distinct = dict.fromkeys(text_of(characters).partition("\0")[0])
+        return strip(text_of(value), "".join(distinct))
+
+    return trim
+
+
+TEXT_FUNCTIONS: Mapping[tuple[str, int], Callable[..., Any]] = {
+    ("instr", 2): instr,
+    ("replace", 3): replace,
+    ("trim", 2): _trimmed(str.strip),
+    ("ltrim", 2): _trimmed(str.lstrip),
+    ("rtrim", 2): _trimmed(str.rstrip),
+}
+"""By name and number of arguments."""
+
 
 CHARGE = 50  # steps that a call of a date function counts for
-CHARGE_OF_TEXT = 5  # steps that a call of ``sql_text`` counts for, and one more for every so many characters:
+CHARGE_OF_TEXT = 5  # steps that a call of ``TEXT_FUNCTIONS`` counts for, and one more for every so many characters:
 CHARACTERS_A_STEP = 100
 
 # name: worst milliseconds of one call within the limits of an agent's statement; SQLite looks at no limit meanwhile
@@ -25,7 +86,7 @@ _DATES = {"date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 0, "
 _CLOCKS = {"current_date": "%Y-%m-%d", "current_time": "%H:%M:%S", "current_timestamp": "%Y-%m-%d %H:%M:%S"}
 _WIDE = re.compile(r"%[^a-zA-Z%]*(?:\*|\d{5})")
 _CONVERSION, _WIDTH = re.compile("%[^a-zA-Z%]*"), re.compile("[0-9]+")
-_WIDEST = 2 * sql_text.MAX_LENGTH  # of all conversions of a format together
+_WIDEST = 2 * MAX_LENGTH  # of all conversions of a format together
 _MARK = "practicum_dates_installed"
 _TEXT_AND_VALUES = """abs char coalesce concat concat_ws format glob hex if ifnull iif instr last_insert_rowid length
     like likelihood likely lower ltrim max min nullif octet_length printf quote replace round rtrim sign soundex substr
@@ -83,7 +144,7 @@ def install(connection: sqlite3.Connection) -> None:
     try:
         connection.execute(f"SELECT {_MARK}()").close()
     except sqlite3.OperationalError:
-        for (name, count), function in sql_text.FUNCTIONS.items():
+        for (name, count), function in TEXT_FUNCTIONS.items():
             connection.create_function(name, count, partial(_text, name, function), deterministic=True)
         if not connection.execute("SELECT 1 FROM sqlite_temp_master").fetchall() and not connection.in_transaction:
             connection.execute("PRAGMA temp_store = MEMORY")
@@ -137,7 +198,7 @@ def _text(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     guard.charge(CHARGE_OF_TEXT + _length(arguments) // CHARACTERS_A_STEP)
     try:
         return function(_written, *arguments)
-    except sql_text.TooBig as error:
+    except TooBig as error:
         raise ValueError(guard.refuse(str(error))) from None
 
 
@@ -171,12 +232,12 @@ def _bounded(name: str, arguments: tuple[Any, ...]) -> Any:
     return (_remembered if _length(arguments) <= _CACHED else _plain)(name, arguments)
 
 
-def _plain(name: str, arguments: tuple[Any, ...], rest: str = "") -> Any:
+def _plain(name: str, arguments: tuple[Any, ...], suffix: str = "") -> Any:
     """SQLite's own function, asked on a connection of this thread's own."""
     if not hasattr(_helpers, "connection"):
         # no statement is kept: with it would stay what was bound to it, which an agent chose
         _helpers.connection = sqlite3.connect(":memory:", cached_statements=0)
-    call = f"SELECT {name}({','.join('?' * len(arguments))}{rest})"
+    call = f"SELECT {name}({','.join('?' * len(arguments))}{suffix})"
     return _helpers.connection.execute(call, arguments).fetchone()[0]
 
 

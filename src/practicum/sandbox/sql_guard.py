@@ -1,19 +1,46 @@
 """What stands between an agent's statement and the database while it runs: permissions, limits, counters."""
 
+import ctypes
+import os
 import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from practicum.sandbox import sql_full_text, sql_functions
-from practicum.sandbox.sql_memory import memory_used
-from practicum.sandbox.sql_shape import MAX_QUERY
-from practicum.sandbox.sql_text import MAX_LENGTH
-from practicum.sandbox.sql_tokens import tokens_of
+from practicum.sandbox import sql_functions
+from practicum.sandbox.sql_functions import MAX_LENGTH
+from practicum.sandbox.sql_shape import MAX_QUERY, tokens_of
+
+# Full-text indexes that an agent's statement may write: texts of a bounded length, and none of an index's commands.
+# What a search costs grows with a text's length times the pattern's, and SQLite looks at no limit within a row.
+# Commands (INSERT INTO note(note) VALUES ('rebuild')) work on a whole index at once, or change for good how it works.
+
+MAX_WRITTEN = 10_000
+"""Longest text or blob, in bytes, of a statement that writes where there is a full-text index."""
+INDEX_INTERVAL = 50
+"""Instructions between two looks at the limits where there is one: a few rows."""
+_WRITING = frozenset({"insert", "replace", "update", "delete"})
+
+
+def may_write(tokens: Collection[str]) -> bool:
+    """Whether a statement may write: it names the word somewhere."""
+    return not _WRITING.isdisjoint(tokens)
+
+
+def index_command(tokens: Sequence[str], tables: Set[str]) -> str:
+    """The index to which a statement gives a command, by the column that bears the index's own name; "" for none."""
+    start = tokens.index("into") if "into" in tokens else len(tokens)
+    opened = next((place for place in range(start, len(tokens)) if tokens[place] == "("), len(tokens))
+    closed = next((place for place in range(opened, len(tokens)) if tokens[place] == ")"), len(tokens))
+    named = tables & set(tokens[start:opened]) & set(tokens[opened:closed])
+    return min(named, default="")
+
 
 INTERVAL = 1_000  # instructions between two looks at the limits
 _CLOSER = {"json_patch": 5, "like": 50, "glob": 50, "json": 50, "->": 50}  # where a query holds such a word
@@ -75,16 +102,16 @@ class Guard:
         words = (word.lower() for word in _SLOW_WORD.findall(query))
         indexes = _virtual_tables(connection)
         tokens = tokens_of(query) if indexes else []
-        widest = INTERVAL if indexes.isdisjoint(tokens) else sql_full_text.INTERVAL
+        widest = INTERVAL if indexes.isdisjoint(tokens) else INDEX_INTERVAL
         self._interval = min(*map(_CLOSER.__getitem__, words), widest, INTERVAL)
         self._places: Counter[str] = Counter()
         self._shadows: Mapping[str, str] = _shadow_tables(connection) if writes else {}
         self._bounds = _LIMITS
         if writes and indexes:
-            if index := sql_full_text.command(tokens, frozenset(self._shadows.values())):
+            if index := index_command(tokens, frozenset(self._shadows.values())):
                 self.refuse(f"commands of the full-text index {index} are not allowed")
-            if sql_full_text.may_write(tokens):
-                self._bounds = _LIMITS | {sqlite3.SQLITE_LIMIT_LENGTH: sql_full_text.MAX_WRITTEN}
+            if may_write(tokens):
+                self._bounds = _LIMITS | {sqlite3.SQLITE_LIMIT_LENGTH: MAX_WRITTEN}
         self._written: set[str] = set()
         self._taken = 0
         self._before: dict[str, Any] = {}
@@ -166,11 +193,11 @@ class Guard:
         }
         return refused.get(action, f"{_NAMES.get(action, 'this statement')} is not allowed")
 
-    def _objection_to_write(self, what: str, table: str) -> str:
+    def _objection_to_write(self, statement: str, table: str) -> str:
         if table in _SCHEMA_TABLES:  # a virtual table being connected; all else is refused by SQLite or as CREATE, DROP
             return ""
         if not self.writes:
-            return f"{what} is not allowed: this database is for reading"
+            return f"{statement} is not allowed: this database is for reading"
         owner = self._shadows.get(table)
         if table.startswith("sqlite_") or (owner is not None and owner not in self._written):
             return f"table {table} cannot be written"
@@ -200,3 +227,32 @@ def _virtual_tables(connection: sqlite3.Connection) -> set[str]:
     query = "SELECT name, type = 'table' FROM sqlite_master WHERE type = 'view' OR (type = 'table' AND rootpage = 0)"
     found = [(str(row[0]).lower(), row[1]) for row in connection.execute(query).fetchall()]
     return {name for name, _ in found} if any(is_virtual for _, is_virtual in found) else set()
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_used() -> int:
+    """Bytes that SQLite holds in this process: its own count, or the process's where that is switched off.
+
+    Only differences mean anything.
+    """
+    return _meter()()
+
+
+@cache
+def _meter() -> Callable[[], int]:
+    import _sqlite3
+
+    try:
+        count = ctypes.CDLL(_sqlite3.__file__).sqlite3_memory_used
+        count.restype = ctypes.c_int64
+        connection = sqlite3.connect(":memory:")
+        connection.execute("CREATE TABLE t (a)")
+        counts = count() > 0
+        connection.close()
+        if counts:
+            return lambda: int(count())
+    except (OSError, AttributeError):  # built into the interpreter, or under another name
+        pass
+    return lambda: int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE

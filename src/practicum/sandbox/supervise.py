@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import select
 import signal
 import socket
@@ -10,14 +11,13 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from practicum.sandbox import watch
 from practicum.sandbox.cell import MIB, Cell, Program
-from practicum.sandbox.faults import SandboxError
 from practicum.sandbox.inside.launcher import descendants
 from practicum.sandbox.inside.tidy import remove
-from practicum.sandbox.limits import Status
+from practicum.sandbox.limits import SandboxError, Status
 
 TICK_S = 0.05
 START_S = 30.0  # for the sandbox to come up; the program's own clock begins afterwards
@@ -29,7 +29,7 @@ End = Literal["itself", "cancelled"] | Status
 
 
 @dataclass
-class Run:
+class CellRun:
     """What came of a run, still as bytes. ``end`` says who ended it; "itself" when the program did."""
 
     end: End = "itself"
@@ -42,7 +42,7 @@ class Run:
     left_out: list[bytes] = field(default_factory=list)
 
 
-def supervise(cell: Cell, program: Program, cancelled: threading.Event | None = None) -> Run:
+def supervise(cell: Cell, program: Program, cancelled: threading.Event | None = None) -> CellRun:
     """Carries a run out; when it returns, or raises, every process and folder of the run is gone.
 
     Raises:
@@ -86,7 +86,7 @@ class _Talk:
     def __init__(self, process: subprocess.Popen[bytes], ours: socket.socket, program: Program) -> None:
         self.process, self.ours, self.limits = process, ours, program.limits
         assert process.stdout and process.stderr
-        self.run, self.words = Run(), bytearray()
+        self.run, self.words = CellRun(), bytearray()
         self.streams = {
             process.stdout.fileno(): (self.run.stdout, self.limits.output_kb * 1024),
             process.stderr.fileno(): (self.run.stderr, self.limits.output_kb * 1024),
@@ -94,7 +94,7 @@ class _Talk:
         }
         self.started = 0.0
 
-    def listen(self, cancelled: threading.Event | None) -> Run:
+    def listen(self, cancelled: threading.Event | None) -> CellRun:
         poll = select.poll()
         for fd in self.streams:
             poll.register(fd, select.POLLIN)
@@ -108,11 +108,11 @@ class _Talk:
                     poll.unregister(fd)
                     open_streams -= 1
                 stopped = stopped or self._take(fd, data)
-            now = time.monotonic()
-            if not self.started and now - begun > START_S:
+            moment = time.monotonic()
+            if not self.started and moment - begun > START_S:
                 raise SandboxError(f"the sandbox did not come up within {START_S:g} s", fix="try again under less load")
-            if now - last_look >= TICK_S:
-                stopped, last_look = stopped or self._look(now, cancelled), now
+            if moment - last_look >= TICK_S:
+                stopped, last_look = stopped or self._look(moment, cancelled), moment
         self.run.seconds = time.monotonic() - self.started
         if stopped:
             self.run.end = stopped
@@ -132,17 +132,17 @@ class _Talk:
             return "output"
         return None
 
-    def _look(self, now: float, cancelled: threading.Event | None) -> End | None:
+    def _look(self, moment: float, cancelled: threading.Event | None) -> End | None:
         if cancelled and cancelled.is_set():
             return "cancelled"
         if not self.started:
             return None
-        seconds, memory = watch.usage(self.process.pid)
-        if now - self.started > self.limits.wall_s or seconds > self.limits.cpu_s:
+        seconds, memory = usage(self.process.pid)
+        if moment - self.started > self.limits.wall_s or seconds > self.limits.cpu_s:
             return "timeout"
         most = self.limits.memory_mb * MIB
         # pages that forked processes share are counted for each of them, so the slower count decides
-        return "memory" if memory > most and watch.shared_out(self.process.pid) > most else None
+        return "memory" if memory > most and shared_out(self.process.pid) > most else None
 
     def _read_report(self) -> None:
         words = netstrings(bytes(self.words))
@@ -156,15 +156,15 @@ class _Talk:
             self.run.end = "killed"  # ended from outside, or by the kernel for want of memory
             self.run.exit_code = -signal.SIGKILL
             return
-        how, code, milliseconds, rest = words[1], words[2], words[3], iter(words[4:-1])
+        how, code, milliseconds, words_left = words[1], words[2], words[3], iter(words[4:-1])
         self.run.end = "files" if how == b"files" else "itself"
         self.run.exit_code, self.run.cpu_s = int(code), int(milliseconds) / 1000
-        for word in rest:
+        for word in words_left:
             if word == b"file":
-                name = next(rest, b"")
-                self.run.files[name] = next(rest, b"")
+                name = next(words_left, b"")
+                self.run.files[name] = next(words_left, b"")
             else:
-                self.run.left_out.append(next(rest, b""))
+                self.run.left_out.append(next(words_left, b""))
 
 
 def netstrings(data: bytes) -> list[bytes]:
@@ -202,3 +202,34 @@ def _bury(process: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
+
+
+_RESIDENT = re.compile(rb"^Rss(?:Anon|Shmem):\s+(\d+) kB$", re.MULTILINE)
+_PROPORTIONAL = re.compile(rb"^Pss:\s+(\d+) kB$", re.MULTILINE)
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def usage(pid: int) -> tuple[float, int]:
+    """(processor seconds, bytes of memory without files) of a process and everything below it, from /proc.
+
+    Limits on single processes do not see that.
+    """
+    seconds, memory = 0.0, 0
+    for process in [pid, *descendants(pid)]:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # after the command's name, which may hold anything: utime, stime, cutime, cstime
+            times = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[11:15]
+            seconds += sum(map(int, times)) / _TICKS
+            status = Path(f"/proc/{process}/status").read_bytes()
+            memory += sum(map(int, _RESIDENT.findall(status))) * 1024
+    return seconds, memory
+
+
+def shared_out(pid: int) -> int:
+    """Bytes of memory of the same, pages that several share counted once; slower."""
+    total = 0
+    for process in [pid, *descendants(pid)]:
+        with contextlib.suppress(OSError):
+            found = _PROPORTIONAL.findall(Path(f"/proc/{process}/smaps_rollup").read_bytes())
+            total += sum(map(int, found)) * 1024
+    return total

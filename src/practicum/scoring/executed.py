@@ -32,11 +32,8 @@ from typing import Any, Literal
 
 from practicum.digests import digest
 from practicum.sandbox import PythonLimits, arun_python
-from practicum.scoring.fields import dense
+from practicum.scoring.fields import TOLERANCE, dense, same
 from practicum.trajectory import Rollout
-
-TOLERANCE = 1e-9
-"""Largest difference, relative or absolute, between a float and the number it should be."""
 
 LIMITS = PythonLimits(cpu_s=10.0, wall_s=40.0, output_kb=1024, folder_mb=8, folder_files=128)
 SECONDS = 5.0
@@ -79,7 +76,7 @@ class ExecutedScore:
     limits: PythonLimits = field(default=LIMITS)
 
     async def __call__(self, rollout: Rollout) -> tuple[float, dict[str, float]]:
-        """The score in [0, 1] and its components: ``passed``, ``repaired``, ``kept`` (shares) and ``exact``.
+        """The score in [0, 1] and its components: ``passed``, ``repaired``, ``unspoiled`` (shares) and ``exact``.
 
         Raises:
             ValueError: the task has no cases, or one of them says neither or both what it gives and raises.
@@ -89,17 +86,17 @@ class ExecutedScore:
         cases = label.get("cases") or ()
         if not cases:
             raise ValueError(f"task {rollout.task.id!r} has no cases to run")
-        wanted = [expected(case) for case in cases]
+        right_outcomes = [expected(case) for case in cases]
         codes = [case["code"] for case in cases]
         files = rollout.final_state.get(self.files)
         outcomes = await run_cases(files, codes, setup=label.get("setup", ""), limits=self.limits)
-        passed = [passes(outcome, right) for outcome, right in zip(outcomes, wanted, strict=True)]
-        kept = [good for good, case in zip(passed, cases, strict=True) if case.get("kept")]
+        passed = [passes(outcome, right) for outcome, right in zip(outcomes, right_outcomes, strict=True)]
+        unspoiled = [good for good, case in zip(passed, cases, strict=True) if case.get("kept")]
         repaired = [good for good, case in zip(passed, cases, strict=True) if not case.get("kept")]
         components = {
             "passed": _share(passed),
             "repaired": _share(repaired),
-            "kept": _share(kept),
+            "kept": _share(unspoiled),
             "exact": float(all(passed)),
         }
         if not self.partial:
@@ -169,13 +166,13 @@ _remembered: OrderedDict[str, list[Outcome]] = OrderedDict()
 
 def _outcomes(printed: str, count: int) -> list[Outcome]:
     """What the runner said, line by line, of each case."""
-    found: dict[int, Outcome] = {}
+    outcomes: dict[int, Outcome] = {}
     for line in printed.splitlines():
         number, _, said = line.partition(" ")
         if re.fullmatch("[0-9]{1,6}", number):
-            found.setdefault(int(number), _read(said))
+            outcomes.setdefault(int(number), _read(said))
     missing = Outcome("ended", text="no result: too many cases ran out of time or memory")
-    return [found.get(number, missing) for number in range(count)]
+    return [outcomes.get(number, missing) for number in range(count)]
 
 
 def expected(case: Mapping[str, Any]) -> Outcome:
@@ -198,23 +195,7 @@ def passes(outcome: Outcome, right: Outcome) -> bool:
     """Whether a case came to what it must."""
     if outcome.kind != right.kind:
         return False
-    return outcome.name == right.name if right.kind == "raised" else _same(outcome.value, right.value)
-
-
-def _same(given: Any, right: Any) -> bool:
-    """Equal encoded values: by type all the way down, but that a whole float equals the integer."""
-    if isinstance(given, list) and isinstance(right, list):
-        return len(given) == len(right) and all(map(_same, given, right))
-    if isinstance(given, dict) and isinstance(right, dict):
-        return given.keys() == right.keys() and all(_same(given[key], right[key]) for key in right)
-    if _is_number(given) and _is_number(right) and isinstance(given + right, float):
-        return given == right or math.isclose(given, right, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    return type(given) is type(right) and bool(given == right)
-
-
-def _is_number(value: Any) -> bool:
-    """Encoded integers are below 2**53; a larger one was not written by the runner."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    return outcome.name == right.name if right.kind == "raised" else same(outcome.value, right.value, TOLERANCE)
 
 
 def _share(passed: Sequence[bool]) -> float:

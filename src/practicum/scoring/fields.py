@@ -1,14 +1,19 @@
 """``score_fields``: a tagged JSON answer compared with the task's label, field by field and type by type."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from practicum.digests import digest
-from practicum.scoring.base import ABOVE_SCORE
+from practicum.scoring.judgement import ABOVE_SCORE
 from practicum.trajectory import Rollout
+
+TOLERANCE = 1e-9
+"""Largest difference, relative or absolute, between a float that was computed and the number it should be: it covers
+the order of a sum and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +97,30 @@ def strict_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def same(given: Any, label: Any) -> bool:
-    """Equal in type and value, all the way down; 1 and 1.0 are both numbers, True is not one."""
-    if isinstance(given, bool) or isinstance(label, bool):
-        return given is label
-    if isinstance(given, int | float) and isinstance(label, int | float):
-        return given == label
-    if isinstance(given, Mapping) and isinstance(label, Mapping):
-        return set(given) == set(label) and all(same(given[key], label[key]) for key in label)
-    if isinstance(given, list | tuple) and isinstance(label, list | tuple):
-        return len(given) == len(label) and all(map(same, given, label))
-    return type(given) is type(label) and bool(given == label)
+def same(value: Any, right: Any, tolerance: float = 0.0) -> bool:
+    """Equal in type and value, all the way down; 1 and 1.0 are both numbers, True is not one.
+
+    Args:
+        tolerance: Where one of two numbers is a float, their largest difference, relative or absolute.
+    """
+    if isinstance(value, bool) or isinstance(right, bool):
+        return value is right
+    if isinstance(value, int | float) and isinstance(right, int | float):
+        return value == right or _close(value, right, tolerance)
+    if isinstance(value, Mapping) and isinstance(right, Mapping):
+        return set(value) == set(right) and all(same(value[key], right[key], tolerance) for key in right)
+    if isinstance(value, list | tuple) and isinstance(right, list | tuple):
+        return len(value) == len(right) and all(same(*pair, tolerance) for pair in zip(value, right, strict=True))
+    return type(value) is type(right) and bool(value == right)
+
+
+def _close(value: float, right: float, tolerance: float) -> bool:
+    if not tolerance or (isinstance(value, int) and isinstance(right, int)):
+        return False
+    try:
+        return math.isclose(value, right, rel_tol=tolerance, abs_tol=tolerance)
+    except OverflowError:  # an integer that no float can be
+        return False
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

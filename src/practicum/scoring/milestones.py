@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from practicum.ranges import exceeds
-from practicum.scoring.base import ABOVE_SCORE, Judge, judge
 from practicum.scoring.fields import same
-from practicum.trajectory import Rollout
+from practicum.scoring.judgement import ABOVE_SCORE, judge
+from practicum.trajectory import Judge, Rollout
 
 BY_CALLS = ("work-only", "every-tool", "one-tool")
 """Attacks that reach milestones without a result."""
@@ -58,7 +58,7 @@ class Hierarchical:
 
     async def __call__(self, rollout: Rollout) -> tuple[float | list[float], dict[str, float]]:
         """One number per assistant message; components ``steps``, ``milestone/NAME``, ``success``, the score's own."""
-        found = await judge(self.score, rollout)
+        judgement = await judge(self.score, rollout)
         beginnings = prefixes(rollout)
         values = [0.0] * max(1, len(beginnings))
         spent = 0.0
@@ -72,10 +72,10 @@ class Hierarchical:
             components[f"milestone/{name}"] = 0.0 if turn_of is None else weight
             if turn_of is not None:
                 values[turn_of] += weight
-        earned = self.success_reward * found.total
+        earned = self.success_reward * judgement.total
         values[-1] += earned
-        components |= {"success": earned, "score": found.total}
-        components |= {f"score/{key}": value for key, value in found.components.items()}
+        components |= {"success": earned, "score": judgement.total}
+        components |= {f"score/{key}": value for key, value in judgement.components.items()}
         return (values if len(values) > 1 else values[0]), components
 
     @property
@@ -103,13 +103,13 @@ def hierarchical(
     Raises:
         ValueError: a milestone pays nothing, all of them as much as success or more, or a penalty is negative.
     """
-    given = tuple((name, float(weight), reached) for name, (weight, reached) in (milestones or {}).items())
-    total = sum(weight for _, weight, _ in given)
-    if any(weight <= 0 for _, weight, _ in given) or exceeds(total, 0.5):
+    paid = tuple((name, float(weight), reached) for name, (weight, reached) in (milestones or {}).items())
+    total = sum(weight for _, weight, _ in paid)
+    if any(weight <= 0 for _, weight, _ in paid) or exceeds(total, 0.5):
         raise ValueError(f"milestones must each pay more than 0 and together less than success, got {total:g} in all")
     if not 0 <= step_penalty <= most_penalty <= 1:
         raise ValueError(f"needs 0 ≤ step_penalty ≤ most_penalty ≤ 1, got {step_penalty!r} and {most_penalty!r}")
-    return Hierarchical(score, given, 1.0 - total, step_penalty, most_penalty)
+    return Hierarchical(score, paid, 1.0 - total, step_penalty, most_penalty)
 
 
 def prefixes(rollout: Rollout) -> list[Rollout]:
@@ -120,15 +120,15 @@ def prefixes(rollout: Rollout) -> list[Rollout]:
     ends = rollout.turn_places
     if not ends:
         return []
-    found = []
+    beginnings = []
     for start, end in zip(ends, [*ends[1:], None], strict=True):
         messages = rollout.messages[:end]
         if end is None:
-            found.append(rollout)
+            beginnings.append(rollout)
             continue
         # By number, not by id: some agents begin their ids anew in every turn.
         asked = sum(len(rollout.messages[place].get("tool_calls") or ()) for place in ends if place <= start)
         beginning = replace(rollout, messages=messages, tool_calls=rollout.tool_calls[:asked], final_state={})
         said = tuple(place for place in ends if place <= start)
-        found.append(replace(beginning, ending="cancelled", sampled_at=said))
-    return found
+        beginnings.append(replace(beginning, ending="cancelled", sampled_at=said))
+    return beginnings

@@ -114,11 +114,11 @@ class ModelJudge:
     async def _ask(self, key: str, messages: list[Message]) -> float:
         sampling = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         answer = await complete(self.endpoint, messages, sampling, self._patience)  # type: ignore[attr-defined]
-        said = text_of(message_of(answer))
-        score = verdict(said)
+        reply = text_of(message_of(answer))
+        score = verdict(reply)
         folder: Path | None = self._cache  # type: ignore[attr-defined]
         if folder is not None:
-            entry = {"judge": self.digest, "model": self.endpoint.model, "messages": messages, "said": said}
+            entry = {"judge": self.digest, "model": self.endpoint.model, "messages": messages, "said": reply}
             write_text(_place(folder, key), json.dumps({**entry, "score": score}, indent=1) + "\n")
         return score
 
@@ -160,13 +160,13 @@ def judge_model(
     return ModelJudge(Endpoint(base_url, model, api_key_env), prompt, cache=cache, patience=patience or PATIENCE)
 
 
-def verdict(said: str) -> float:
+def verdict(reply: str) -> float:
     """The number in a judge's reply, which must be ``{"score": NUMBER}`` and nothing else.
 
     Raises:
         RolloutError: it is something else. A reply is never searched for a number: the agent's own text may be in it.
     """
-    text = said.strip()
+    text = reply.strip()
     if text.startswith("```") and text.endswith("```"):
         text = text.strip("`").removeprefix("json").strip()
     try:
@@ -178,7 +178,7 @@ def verdict(said: str) -> float:
     within = clipped(score, 0.0, 1.0) if number else math.nan
     if math.isnan(within):
         raise RolloutError(
-            f"the judge said {said[:200]!r}",
+            f"the judge said {reply[:200]!r}",
             allowed='{"score": NUMBER}, from 0 to 1',
             fix="use a judge that keeps to the form, or a rubric that asks for less",
         )

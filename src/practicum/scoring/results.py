@@ -6,7 +6,6 @@ float they may differ by 1e-9, relatively or absolutely, which covers the order 
 """
 
 import asyncio
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +15,9 @@ from typing import Any, Literal
 
 from practicum.digests import digest
 from practicum.sandbox import sql
-from practicum.scoring.fields import dense
+from practicum.scoring.fields import TOLERANCE, dense, same
 from practicum.tasks import Task
 from practicum.trajectory import Rollout
-
-TOLERANCE = 1e-9
-"""Largest difference, relative or absolute, between a float and the number it should be."""
 
 ROWS = 1_000
 """Rows a query may give; one that gives more is wrong."""
@@ -137,44 +133,34 @@ def tagged_text(text: str, tag: str) -> str | None:
     return match[1].strip() or None
 
 
-def same_rows(given: Sequence[Row], right: Sequence[Row], *, ordered: bool = False, columns: Columns = "given") -> bool:
+def same_rows(
+    result: Sequence[Row], right: Sequence[Row], *, ordered: bool = False, columns: Columns = "given"
+) -> bool:
     """Whether two result sets are equal: as multisets of rows, or as lists where ``ordered``."""
-    if len(given) != len(right) or not _rectangular(given, right):
+    if len(result) != len(right) or not _rectangular(result, right):
         return False
-    arrangements = _arrangements(given, right) if columns == "any" else iter([given])
+    arrangements = _arrangements(result, right) if columns == "any" else iter([result])
     return any(_equal(arranged, right, ordered) for arranged in arrangements)
 
 
-def rows_in_common(given: Sequence[Row], right: Sequence[Row], *, columns: Columns = "given") -> float:
+def rows_in_common(result: Sequence[Row], right: Sequence[Row], *, columns: Columns = "given") -> float:
     """The share of rows in common: 2·common / (rows given + right rows); 1 for two empty result sets.
 
     With ``columns="any"`` columns are paired by the values they have in common, which is a guess where two columns
     hold the same values.
     """
-    if not given and not right:
+    if not result and not right:
         return 1.0
-    if not _rectangular(given, right):
+    if not _rectangular(result, right):
         return 0.0
-    if columns == "any" and given and right:
-        given = [[row[column] for column in _guessed(given, right)] for row in given]
-    return 2 * _common(given, right) / (len(given) + len(right))
-
-
-def same_value(given: Any, right: Any) -> bool:
-    """Equal in type and value; see the module's text for numbers."""
-    if _key(given) == _key(right):
-        return True
-    if not (_is_number(given) and _is_number(right)) or (isinstance(given, int) and isinstance(right, int)):
-        return False
-    try:
-        return math.isclose(given, right, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    except OverflowError:
-        return False
+    if columns == "any" and result and right:
+        result = [[row[column] for column in _guessed(result, right)] for row in result]
+    return 2 * _common(result, right) / (len(result) + len(right))
 
 
 def _equal(given: Sequence[Row], right: Sequence[Row], ordered: bool) -> bool:
     if ordered:
-        return all(_same_row(row, other) for row, other in zip(given, right, strict=True))
+        return all(same(row, expected, TOLERANCE) for row, expected in zip(given, right, strict=True))
     return _common(given, right) == len(right)
 
 
@@ -183,56 +169,54 @@ def _rectangular(given: Sequence[Row], right: Sequence[Row]) -> bool:
     return len({len(row) for row in (*given, *right)}) <= 1
 
 
-def _same_row(given: Row, right: Row) -> bool:
-    return len(given) == len(right) and all(map(same_value, given, right))
-
-
-def _common(given: Sequence[Row], right: Sequence[Row]) -> int:
+def _common(result: Sequence[Row], right: Sequence[Row]) -> int:
     """Size of the largest pairing of equal rows."""
     theirs = Counter(tuple(map(_key, row)) for row in right)
-    ours = Counter(tuple(map(_key, row)) for row in given)
+    ours = Counter(tuple(map(_key, row)) for row in result)
     exact = ours & theirs
-    left = [_rest(rows, Counter(exact)) for rows in (given, right)]
+    unpaired = [_unpaired(rows, Counter(exact)) for rows in (result, right)]
     # What is left over can only be equal within the tolerance: pairs are found by augmenting paths, because
     # sorting would pair the wrong rows where floats that are nearly equal decide the order.
     partner: dict[int, int] = {}
-    return exact.total() + sum(_augment(row, left[0], left[1], partner, set()) for row in range(len(left[0])))
+    return exact.total() + sum(
+        _augment(row, unpaired[0], unpaired[1], partner, set()) for row in range(len(unpaired[0]))
+    )
 
 
-def _rest(rows: Sequence[Row], taken: Counter[Any]) -> list[Row]:
-    rest = []
+def _unpaired(rows: Sequence[Row], paired: Counter[Any]) -> list[Row]:
+    unpaired = []
     for row in rows:
         key = tuple(map(_key, row))
-        if taken[key] > 0:
-            taken[key] -= 1
+        if paired[key] > 0:
+            paired[key] -= 1
         elif any(isinstance(value, float) for value in row) or any(map(_is_number, row)):
-            rest.append(row)
-    return rest
+            unpaired.append(row)
+    return unpaired
 
 
-def _augment(row: int, given: Sequence[Row], right: Sequence[Row], partner: dict[int, int], tried: set[int]) -> bool:
-    """Pair ``row`` of ``given``, moving earlier pairs where that makes room (Kuhn's algorithm)."""
-    for other in range(len(right)):
-        if other not in tried and _same_row(given[row], right[other]):
-            tried.add(other)
-            if other not in partner or _augment(partner[other], given, right, partner, tried):
-                partner[other] = row
+def _augment(row: int, result: Sequence[Row], right: Sequence[Row], partner: dict[int, int], tried: set[int]) -> bool:
+    """Pair ``row`` of ``result``, moving earlier pairs where that makes room (Kuhn's algorithm)."""
+    for candidate in range(len(right)):
+        if candidate not in tried and same(result[row], right[candidate], TOLERANCE):
+            tried.add(candidate)
+            if candidate not in partner or _augment(partner[candidate], result, right, partner, tried):
+                partner[candidate] = row
                 return True
     return False
 
 
-def _arrangements(given: Sequence[Row], right: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """``given`` with its columns in every order in which each holds the values it should."""
+def _arrangements(result: Sequence[Row], right: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """``result`` with its columns in every order in which each holds the values it should."""
     if not right:
-        yield given
+        yield result
         return
     width = len(right[0])
     fits = [
-        [one for one in range(width) if _common(_column(given, one), _column(right, place)) == len(right)]
+        [one for one in range(width) if _common(_column(result, one), _column(right, place)) == len(right)]
         for place in range(width)
     ]
     for order in _choices(fits, ()):
-        yield [[row[column] for column in order] for row in given]
+        yield [[row[column] for column in order] for row in result]
 
 
 def _choices(fits: Sequence[Sequence[int]], chosen: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
@@ -244,11 +228,11 @@ def _choices(fits: Sequence[Sequence[int]], chosen: tuple[int, ...]) -> Iterator
             yield from _choices(fits, (*chosen, column))
 
 
-def _guessed(given: Sequence[Row], right: Sequence[Row]) -> list[int]:
+def _guessed(result: Sequence[Row], right: Sequence[Row]) -> list[int]:
     order: list[int] = []
     for place in range(len(right[0])):
         free = [column for column in range(len(right[0])) if column not in order]
-        order.append(max(free, key=lambda one: _common(_column(given, one), _column(right, place))))
+        order.append(max(free, key=lambda one: _common(_column(result, one), _column(right, place))))
     return order
 
 

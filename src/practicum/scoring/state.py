@@ -46,14 +46,14 @@ class StateScore:
         Raises:
             ValueError: the task asks for no change, or lacks the state at the start, or a state holds null.
         """
-        asked, made = (dict(leaves(changes)) for changes in self._changes(rollout))
-        if not asked:
+        label, changes = (dict(leaves(difference)) for difference in self._changes(rollout))
+        if not label:
             raise ValueError(
                 f"task {rollout.task.id!r} asks for no change, so an agent that does nothing would be right; "
                 "let a request that must be refused leave a mark too, such as a row in a table of refusals"
             )
-        right = {path: path in made and same(made[path], value) for path, value in asked.items()}
-        collateral = len(made.keys() - asked.keys())
+        right = {path: path in changes and same(changes[path], value) for path, value in label.items()}
+        collateral = len(changes.keys() - label.keys())
         exact = all(right.values()) and not collateral
         share = sum(right.values()) / len(right)
         components = {"exact": float(exact), "right": share, "collateral": float(collateral)}

@@ -1,16 +1,22 @@
-"""A live service is recorded once; from then on its recording answers."""
+"""A live service is recorded once; from then on its recording answers. And the tools that production publishes, read
+from its schema file and written to one."""
 
 from typing import TYPE_CHECKING, Any
 
-from practicum.services.callables import CallableSource
-from practicum.services.mcp_source import McpSource
 from practicum.services.openapi_source import OpenApiSource
+from practicum.services.production import (
+    ProductionTool,
+    document_of,
+    load_production,
+    production_of,
+    write_production,
+)
 from practicum.services.recorded_environment import Answers, RecordedEnvironment
 from practicum.services.recorder import Recorder, Saved
 from practicum.services.recording import Answer, Recording
-from practicum.services.redaction import Redactor
+from practicum.services.redaction import Redactor, default_rules
 from practicum.services.rule import EMAILS, Rule
-from practicum.services.source import Source
+from practicum.services.sources import CallableSource, McpSource, Source
 
 if TYPE_CHECKING:
     from practicum.services.secret_rules import DEFAULT_RULES
@@ -23,6 +29,7 @@ __all__ = [
     "CallableSource",
     "McpSource",
     "OpenApiSource",
+    "ProductionTool",
     "RecordedEnvironment",
     "Recorder",
     "Recording",
@@ -30,6 +37,11 @@ __all__ = [
     "Rule",
     "Saved",
     "Source",
+    "default_rules",
+    "document_of",
+    "load_production",
+    "production_of",
+    "write_production",
 ]
 
 

@@ -78,10 +78,10 @@ def line_of(path: Path, keys: Sequence[str | int], *, twice: str | None = None) 
         return next((mark for key, mark in _repeated(node) if key == twice), None)
     mark = node.start_mark
     for key in keys:
-        found = _child(node, key)
-        if found is None:
+        child = _child(node, key)
+        if child is None:
             break
-        mark, node = found
+        mark, node = child
     return int(mark.line) + 1
 
 
@@ -93,11 +93,11 @@ class _Twice(Exception):
 
 def _json(text: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) < len(pairs):
-            seen = [key for key, _ in pairs]
-            raise _Twice(next(key for key in seen if seen.count(key) > 1))
-        return made
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise _Twice(next(key for key in keys if keys.count(key) > 1))
+        return members
 
     return json.loads(text, object_pairs_hook=unique)
 
@@ -126,12 +126,12 @@ def _plain(value: Any) -> Any:
 def _repeated(node: Any) -> Any:
     """Keys that stand twice in one mapping, each with the line of its second place."""
     if isinstance(node, yaml.MappingNode):
-        seen = set()
+        keys = set()
         for key, item in node.value:
-            if key.value in seen:
+            if key.value in keys:
                 yield key.value, key.start_mark.line + 1
             if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+                keys.add(key.value)
             yield from _repeated(item)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:

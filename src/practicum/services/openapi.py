@@ -68,15 +68,15 @@ def operations_of(doc: Any) -> tuple[Operation, ...]:
         what = f"openapi {version!r}" if version else "no OpenAPI 3 document"
         raise Misshapen(what, ("openapi",) if version else (), allowed="openapi: 3.0.x, 3.1.x or 3.2.x")
     schemas = Schemas(doc, old=version.startswith("3.0"))
-    found: dict[str, Operation] = {}
+    operations: dict[str, Operation] = {}
     for keys, path, method, item, raw in _raw(doc, schemas):
         operation = _operation(keys, path, method, item, raw, schemas)
-        if operation.name in found:
+        if operation.name in operations:
             raise Misshapen(f"operationId {operation.name!r} is used twice", (*keys, "operationId"), fix="rename one")
-        found[operation.name] = operation
-    if not found:
+        operations[operation.name] = operation
+    if not operations:
         raise Misshapen("the document has no operations", ("paths",))
-    return tuple(found.values())
+    return tuple(operations.values())
 
 
 def tool_name(name: str) -> str:
@@ -185,7 +185,7 @@ class _Body:
     problem: str = ""
 
 
-def _body(keys: Keys, raw: Any, schemas: Schemas, taken: set[str]) -> _Body:
+def _body(keys: Keys, raw: Any, schemas: Schemas, argument_names: set[str]) -> _Body:
     if "requestBody" not in raw:
         return _Body()
     body, at = schemas.resolved(raw["requestBody"], (*keys, "requestBody"))
@@ -199,12 +199,12 @@ def _body(keys: Keys, raw: Any, schemas: Schemas, taken: set[str]) -> _Body:
     if kind is None:
         problem = f"its body is {', '.join(content) or 'of no type'}, not JSON"
         return _Body("whole", {"body": {"type": "string"}}, whole, needed=needed, problem=problem)
-    given = child(content, kind, (*at, "content"), dict).get("schema", {})
-    schema, _ = schemas.resolved(given, (*at, "content", kind, "schema"))
+    raw_schema = child(content, kind, (*at, "content"), dict).get("schema", {})
+    schema, _ = schemas.resolved(raw_schema, (*at, "content", kind, "schema"))
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
     plain = isinstance(fields, Mapping) and not {"allOf", "anyOf", "oneOf", "$ref"} & set(schema)
-    if not plain or not isinstance(fields, Mapping) or set(fields) & taken:
-        return _Body("whole", {"body": given}, whole, encoding=encoding, needed=needed)
+    if not plain or not isinstance(fields, Mapping) or set(fields) & argument_names:
+        return _Body("whole", {"body": raw_schema}, whole, encoding=encoding, needed=needed)
     names = [str(name) for name in schema.get("required", ())] if needed else []
     others = {key: schema[key] for key in schema if key not in ("title", "description", "properties", "required")}
     return _Body("field", fields, names, others, encoding, needed)

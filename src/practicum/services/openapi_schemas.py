@@ -39,13 +39,13 @@ def checked(schema: Any, keys: Keys) -> dict[str, Any]:
         return {} if schema else {"not": {}}
     if not isinstance(schema, Mapping):
         raise Misshapen(f"a schema is {type(schema).__name__}", keys, allowed="an object")
-    given = dict(schema)
-    kind = jsonschema.validators.validator_for(given, default=jsonschema.Draft202012Validator)
+    members = dict(schema)
+    kind = jsonschema.validators.validator_for(members, default=jsonschema.Draft202012Validator)
     try:
-        kind.check_schema(given)
+        kind.check_schema(members)
     except jsonschema.SchemaError as error:
         raise Misshapen(f"not a JSON Schema: {error.message}", (*keys, *error.path)) from error
-    return given
+    return members
 
 
 class Schemas:
@@ -65,12 +65,12 @@ class Schemas:
         Raises:
             Misshapen: the reference leads nowhere, out of the document, or in a circle.
         """
-        seen: list[str] = []
+        followed: list[str] = []
         while isinstance(value, Mapping) and isinstance(value.get("$ref"), str):
             ref = value["$ref"]
-            if ref in seen:
+            if ref in followed:
                 raise Misshapen(f"the reference {ref} leads in a circle", keys)
-            seen.append(ref)
+            followed.append(ref)
             value, keys = self._target(ref, keys)
         return value, keys
 
@@ -82,15 +82,15 @@ class Schemas:
         """
         names: dict[str, str] = {}
         root, place = self.resolved(schema, keys)
-        made = self._translated(root, place, names)
+        translated = self._translated(root, place, names)
         defs: dict[str, Any] = {}
         while len(defs) < len(names):
             ref, name = list(names.items())[len(defs)]
             target, at = self._target(ref, keys)
             defs[name] = self._translated(target, at, names)
-        if defs and isinstance(made, dict):
-            made["$defs"] = {**made.get("$defs", {}), **defs}
-        return checked(made, keys)
+        if defs and isinstance(translated, dict):
+            translated["$defs"] = {**translated.get("$defs", {}), **defs}
+        return checked(translated, keys)
 
     def _target(self, ref: str, keys: Keys) -> tuple[Any, Keys]:
         if not ref.startswith("#/"):
@@ -141,12 +141,14 @@ def hoisted(schema: Mapping[str, Any], components: dict[str, Any]) -> dict[str, 
 
     Where one differs from what has its name there, all of them get names of their own.
     """
-    own = schema.get("$defs", {})
-    names = {name: name for name in own}
-    if any(components.get(name, here) != here for name, here in _pointed(own, names).items()):
-        number = next(n for n in range(2, len(components) + 3) if not any(f"{name}_{n}" in components for name in own))
-        names = {name: f"{name}_{number}" for name in own}
-    components.update({names[name]: _pointed(definition, names) for name, definition in own.items()})
+    definitions = schema.get("$defs", {})
+    names = {name: name for name in definitions}
+    if any(components.get(name, here) != here for name, here in _pointed(definitions, names).items()):
+        number = next(
+            n for n in range(2, len(components) + 3) if not any(f"{name}_{n}" in components for name in definitions)
+        )
+        names = {name: f"{name}_{number}" for name in definitions}
+    components.update({names[name]: _pointed(definition, names) for name, definition in definitions.items()})
     pointed: dict[str, Any] = _pointed({key: value for key, value in schema.items() if key != "$defs"}, names)
     return pointed
 

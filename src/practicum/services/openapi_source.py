@@ -11,8 +11,8 @@ from practicum.environment.tool import ToolError
 from practicum.errors import EnvironmentFault
 from practicum.services.documents import Misshapen, load_document
 from practicum.services.openapi import Operation, is_json, operations_of
-from practicum.services.production import ProductionTool, Tools
-from practicum.services.source import header_secrets
+from practicum.services.production import Tools, tools_of
+from practicum.services.sources import header_secrets
 
 TRANSIENT = frozenset({429, 502, 503, 504})
 """Answers that say: not now. They are asked again, and never recorded."""
@@ -62,32 +62,30 @@ class OpenApiSource:
         self._client = httpx.Client(timeout=timeout_s, follow_redirects=False)
         try:
             doc, place = self._document(str(document))
-            self._operations = {each.name: each for each in _read(doc, place)}
+            self._operations = {operation.name: operation for operation in _read(doc, place)}
             self._base = {
-                name: _base(each, place, base_url, trusting=not headers) for name, each in self._operations.items()
+                name: _base(operation, place, base_url, trusting=not headers)
+                for name, operation in self._operations.items()
             }
         except BaseException:
             self._client.close()
             raise
         info = doc.get("info") if isinstance(doc.get("info"), Mapping) else {}
         self.name = f"openapi: {info.get('title', '')} {info.get('version', '')}".strip()
-        self.tools: Tools = tuple(
-            ProductionTool(each.name, each.description, each.request, each.response, each.error)
-            for each in self._operations.values()
-        )
+        self.tools: Tools = tools_of(self._operations.values())
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
         """See ``Source``."""
         operation = self._operations[tool]
         if operation.problem:
             raise EnvironmentFault(f"{tool} cannot be recorded: {operation.problem}", fix="record the other tools only")
-        return _answer(tool, self._asked(tool, operation, arguments))
+        return _answer(tool, self._response(tool, operation, arguments))
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _asked(self, tool: str, operation: Operation, arguments: Mapping[str, Any]) -> Any:
+    def _response(self, tool: str, operation: Operation, arguments: Mapping[str, Any]) -> Any:
         path, query, body = _parts(operation, arguments)
         sent = {} if body is None else {"json": body} if operation.encoding == "json" else {"data": body}
         url = self._base[tool] + path
@@ -178,11 +176,11 @@ class OpenApiSource:
 _OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
-def _same_host(one: Any, other: Any) -> bool:
+def _same_host(before: Any, after: Any) -> bool:
     """Whether two addresses are one host's: scheme, name and port; or the same name's, from http to https."""
     ports = {"http": 80, "https": 443}
-    first, second = ((url.scheme, url.host, url.port or ports.get(url.scheme)) for url in (one, other))
-    return first == second or (first, second) == (("http", one.host, 80), ("https", one.host, 443))
+    first, second = ((url.scheme, url.host, url.port or ports.get(url.scheme)) for url in (before, after))
+    return first == second or (first, second) == (("http", before.host, 80), ("https", before.host, 443))
 
 
 def _read(doc: Any, place: str) -> tuple[Operation, ...]:
@@ -197,15 +195,15 @@ def _read(doc: Any, place: str) -> tuple[Operation, ...]:
         ) from error
 
 
-def _base(operation: Operation, place: str, given: str, *, trusting: bool) -> str:
-    url = given or urljoin(place, operation.server or "/")
+def _base(operation: Operation, place: str, base_url: str, *, trusting: bool) -> str:
+    url = base_url or urljoin(place, operation.server or "/")
     if urlsplit(url).scheme not in ("http", "https"):
         raise EnvironmentFault(
             f"the document does not say where the service is ({operation.server or 'no servers'})",
             where=place,
             fix="give base_url",
         )
-    if not given and not trusting and urlsplit(url)[:2] != urlsplit(place)[:2] and not place.startswith("file:"):
+    if not base_url and not trusting and urlsplit(url)[:2] != urlsplit(place)[:2] and not place.startswith("file:"):
         raise EnvironmentFault(
             f"the document leads to {url}, which would get your headers too", where=place, fix="give base_url"
         )
@@ -214,9 +212,9 @@ def _base(operation: Operation, place: str, given: str, *, trusting: bool) -> st
 
 def _parts(operation: Operation, arguments: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]], Any]:
     """Path, query and body of a request."""
-    path, query, rest = operation.path, list[tuple[str, str]](), dict(arguments)
+    path, query, arguments_left = operation.path, list[tuple[str, str]](), dict(arguments)
     for name, parameter in operation.parameters.items():
-        value = rest.pop(name, None)
+        value = arguments_left.pop(name, None)
         if parameter.as_json and value is not None:
             value = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
         if parameter.place == "path":
@@ -231,9 +229,9 @@ def _parts(operation: Operation, arguments: Mapping[str, Any]) -> tuple[str, lis
         else:
             query += [(name, text) for text in _texts(value)]
     if operation.body == "whole":
-        return path, query, rest.get("body")
-    sends = operation.body == "field" and (rest or operation.body_required)
-    return path, query, rest if sends else None
+        return path, query, arguments_left.get("body")
+    sends = operation.body == "field" and (arguments_left or operation.body_required)
+    return path, query, arguments_left if sends else None
 
 
 def _texts(value: Any) -> list[str]:

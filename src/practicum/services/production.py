@@ -29,7 +29,7 @@ from practicum.environment.base import Environment
 from practicum.errors import EnvironmentFault
 from practicum.files import write_text
 from practicum.services.documents import Misshapen, load_document
-from practicum.services.openapi import operations_of
+from practicum.services.openapi import Operation, operations_of
 from practicum.services.openapi_schemas import Keys, checked, child, hoisted
 
 Form = Literal["openapi", "mcp", "json-schema"]
@@ -75,9 +75,13 @@ def tools_from_openapi(doc: Any) -> Tools:
     Raises:
         EnvironmentFault: naming the place in the document.
     """
+    return tools_of(operations_of(doc))
+
+
+def tools_of(operations: Iterable[Operation]) -> Tools:
+    """Operations of a service as tools."""
     return tuple(
-        ProductionTool(each.name, each.description, each.request, each.response, each.error)
-        for each in operations_of(doc)
+        ProductionTool(each.name, each.description, each.request, each.response, each.error) for each in operations
     )
 
 
@@ -88,19 +92,19 @@ def tools_from_mcp(doc: Any) -> Tools:
         EnvironmentFault: naming the place in the document.
     """
     listed = child(doc, "tools", (), list)
-    found: dict[str, ProductionTool] = {}
+    tools: dict[str, ProductionTool] = {}
     for index, raw in enumerate(listed):
         keys: Keys = ("tools", index)
         name = raw.get("name") if isinstance(raw, Mapping) else None
         if not isinstance(name, str) or not name:
             raise Misshapen("a tool has no name", keys)
-        if name in found:
+        if name in tools:
             raise Misshapen(f"two tools are called {name!r}", (*keys, "name"), fix="rename one")
         output = raw.get("outputSchema")
         response = None if output is None else checked(output, (*keys, "outputSchema"))
         request = _request(raw, "inputSchema", keys)
-        found[name] = ProductionTool(name, str(raw.get("description") or ""), request, response)
-    return _some(found)
+        tools[name] = ProductionTool(name, str(raw.get("description") or ""), request, response)
+    return _some(tools)
 
 
 def tools_from_json_schema(doc: Any) -> Tools:
@@ -110,7 +114,7 @@ def tools_from_json_schema(doc: Any) -> Tools:
         EnvironmentFault: naming the place in the document.
     """
     listed = child(doc, "tools", (), dict)
-    found: dict[str, ProductionTool] = {}
+    tools: dict[str, ProductionTool] = {}
     for name in listed:
         keys: Keys = ("tools", name)
         raw = child(listed, name, ("tools",), dict)
@@ -123,8 +127,8 @@ def tools_from_json_schema(doc: Any) -> Tools:
             )
         others = (None if raw.get(key) is None else checked(raw[key], (*keys, key)) for key in ("response", "error"))
         request = _request(raw, "request", keys)
-        found[name] = ProductionTool(name, str(raw.get("description") or ""), request, *others)
-    return _some(found)
+        tools[name] = ProductionTool(name, str(raw.get("description") or ""), request, *others)
+    return _some(tools)
 
 
 def production_of(environment: Environment) -> Tools:

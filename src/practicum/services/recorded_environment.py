@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from practicum.environment.base import Environment
-from practicum.environment.identity import Part
+from practicum.environment.parts import EnvironmentPart
 from practicum.environment.tool import ToolSpec
 from practicum.errors import EnvironmentFault
 from practicum.services.production import Tools
@@ -64,15 +64,15 @@ class RecordedEnvironment(Environment):
     def __init__(
         self, recording: str | Path | Answers | None = None, *, id: str | None = None, version: str | None = None
     ) -> None:
-        given = self.folder / self.recording if recording is None else recording
+        source = self.folder / self.recording if recording is None else recording
         if recording is None and not self.recording:
             raise EnvironmentFault(
                 f"{type(self).__name__} has no recording",
                 fix='give the file, or the class: recording = "fixtures/name.json"',
             )
-        self.answers: Answers = _loaded(Path(given).resolve()) if isinstance(given, str | Path) else given
-        if self.id == RecordedEnvironment.id and isinstance(given, str | Path):
-            self.__dict__["id"] = f"recorded-{re.sub(r'[^A-Za-z0-9_.-]', '-', Path(given).stem)}"
+        self.answers: Answers = _loaded(Path(source).resolve()) if isinstance(source, str | Path) else source
+        if self.id == RecordedEnvironment.id and isinstance(source, str | Path):
+            self.__dict__["id"] = f"recorded-{re.sub(r'[^A-Za-z0-9_.-]', '-', Path(source).stem)}"
         self.__dict__.update({name: value for name, value in (("id", id), ("version", version)) if value})
         super().__init__()
         self._recorded = {
@@ -87,9 +87,9 @@ class RecordedEnvironment(Environment):
         return {**self._recorded, **super().tool_specs()}
 
     @functools.cached_property
-    def parts(self) -> Mapping[str, Part]:
+    def parts(self) -> Mapping[str, EnvironmentPart]:
         """What the digest is made of; the recording among it, wherever its file lies."""
-        return {**super().parts, "recording": Part(self.answers.digest)}
+        return {**super().parts, "recording": EnvironmentPart(self.answers.digest)}
 
 
 @functools.lru_cache(maxsize=32)

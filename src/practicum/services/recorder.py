@@ -28,12 +28,11 @@ from practicum.environment.base import Call, Environment
 from practicum.environment.play import OracleSteps
 from practicum.environment.tool import ToolError
 from practicum.errors import EnvironmentFault
-from practicum.services.keys import call_key
 from practicum.services.production import ProductionTool, Tools
-from practicum.services.recording import SHOWN, Answer, Recording
+from practicum.services.recording import SHOWN, Answer, Recording, call_key
 from practicum.services.redaction import Redactor, default_rules
 from practicum.services.rule import Rule
-from practicum.services.source import Source
+from practicum.services.sources import Source
 from practicum.services.suspicion import Suspect, masked, suspects
 from practicum.tasks import Task
 
@@ -160,14 +159,14 @@ class Recorder:
         Raises:
             EnvironmentFault: as ``answer``.
         """
-        made = 0
+        count = 0
         for call in calls:
             name, arguments = _pair(call)
             for _ in range(repeat):
                 with contextlib.suppress(ToolError):
                     self.answer(name, arguments)
-                made += 1
-        return made
+                count += 1
+        return count
 
     def play(self, environment: Environment, tasks: Iterable[Task], seed: int = 0) -> int:
         """Let an environment's oracle play tasks; how many calls it made.
@@ -177,15 +176,15 @@ class Recorder:
         Raises:
             EnvironmentFault: as ``answer``; or the oracle's own call failed, or it does not come to an end.
         """
-        made = 0
+        count = 0
         for task in tasks:
             environment.reset(task, seed)
             try:
                 oracle = OracleSteps(environment.oracle(task), task)
-                made += sum(isinstance(step, Call) for step, _ in oracle.played_on(environment))
+                count += sum(isinstance(step, Call) for step, _ in oracle.played_on(environment))
             finally:
                 environment.close()
-        return made
+        return count
 
     def recording(self, *, strict: bool = True) -> Recording:
         """What was recorded so far, without secrets.
@@ -243,11 +242,11 @@ class Recorder:
 
     def _note(self, tool: str, key: str, answer: Answer) -> None:
         with self._lock:
-            known = self._raw.setdefault((tool, key), answer)
-            if known != answer and not self._redactor.unify(_parts(known), _parts(answer)):
+            earlier = self._raw.setdefault((tool, key), answer)
+            if earlier != answer and not self._redactor.unify(_parts(earlier), _parts(answer)):
                 bare = self._redactor.bare
                 shown = canonical_json(bare(json.loads(key)))
-                raise _two_ways(tool, shown, Answer(*bare(_parts(known))), Answer(*bare(_parts(answer))))
+                raise _two_ways(tool, shown, Answer(*bare(_parts(earlier))), Answer(*bare(_parts(answer))))
         if time.monotonic() - self._kept > KEEP_S:
             self._keep()
 
@@ -309,11 +308,11 @@ def _looks_secret(found: Sequence[Suspect]) -> EnvironmentFault:
 
 
 def _two_ways(tool: str, key: str, first: Answer, second: Answer) -> EnvironmentFault:
-    shown = [canonical_json(each.value if each.error is None else {"error": each.error}) for each in (first, second)]
-    at = next((i for i, (a, b) in enumerate(zip(*shown, strict=False)) if a != b), min(map(len, shown)))
+    texts = [canonical_json(each.value if each.error is None else {"error": each.error}) for each in (first, second)]
+    at = next((i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
     # Around the place where they part, so that a difference deep in a long answer is seen.
     start = max(0, at - SHOWN // 2)
-    one, other = (f"{'…' if start else ''}{text[start : start + SHOWN]}" for text in shown)
+    one, other = (f"{'…' if start else ''}{text[start : start + SHOWN]}" for text in texts)
     return EnvironmentFault(
         f"{tool}({key[:SHOWN]}) was answered in two ways:\n    {one}\n    {other}",
         allowed="the same answer to the same call: a recording can only hold one",

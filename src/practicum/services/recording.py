@@ -17,7 +17,7 @@ a recording is for services that are read, not for those that are written to.
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from practicum.environment.fixtures import frozen
 from practicum.environment.tool import ToolError
 from practicum.files import write_text
 from practicum.services.documents import Misshapen, load_document
-from practicum.services.keys import call_key, canonical_arguments, nearest
 from practicum.services.openapi_schemas import child
 from practicum.services.production import Tools, document_of, tools_from_json_schema
 from practicum.text import shortened
@@ -110,12 +109,12 @@ class Recording:
             key = call_key(arguments, self._requests[tool])
         except ValueError as error:
             raise ToolError(f"invalid arguments for {tool}: {error}") from error
-        found = self._answers[tool].get(key)
-        if found is None:
+        recorded = self._answers[tool].get(key)
+        if recorded is None:
             raise ToolError(f"no recorded answer for {_call(tool, key)}; {self._nearest(tool, key[:COMPARED])}")
-        if found.error is not None:
-            raise ToolError(found.error)
-        return frozen(found.value)
+        if recorded.error is not None:
+            raise ToolError(recorded.error)
+        return frozen(recorded.value)
 
     def document(self) -> dict[str, Any]:
         """The file's content."""
@@ -126,7 +125,7 @@ class Recording:
             **({"allowed": dict(sorted(self.allowed.items()))} if self.allowed else {}),
             **document_of(sorted(self.tools, key=lambda tool: tool.name), "json-schema"),
             "calls": [
-                {"tool": tool, "arguments": json.loads(key), **_told(answer)}
+                {"tool": tool, "arguments": json.loads(key), **_outcome(answer)}
                 for tool, answers in self._answers.items()
                 for key, answer in answers.items()
             ],
@@ -193,7 +192,7 @@ def _checked(
     return tool, canonical_arguments(call["arguments"], requests[tool]), answer
 
 
-def _told(answer: Answer) -> dict[str, Any]:
+def _outcome(answer: Answer) -> dict[str, Any]:
     return {"result": answer.value} if answer.error is None else {"error": answer.error}
 
 
@@ -203,3 +202,80 @@ def _line(call: Mapping[str, Any]) -> str:
 
 def _call(tool: str, key: str) -> str:
     return f"{tool}({shortened(key, SHOWN)})"
+
+
+def canonical_arguments(arguments: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as a recording keeps them: defaults of the schema filled in, 5.0 as 5.
+
+    Args:
+        arguments: The call's.
+        request: The tool's JSON Schema.
+    """
+    properties = request.get("properties")
+    known = properties.items() if isinstance(properties, Mapping) else ()
+    defaults = {
+        name: schema["default"] for name, schema in known if isinstance(schema, Mapping) and "default" in schema
+    }
+    filled = _whole({**defaults, **arguments})
+    return {name: filled[name] for name in sorted(filled)}
+
+
+def call_key(arguments: Mapping[str, Any], request: Mapping[str, Any]) -> str:
+    """Canonical JSON of the arguments: equal for calls that must have the same answer.
+
+    Raises:
+        ValueError: a number that JSON has no form for.
+    """
+    return canonical_json(canonical_arguments(arguments, request))
+
+
+def nearest(missing: str, recorded: Iterable[str]) -> str | None:
+    """The recorded key with the smallest edit distance; of equally near ones the first in order of text."""
+    best: str | None = None
+    least = -1
+    for key in sorted(recorded):
+        if best is not None and abs(len(key) - len(missing)) >= least:
+            continue
+        distance = edit_distance(missing, key)
+        if best is None or distance < least:
+            best, least = key, distance
+    return best
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Insertions, deletions and replacements that make ``b`` of ``a`` (Levenshtein).
+
+    The bit-parallel algorithm of Myers (1999) as Hyyrö (2003) gives it, on Python's long integers: one step for
+    each character of ``b``, so that thousands of recorded calls can be compared while an agent waits.
+    """
+    start = 0
+    shorter = min(len(a), len(b))
+    while start < shorter and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < shorter - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    a, b = a[start : len(a) - end], b[start : len(b) - end]
+    if not a or not b:
+        return len(a) + len(b)
+    places: dict[str, int] = {}
+    for index, character in enumerate(a):
+        places[character] = places.get(character, 0) | 1 << index
+    mask, last = (1 << len(a)) - 1, 1 << len(a) - 1
+    up, down, distance = mask, 0, len(a)
+    for character in b:
+        match = places.get(character, 0)
+        diagonal = (((match & up) + up) ^ up) | match | down
+        right, minus = down | ~(diagonal | up) & mask, up & diagonal
+        distance += bool(right & last) - bool(minus & last)
+        right, minus = (right << 1 | 1) & mask, minus << 1 & mask
+        up, down = minus | ~(diagonal | right) & mask, right & diagonal
+    return distance
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -15,8 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from practicum.errors import EnvironmentFault
-from practicum.services.pairs import name_beside
-from practicum.services.rule import Rule, can_be_secret
+from practicum.services.rule import Rule, can_be_secret, name_beside
 
 ENCODED = re.compile(r"[A-Za-z0-9+/_-]{24,8192}={0,2}")
 """What may be Base64 of text with a secret in it."""
@@ -78,11 +77,11 @@ class Redactor:
 
         A service that gives out another token each time gives the same answer in a recording.
         """
-        one: list[Found] = []
-        other: list[Found] = []
-        if self._walked(first, (), _collected(one)) != self._walked(second, (), _collected(other)):
+        first_secrets: list[Found] = []
+        second_secrets: list[Found] = []
+        if self._walked(first, (), _collected(first_secrets)) != self._walked(second, (), _collected(second_secrets)):
             return False
-        for (name, before), (_, after) in zip(one, other, strict=True):
+        for (name, before), (_, after) in zip(first_secrets, second_secrets, strict=True):
             if self._root(before) != self._root(after):
                 self._same[self._root(after)] = self._root(before)
                 for secret in (before, after):
@@ -184,7 +183,7 @@ class Redactor:
 
     def _by_value(self, text: str, put: Callable[[str, Any], Any]) -> Any:
         """Text with what is known and what the rules find replaced, from left to right."""
-        spans = [(match.start(), match.end(), self._spread[match[0]]) for match in self._known(text)]
+        spans = [(match.start(), match.end(), self._spread[match[0]]) for match in self._matches(text)]
         spans += [(start, stop, rule.name) for start, stop, rule in self._spans(text)]
         return _spliced(text, spans, put)
 
@@ -195,10 +194,10 @@ class Redactor:
             return [self._texts(item, put) for item in value]
         if not isinstance(value, str):
             return value
-        spans = [(match.start(), match.end(), self._spread[match[0]]) for match in self._known(value)]
+        spans = [(match.start(), match.end(), self._spread[match[0]]) for match in self._matches(value)]
         return _spliced(value, spans, put)
 
-    def _known(self, text: str) -> Iterator[re.Match[str]]:
+    def _matches(self, text: str) -> Iterator[re.Match[str]]:
         if not self._spread:
             return iter(())
         if self._pattern is None:
@@ -247,7 +246,7 @@ def _decoded(text: str) -> str:
     """The text that Base64 stands for; empty where it stands for none."""
     body = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        found = base64.b64decode(body + "=" * (-len(body) % 4)).decode("ascii")
+        text_within = base64.b64decode(body + "=" * (-len(body) % 4)).decode("ascii")
     except (binascii.Error, ValueError):
         return ""
-    return found if all(character.isprintable() or character in "\r\n\t" for character in found) else ""
+    return text_within if all(character.isprintable() or character in "\r\n\t" for character in text_within) else ""

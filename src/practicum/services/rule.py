@@ -1,6 +1,7 @@
 """One kind of secret: how it is found, by the name of a member or in text."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,3 +54,15 @@ def can_be_secret(value: Any) -> bool:
 
 EMAILS = Rule("email", value=r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 """For those who want mail addresses out of a recording too."""
+
+
+_NAMING = ("name", "key", "header", "field", "variable", "setting", "parameter")
+_VALUES = frozenset({"value", "values", "val", "content", "data", "secret_value"})
+
+
+def name_beside(key: str, around: Mapping[str, Any]) -> str:
+    """What a member's neighbour calls it; "" where there is none that does."""
+    if key.lower() not in _VALUES:
+        return ""
+    names = {str(name).lower(): text for name, text in around.items() if isinstance(text, str)}
+    return next((names[name] for name in _NAMING if name in names), "")

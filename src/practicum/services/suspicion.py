@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from practicum.digests import canonical_json
-from practicum.services.pairs import name_beside
 from practicum.services.recording import Answer, Recording
+from practicum.services.rule import name_beside
 
 SECRET_WORDS = re.compile(
     r"(?<![a-z])(?:keys?|secrets?|creds?|credentials?|auth|authentication|pass|password|passcode|tokens?|sessions?|"
@@ -49,14 +49,14 @@ class Suspect:
         member: Name of the innermost object's member that holds it; empty where none does.
         length: Characters.
         bits: Shannon entropy per character.
-        said: The word that speaks of a secret.
+        word: The word that speaks of a secret.
     """
 
     tool: str
     member: str
     length: int
     bits: float
-    said: str
+    word: str
 
     @property
     def place(self) -> str:
@@ -64,7 +64,7 @@ class Suspect:
         return f"{self.tool}.{self.member}" if self.member else self.tool
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.length} random characters ({self.bits:.1f} bits each) where {self.said!r} stands"
+        return f"{self.place}: {self.length} random characters ({self.bits:.1f} bits each) where {self.word!r} stands"
 
 
 def suspects(recording: Recording, allow: Mapping[str, str]) -> list[Suspect]:
@@ -73,14 +73,14 @@ def suspects(recording: Recording, allow: Mapping[str, str]) -> list[Suspect]:
     Args:
         allow: Places, or names of members, where somebody vouches that it is none.
     """
-    found: list[Suspect] = []
+    listed: list[Suspect] = []
 
     def note(suspect: Suspect, text: str) -> str:
-        found.append(suspect)
+        listed.append(suspect)
         return text
 
     _walk_all(recording, allow, note)
-    return found
+    return listed
 
 
 def masked(recording: Recording, allow: Mapping[str, str]) -> Recording:
@@ -139,8 +139,8 @@ class _Walk:
         name, before = _words(member), _words(text[max(0, match.start() - WORDS_BEFORE) : match.start()])
         if HARMLESS_WORDS.search(name) or HARMLESS_WORDS.search(before):
             return None
-        said = SECRET_WORDS.search(before) or (SECRET_WORDS.search(name) if 2 * len(run) > len(text) else None)
-        return Suspect(self.tool, member, len(run), entropy(run), said[0]) if said else None
+        spoken = SECRET_WORDS.search(before) or (SECRET_WORDS.search(name) if 2 * len(run) > len(text) else None)
+        return Suspect(self.tool, member, len(run), entropy(run), spoken[0]) if spoken else None
 
 
 def looks_random(text: str) -> bool:

@@ -20,8 +20,7 @@ from practicum.engine.local.models import find_model, model_digest, tokenizer_di
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
-from practicum.environment.elsewhere import AgentsOwn
-from practicum.environment.target import EnvironmentTarget, target_of
+from practicum.environment.target import AgentsOwn, EnvironmentTarget, target_of
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import BUILTIN, Recipe
 from practicum.rollout.agents import Agent, BuiltinAgent
@@ -34,7 +33,7 @@ from practicum.rollout.renderer import Renderer, make_renderer
 from practicum.runs.code_digest import digest_object
 from practicum.runs.manifest import Manifest, data_digests, describe_machine, tool_digests
 from practicum.scoring import Judge
-from practicum.scoring.reported import reported_reward
+from practicum.scoring.judgement import reported_reward
 from practicum.tasks import TaskSet
 from practicum.training.splits import load_splits
 from practicum.trajectory import EnvironmentRef, Trajectory

@@ -23,7 +23,7 @@ from practicum.recipe import Recipe
 from practicum.runs.manifest import read_manifest
 from practicum.scoring import judge
 from practicum.scoring.endpoint import Endpoint
-from practicum.scoring.reported import reported_reward
+from practicum.scoring.judgement import reported_reward
 from practicum.seeds import derive
 from practicum.store import read_trajectories, write_trajectories
 from practicum.tasks import Task, TaskSet

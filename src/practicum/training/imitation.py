@@ -16,9 +16,8 @@ from torch import Tensor
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.protocol import AdamParams, Datum
 from practicum.environment import Call, Environment, ToolResult
-from practicum.environment.opening import opening
 from practicum.environment.places import place_of_error
-from practicum.environment.play import OracleSteps
+from practicum.environment.play import OracleSteps, opening
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.rollout.renderer import Renderer
 from practicum.rollout.session import Tools

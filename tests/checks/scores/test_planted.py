@@ -13,7 +13,7 @@ from rich.console import Console
 from practicum.checks.findings import print_judges
 from practicum.checks.scores.check_judges import check_judges
 from practicum.environment import Environment
-from practicum.environment.loading import load_file
+from practicum.environment.modules import load_file
 from practicum.environment.target import EnvironmentTarget, load_target, suites
 from practicum.scoring import called, hierarchical, tiers, with_format
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from practicum.checks.findings import Finding
 from practicum.checks.scores.measured import overpaid, paid_like_success
 from practicum.ranges import exceeds
-from practicum.scoring.base import ABOVE_SCORE, excuses_of
+from practicum.scoring.judgement import ABOVE_SCORE, excuses_of
 from practicum.trajectory import Judge, Trajectory
 
 CODES = ("AGENT-RANGE", "AGENT-FLAT", "AGENT-ABOVE", "AGENT-RANK")

@@ -9,7 +9,7 @@ from typing import Literal
 from practicum.checks.attacks.material import Family, Kind, Material, PlayedTask, agreement, answered
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
-from practicum.scoring.base import excuses_of, is_out_of_range, judge
+from practicum.scoring.judgement import excuses_of, is_out_of_range, judge
 from practicum.scoring.weighted import FORMAT_WEIGHT
 from practicum.trajectory import Judge, Rollout
 

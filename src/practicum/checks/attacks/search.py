@@ -16,7 +16,7 @@ from practicum.checks.attacks.idle import CLAIMS, FILLER, INJECTIONS
 from practicum.checks.attacks.material import Material, PlayedTask, answered, unanswered, with_call
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
-from practicum.scoring.base import ABOVE_SCORE, excuses_of, judge
+from practicum.scoring.judgement import ABOVE_SCORE, excuses_of, judge
 from practicum.trajectory import Judge, Rollout
 
 KEPT = 6

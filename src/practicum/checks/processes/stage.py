@@ -21,7 +21,7 @@ from practicum.checks.watch.outside_access import CONSTRUCTOR, Touch
 from practicum.checks.watch.patches import fixtures, named, patched
 from practicum.checks.watch.settings import SETTINGS, Leftover, left_by_import, same, settings_now
 from practicum.environment import Environment
-from practicum.environment.loading import imported_later
+from practicum.environment.modules import imported_later
 from practicum.environment.places import origin, place_of_method
 from practicum.environment.target import SPLITS, EnvironmentTarget, Reading, load_target, task_digest
 from practicum.errors import EnvironmentFault, PracticumError

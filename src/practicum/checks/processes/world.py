@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from practicum.checks.watch import libc_hooks as taps
-from practicum.environment.loading import variables_before_imports
+from practicum.environment.modules import variables_before_imports
 from practicum.environment.places import origin
 
 _DAY_S = 86_400.0

@@ -14,8 +14,8 @@ from practicum.checks.attacks.material import answered, with_call
 from practicum.checks.attacks.search import MUTATIONS
 from practicum.checks.episodes import demonstrate
 from practicum.environment import Call
-from practicum.environment.opening import opening
 from practicum.environment.places import place_of_error
+from practicum.environment.play import opening
 from practicum.environment.target import SPLITS, EnvironmentTarget
 from practicum.errors import EnvironmentFault, PracticumError, RunError
 from practicum.recipe import BUILTIN, load_recipe

@@ -17,7 +17,7 @@ from practicum.checks.findings import Finding
 from practicum.errors import RolloutError
 from practicum.ranges import exceeds, reaches
 from practicum.scoring import Judge, Judgement, judge
-from practicum.scoring.base import ABOVE_SCORE, excuses_of, is_out_of_range
+from practicum.scoring.judgement import ABOVE_SCORE, excuses_of, is_out_of_range
 from practicum.text import shortened
 from practicum.trajectory import Rollout
 

@@ -24,8 +24,8 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from practicum.environment import Environment, Fixture
+from practicum.environment.declared_state import digest_state
 from practicum.environment.places import origin
-from practicum.environment.state import digest_state
 
 Tree = tuple[Any, ...]
 

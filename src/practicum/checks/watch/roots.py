@@ -13,9 +13,8 @@ from typing import Any
 
 from practicum.checks.watch.object_tree import Outliner, Tree, TreeChange, changes, numpy_specials
 from practicum.environment import Environment
-from practicum.environment.attributes import CORE
+from practicum.environment.declared_state import CORE, Declared
 from practicum.environment.places import is_users
-from practicum.environment.state import Declared
 
 _ABSENT: Tree = ("leaf", "None")
 _CORE = frozenset(vars(Environment)) | CORE

@@ -22,7 +22,7 @@ from practicum.checks.watch.line_blame import LineTracer, tracer_of, tracing
 from practicum.checks.watch.object_tree import Outliner, Tree
 from practicum.checks.watch.outside_access import blame
 from practicum.checks.ways.repeated import Heap, let_threads_dawdle
-from practicum.environment.attributes import CORE
+from practicum.environment.declared_state import CORE
 from practicum.environment.places import place_of_frame, shown
 
 LOOKS = 3_000

@@ -44,22 +44,22 @@ def flooded(folder: str, own_filesystem: bool, max_bytes: int, max_files: int) -
     return False
 
 
-def written(folder: str, given: dict[str, bytes], max_bytes: int) -> tuple[dict[str, bytes], list[str]]:
+def written(folder: str, laid: dict[str, bytes], max_bytes: int) -> tuple[dict[str, bytes], list[str]]:
     """Text files that are new or changed, in the order of their names, and why the others are left out."""
     files: dict[str, bytes] = {}
-    left: list[str] = []
+    left_out: list[str] = []
     room = max_bytes
     for name, entry in _walk(folder, "", 0):
-        why, content = (entry, b"") if isinstance(entry, str) else _read(os.path.join(folder, name), entry, room)
-        shown = name.encode("utf-8", "backslashreplace").decode()
-        if why:
-            left.append(f"{shown}: {why}")
-        elif content is not None and given.get(name) != content:
-            files[shown] = content
+        reason, content = (entry, b"") if isinstance(entry, str) else _read(os.path.join(folder, name), entry, room)
+        printed = name.encode("utf-8", "backslashreplace").decode()
+        if reason:
+            left_out.append(f"{printed}: {reason}")
+        elif content is not None and laid.get(name) != content:
+            files[printed] = content
             room -= len(content)
-    if len(left) > MAX_REASONS:
-        left = [*left[:MAX_REASONS], f"… and {len(left) - MAX_REASONS} more"]
-    return files, left
+    if len(left_out) > MAX_REASONS:
+        left_out = [*left_out[:MAX_REASONS], f"… and {len(left_out) - MAX_REASONS} more"]
+    return files, left_out
 
 
 def _read(path: str, entry: os.stat_result, room: int) -> tuple[str, bytes | None]:

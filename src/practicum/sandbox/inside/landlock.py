@@ -49,12 +49,12 @@ def restrict(listable: Iterable[str], readable: Iterable[str], writable: Iterabl
 
     Each right holds for all that is below a folder; ``listable`` shows the names there and no content.
     """
-    known = version()
-    if known == 0:
+    abi = version()
+    if abi == 0:
         return False
-    handled = _FILES_BY_VERSION[min(known, 5)]
-    rules = _Ruleset(handled, _TCP if known >= 4 else 0, _SCOPES if known >= CONFINES_SIGNALS else 0)
-    size = 24 if known >= 6 else 16 if known >= 4 else 8
+    handled = _FILES_BY_VERSION[min(abi, 5)]
+    rules = _Ruleset(handled, _TCP if abi >= 4 else 0, _SCOPES if abi >= CONFINES_SIGNALS else 0)
+    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = kernel.libc.syscall(ctypes.c_long(_CREATE), ctypes.byref(rules), ctypes.c_size_t(size), 0)
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "landlock: no rule set")

@@ -171,7 +171,7 @@ def _end_the_rest(spec: dict[str, Any]) -> None:
 
 def descendants(pid: int) -> list[int]:
     """All processes below one, from /proc."""
-    found: list[int] = []
+    processes: list[int] = []
     waiting = [pid]
     while waiting:
         current = waiting.pop()
@@ -182,19 +182,19 @@ def descendants(pid: int) -> list[int]:
         for thread in threads:
             with suppress(OSError), open(f"/proc/{current}/task/{thread}/children", "rb") as stream:
                 children = [int(word) for word in stream.read().split()]
-                found += children
+                processes += children
                 waiting += children
-    return found
+    return processes
 
 
 def _report(fd: int, outcome: tuple[str, int, float], spec: dict[str, Any]) -> None:
     how, code, seconds = outcome
     _say(fd, how.encode(), b"%d" % code, b"%d" % int(seconds * 1000))
     if how == "exit":
-        files, left = harvest.written(spec["work"], spec["files"], spec["returned_bytes"])
+        files, left_out = harvest.written(spec["work"], spec["files"], spec["returned_bytes"])
         for name, content in files.items():
             _say(fd, b"file", name.encode(), content)
-        for line in left:
+        for line in left_out:
             _say(fd, b"left", line.encode("utf-8", "backslashreplace"))
     _say(fd, b"end")
 

@@ -105,11 +105,11 @@ def excuses_of(function: Judge) -> dict[str, str]:
     Raises:
         ValueError: a reason is missing or blank.
     """
-    given = getattr(function, "excuses", None) or {}
-    for name, reason in given.items():
+    reasons = getattr(function, "excuses", None) or {}
+    for name, reason in reasons.items():
         if not isinstance(reason, str) or not reason.strip():
             raise ValueError(f"{name_of(function)} excuses {name!r} without a reason; write down why it is right")
-    return dict(given)
+    return dict(reasons)
 
 
 def is_out_of_range(error: RolloutError) -> bool:
@@ -126,3 +126,20 @@ def _float(value: Any) -> float:
         return float(value) if isinstance(value, Real) else math.nan
     except OverflowError:
         return math.nan
+
+
+CAVEAT = "its score is the reward that the agent itself reported"
+"""Why an evaluation by it is not independent."""
+
+
+def reported_reward(rollout: Rollout) -> float:
+    """Stands for the reward that the agent server sent; the dispatcher takes that number instead of calling this.
+
+    Raises:
+        RolloutError: always: this rollout was not the agent server's.
+    """
+    raise RolloutError(
+        "without a score only the agent server's own rollouts have a number",
+        where=f"task {rollout.task.id}",
+        fix="give the recipe a score, such as score: judge.py:score",
+    )

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 
 from practicum.environment import Environment, persist, publish, read_only, reset, tool
-from practicum.environment.state import StateFault, declared, digest_state, published_path
+from practicum.environment.declared_state import StateFault, declared, digest_state, published_path
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from practicum.digests import digest, digest_file
-from practicum.environment.state import declared
+from practicum.environment.declared_state import declared
 from practicum.environment.tool import MARK
 from practicum.errors import EnvironmentFault
 
@@ -44,14 +44,14 @@ PROJECT = (".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg")
 
 
 @dataclass(frozen=True)
-class Part:
+class EnvironmentPart:
     """One thing an environment's behaviour rests on. ``text`` is None where it is too large to keep."""
 
     digest: str
     text: str | None = None
 
 
-def parts_of(environment: "Environment") -> dict[str, Part]:
+def parts_of(environment: "Environment") -> dict[str, EnvironmentPart]:
     """Every part by name: ``code/…``, ``fixtures/…``, ``class``, ``schemas``, ``settings``, ``state``, ``transform``.
 
     Raises:
@@ -71,7 +71,7 @@ def parts_of(environment: "Environment") -> dict[str, Part]:
     return parts | {name: _fact(name, value, environment) for name, value in facts.items()}
 
 
-def digest_of(id: str, version: str, parts: Mapping[str, Part]) -> str:
+def digest_of(id: str, version: str, parts: Mapping[str, EnvironmentPart]) -> str:
     """The environment's digest."""
     return digest([id, version, sorted((name, part.digest) for name, part in parts.items())])
 
@@ -105,16 +105,16 @@ def code_files(kind: type) -> Mapping[str, Path]:
     Raises:
         EnvironmentFault: a class has no file, or a file cannot be read.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for base in own_classes(kind):
         source = source_of(base)
         waiting = [source]
         while waiting:
             path = waiting.pop(0)
-            if path not in found.values():
-                found[_unique(_name(path, source.parent), found)] = path
+            if path not in files.values():
+                files[_unique(_name(path, source.parent), files)] = path
                 waiting += _imported(path)
-    return found
+    return files
 
 
 def _foreign(base: type, kind: type) -> bool:
@@ -151,13 +151,13 @@ def _no_file(kind: type) -> EnvironmentFault:
 
 def _fixtures(kind: type) -> Mapping[str, Path]:
     """Everything in ``fixtures/`` beside each class's file, but hidden files and what Python and editors leave."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for folder in dict.fromkeys(source_of(base).parent / "fixtures" for base in own_classes(kind)):
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             inner = path.relative_to(folder)
             if not any(part.startswith(".") or part == "__pycache__" or part.endswith("~") for part in inner.parts):
-                found[_unique(inner.as_posix(), found)] = path
-    return found
+                files[_unique(inner.as_posix(), files)] = path
+    return files
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -178,13 +178,13 @@ def _imported(path: Path) -> list[Path]:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError) as error:
         raise EnvironmentFault(f"the code cannot be read: {error}", where=str(path)) from error
-    roots, found = _roots(path.parent), dict[Path, None]()
+    roots, files = _roots(path.parent), dict[Path, None]()
     for level, names in _imports(tree):
         file, *inner = (_resolve(name, level, path, roots) for name in names)
         # A module's name where there is such a module; else something that the package itself defines.
         taken = [each or file for each in inner or [file]]
-        found |= dict.fromkeys(each for each in taken if each is not None)
-    return [file for file in found if file != path]
+        files |= dict.fromkeys(each for each in taken if each is not None)
+    return [file for file in files if file != path]
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[int, list[str]]]:
@@ -222,27 +222,29 @@ def _resolve(name: str, level: int, path: Path, roots: list[Path]) -> Path | Non
 def _roots(folder: Path) -> list[Path]:
     """Where a file's absolute imports may be found in its own project: its folder, and those above up to the top."""
     above = [folder, *folder.parents]
-    tops = [number for number, each in enumerate(above) if any((each / mark).exists() for mark in PROJECT)]
-    packages = [number for number, each in enumerate(above) if not (each / "__init__.py").is_file()]
+    tops = [
+        number for number, folder_above in enumerate(above) if any((folder_above / mark).exists() for mark in PROJECT)
+    ]
+    packages = [number for number, folder_above in enumerate(above) if not (folder_above / "__init__.py").is_file()]
     # Without a project to be seen, the folder that holds the outermost package.
     last = min(tops or packages)
-    return [place for each in above[: last + 1] for place in (each, each / "src")]
+    return [place for folder_above in above[: last + 1] for place in (folder_above, folder_above / "src")]
 
 
-def _file(path: Path) -> Part:
+def _file(path: Path) -> EnvironmentPart:
     try:
         if path.stat().st_size > TEXT_LIMIT:
-            return Part(digest_file(path))
+            return EnvironmentPart(digest_file(path))
         content = path.read_bytes()
     except OSError as error:
         raise EnvironmentFault(f"a file of the environment cannot be read: {error}", where=str(path)) from error
     try:
-        return Part(hashlib.sha256(content).hexdigest(), content.decode())
+        return EnvironmentPart(hashlib.sha256(content).hexdigest(), content.decode())
     except UnicodeDecodeError:
-        return Part(hashlib.sha256(content).hexdigest())
+        return EnvironmentPart(hashlib.sha256(content).hexdigest())
 
 
-def _fact(name: str, value: object, environment: "Environment") -> Part:
+def _fact(name: str, value: object, environment: "Environment") -> EnvironmentPart:
     try:
         text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -251,4 +253,4 @@ def _fact(name: str, value: object, environment: "Environment") -> Part:
             allowed="text, numbers, lists, dicts",
             fix="give plain data",
         ) from error
-    return Part(digest(value), text)
+    return EnvironmentPart(digest(value), text)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from practicum.environment.canonical import digest_value
-from practicum.environment.identity import own_classes
-from practicum.environment.state import StateFault, declared
+from practicum.environment.declared_state import StateFault, declared
+from practicum.environment.parts import own_classes
 from practicum.environment.tool import place_of
 
 if TYPE_CHECKING:
@@ -71,17 +71,21 @@ class Marks:
     alone: bool
 
 
-class Watch:
+class MutationWatch:
     """Watches one episode of an environment. Made once ``start`` has run."""
 
     def __init__(self, environment: "Environment", attributes: set[str]) -> None:
         kind: type = type(environment)
-        own = vars(environment)
+        values = vars(environment)
         shared = _class_places(kind)
         self._shared = len(shared)
         self._places: list[_Place] = [
             *shared,
-            *((f"{kind.__name__}.{name}", own, name) for name in sorted(attributes) if _watchable(own.get(name), ())),
+            *(
+                (f"{kind.__name__}.{name}", values, name)
+                for name in sorted(attributes)
+                if _watchable(values.get(name), ())
+            ),
         ]
         self._guarded = [one for one in declared(kind).values() if one.kind == "read_only" and one.mutable(environment)]
 
@@ -131,13 +135,15 @@ def _watchable(value: Any, also: tuple[type, ...]) -> bool:
 
 def _small(value: Any) -> bool:
     """Whether data has few values; False for data within itself."""
-    left, waiting = WATCHED, [value]
+    budget, waiting = WATCHED, [value]
     while waiting:
-        each = waiting.pop()
-        left -= len(each)
-        if left < 0:
+        container = waiting.pop()
+        budget -= len(container)
+        if budget < 0:
             return False
-        inner = each.values() if isinstance(each, dict) else () if isinstance(each, bytearray) else each
+        inner = (
+            container.values() if isinstance(container, dict) else () if isinstance(container, bytearray) else container
+        )
         waiting += [one for one in inner if isinstance(one, list | dict | set | tuple | frozenset)]
     return True
 

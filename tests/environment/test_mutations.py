@@ -6,8 +6,8 @@ from typing import ClassVar
 import pytest
 
 from practicum.environment import Environment, ToolError, tool
-from practicum.environment.state import StateFault
-from practicum.environment.watching import WATCHED
+from practicum.environment.declared_state import StateFault
+from practicum.environment.mutations import WATCHED
 from practicum.tasks import Task
 
 TASK = Task("t1", "do it")

@@ -1,4 +1,4 @@
-"""Declared state: what may change in an episode, and what is carried from one to the next.
+"""An environment's state: what may change in an episode, when it may be assigned, and what is carried to the next.
 
     class Shop(Environment):
         basket = reset(list)                  # fresh in every episode
@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote
 
 from practicum.environment.canonical import digest_named, digest_value
@@ -24,6 +24,7 @@ from practicum.environment.fixtures import frozen, immutable
 from practicum.environment.resources import Resources
 from practicum.errors import EnvironmentFault
 from practicum.files import write_text
+from practicum.tasks import Task
 
 if TYPE_CHECKING:
     from practicum.environment.base import Environment
@@ -82,16 +83,16 @@ class Declared:
     def initial(self, instance: "Environment") -> Any:
         """What an episode begins with."""
         if self.kind == "reset":
-            return self._made()
+            return self._fresh()
         # What was published lies beside the class's file, which a subclass may have elsewhere.
         place = instance.folder if self.kind == "persist" else None
-        found = self._loaded.get(place, _MISSING)
-        if found is _MISSING:
+        value = self._loaded.get(place, _MISSING)
+        if value is _MISSING:
             with _LOADING:
                 if place not in self._loaded:
                     self._loaded[place] = self._load(place)
-                found = self._loaded[place]
-        return found if place is None else copy.deepcopy(found)
+                value = self._loaded[place]
+        return value if place is None else copy.deepcopy(value)
 
     def mutable(self, instance: "Environment") -> bool:
         """Whether something in a ``read_only`` value could not be frozen."""
@@ -103,15 +104,15 @@ class Declared:
     def _load(self, place: Path | None) -> Any:
         if place is None:
             try:
-                return frozen(self._made())
+                return frozen(self._fresh())
             except RecursionError as error:
                 raise EnvironmentFault(
                     f"{self.name} is declared read_only and contains itself", fix="give data without cycles"
                 ) from error
         path = published_path(place, self.name, self.version)
-        return _read(path) if path.exists() else self._made()
+        return _read(path) if path.exists() else self._fresh()
 
-    def _made(self) -> Any:
+    def _fresh(self) -> Any:
         return self._value() if callable(self._value) else copy.deepcopy(self._value)
 
     def describe(self, instance: "Environment") -> list[Any]:
@@ -192,7 +193,7 @@ def digest_state(value: Any) -> str:
 
 def episode_digest(variables: Mapping[str, Any], resources: Resources) -> str:
     """SHA-256 of an episode's whole state; does not depend on where its temporary folder lies."""
-    return digest_named(variables, resources.digest(), resources.known(), resources.hidden)
+    return digest_named(variables, resources.digest(), resources.named_objects(), resources.hidden)
 
 
 def caller_place() -> str:
@@ -206,10 +207,10 @@ def caller_place() -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _declared(kind: type) -> Mapping[str, Declared]:
-    found: dict[str, Declared] = {}
+    variables: dict[str, Declared] = {}
     for base in reversed(kind.__mro__):
-        found |= {name: value for name, value in vars(base).items() if isinstance(value, Declared)}
-    return {name: value for name, value in found.items() if getattr(kind, name, None) is value}
+        variables |= {name: value for name, value in vars(base).items() if isinstance(value, Declared)}
+    return {name: value for name, value in variables.items() if getattr(kind, name, None) is value}
 
 
 def _read(path: Path) -> Any:
@@ -218,3 +219,65 @@ def _read(path: Path) -> Any:
     except (OSError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise EnvironmentFault(f"published state cannot be read: {error}", where=f"{path}{line}") from error
+
+
+RESERVED = frozenset({"task", "transitions", "parts", "digest", "folder", "ref"})
+"""What an environment's own attributes cannot be called."""
+
+CORE = RESERVED | {
+    "random",
+    "_resources",
+    "_declared",
+    "_started",
+    "_kept",
+    "_watch",
+    "_digest",
+    "_in_tool",
+    "_in_start",
+}
+"""Attributes that are the core's, and no part of an episode's state."""
+
+
+class Attributes:
+    """Keeps the attributes an environment was made with apart from those of its episodes."""
+
+    task: Task | None
+
+    _tools: ClassVar[Mapping[str, Any]] = {}
+    _in_tool = False
+    _in_start = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in RESERVED or name in self._tools:
+            if name == "task" and value is self.task:
+                return
+            whose = "one of its tools" if name in self._tools else "Practicum's own"
+            raise EnvironmentFault(
+                f"{type(self).__name__}.{name} was assigned, and is {whose}",
+                where=caller_place(),
+                fix="give the attribute another name",
+            )
+        if self._in_start:
+            self.__dict__["_started"].add(name)
+        elif self._in_tool:
+            self._refuse_undeclared(name)
+        elif "_kept" in self.__dict__ and name not in CORE:
+            self.__dict__["_kept"][name] = value
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if self._in_tool:
+            self._refuse_undeclared(name)
+        elif not self._in_start:
+            self.__dict__.get("_kept", {}).pop(name, None)
+        object.__delattr__(self, name)
+
+    def _refuse_undeclared(self, name: str) -> None:
+        # Declared state and properties know themselves what may be set.
+        if name not in self.__dict__["_started"] and not hasattr(getattr(type(self), name, None), "__set__"):
+            raise StateFault(
+                f"{type(self).__name__}.{name} changed in an episode, and is no declared state",
+                where=caller_place(),
+                allowed="what start(self, task) assigns, or a class attribute made with reset(…) or persist(…)",
+                fix=f"assign self.{name} in start, or declare it: {name} = reset(…)",
+            )

@@ -12,7 +12,7 @@ import pytest
 
 import practicum
 from practicum.environment import Environment, tool
-from practicum.environment.identity import TEXT_LIMIT, code_files
+from practicum.environment.parts import TEXT_LIMIT, code_files
 from practicum.errors import EnvironmentFault
 from practicum.suites.support_desk import SupportDesk
 from practicum.tasks import Task

@@ -1,4 +1,4 @@
-"""Loading the user's Python: a file or a module by name, with errors that name the user's line."""
+"""Loading Python by name: the user's file or module, with errors that name the user's line; a package of an extra."""
 
 import ast
 import hashlib
@@ -108,30 +108,44 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(what: str, home: Path) -> Iterator[None]:
+def _explained(subject: str, home: Path) -> Iterator[None]:
     try:
         yield
     except PracticumError:
         raise
     except SyntaxError as error:
-        where = shown(error.filename or what, error.lineno or 1)
-        raise EnvironmentFault(f"{what} is not valid Python: {error.msg}", where=where) from error
+        where = shown(error.filename or subject, error.lineno or 1)
+        raise EnvironmentFault(f"{subject} is not valid Python: {error.msg}", where=where) from error
     except ModuleNotFoundError as error:
-        if error.name is not None and (what == error.name or what.startswith(f"{error.name}.")):
+        if error.name is not None and (subject == error.name or subject.startswith(f"{error.name}.")):
             fix = f"install it, start in the folder that holds it ({home}), or name the file: path/to/file.py"
-            raise EnvironmentFault(f"no module named {what!r}", allowed="package.module:Class", fix=fix) from error
+            raise EnvironmentFault(f"no module named {subject!r}", allowed="package.module:Class", fix=fix) from error
         fix = f"install {error.name!r} where Practicum is installed, or put it beside the environment's file"
         raise EnvironmentFault(
-            f"{what} imports {error.name!r}, which is not there", where=place_of_error(error, home), fix=fix
+            f"{subject} imports {error.name!r}, which is not there", where=place_of_error(error, home), fix=fix
         ) from error
     except ImportError as error:
         fix = "for a file that imports from its own package, name it package.module:Class"
         raise EnvironmentFault(
-            f"{what} cannot be imported: {error}", where=place_of_error(error, home), fix=fix
+            f"{subject} cannot be imported: {error}", where=place_of_error(error, home), fix=fix
         ) from error
     except (Exception, SystemExit) as error:
         raise EnvironmentFault(
-            f"{what} cannot be imported: {type(error).__name__}: {error}",
+            f"{subject} cannot be imported: {type(error).__name__}: {error}",
             where=place_of_error(error, home),
             fix="mend that line",
         ) from error
+
+
+def require(name: str) -> ModuleType:
+    """Import a package that only some users need: the extra of its name brings it.
+
+    Raises:
+        EnvironmentFault: it is not installed; says which extra of Practicum brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != name.partition(".")[0]:
+            raise
+        raise EnvironmentFault(f"{name} is not installed", fix=f'pip install "practicum[{name}]"') from error

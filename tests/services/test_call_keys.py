@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from practicum.services.keys import call_key, canonical_arguments, edit_distance, nearest
+from practicum.services.recording import call_key, canonical_arguments, edit_distance, nearest
 
 REQUEST = {"properties": {"id": {"type": "string"}, "limit": {"type": "integer", "default": 10}, "any": True}}
 

@@ -14,6 +14,9 @@ from types import CodeType, ModuleType
 from typing import Any
 
 MOVED = {
+    "algorithms.penalties": "algorithms.losses",
+    "algorithms.returns": "algorithms.advantages",
+    "algorithms.sequences": "algorithms.losses",
     "checks.judges": "checks.scores",
     "checks.nursery": "checks.processes",
     "checks.nursery.taps": "checks.watch.libc_hooks",
@@ -28,6 +31,11 @@ MOVED = {
     "cli.recipes": "commands.recipe",
     "cli.runs": "commands.run",
     "cli.services": "commands.service",
+    "engine.local.family": "engine.local.models",
+    "engine.local.linear": "engine.local.policy",
+    "engine.local.memory": "engine.local.hardware",
+    "engine.local.reference": "engine.local.policy",
+    "engine.local.stacking": "engine.local.export",
     "environment.faces": "bridges",
     "environment.faces.actions": "bridges.gym_actions",
     "environment.faces.background": "bridges.background",
@@ -88,6 +96,7 @@ MOVED = {
     "training.replaying": "commands.replay",
     "training.run": "runs.folder",
     "training.summary": "commands.summary",
+    "training.schedule": "training.trainer",
     "training.teachers": "training.demonstrations",
     "training.warmstart": "commands.warmstart",
     "training.workbench": "training.components",

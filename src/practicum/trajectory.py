@@ -31,6 +31,7 @@ __all__ = [
     "Trajectory",
     "Transition",
     "Turn",
+    "common_prefix",
     "group_by_task",
     "survivors",
     "text_of",
@@ -341,3 +342,15 @@ def _told(turns: Sequence[Turn]) -> Iterator[tuple[Message, ...]]:
         said = max(others, key=sum, default=[False] * len(keys))
         yield tuple(message for message, known in zip(turn.messages, said, strict=True) if not known)
         histories.setdefault(sequence, []).extend([*keys, message_key(turn.response)])
+
+
+def common_prefix(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """With how many equal parts, such as tokens, two sequences begin; two arrays of one dimension are compared at once.
+
+    As fast as comparing the whole of two lists that are alike: for every sampled token one is asked.
+    """
+    length = min(len(first), len(second))
+    equal: Any = first[:length] == second[:length]
+    if isinstance(equal, bool):
+        return length if equal else next((n for n in range(length) if first[n] != second[n]), length)
+    return length if equal.all() else int(equal.argmin())

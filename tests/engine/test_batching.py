@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from practicum.algorithms.losses import TrainingSequence
 from practicum.engine.local.batching import MIN_SHARED, PART_COST, FlatBatch, Part, Tree, micro_batches
-from practicum.engine.protocol import Datum
 
 
 def datum(tokens, trained_from, reward=0.0):
     mask = (np.arange(len(tokens)) >= trained_from).astype(np.float32)
-    return Datum(np.array(tokens), mask, mask * reward, mask * -0.5)
+    return TrainingSequence(np.array(tokens), mask, mask * reward, mask * -0.5)
 
 
 def distinct(data):
@@ -65,7 +65,7 @@ def batches(draw):
             tokens = [*prompt, *([200 + row] * draw(st.integers(1, 30)))]
             mask = np.zeros(len(tokens), dtype=np.float32)
             mask[len(prompt) :] = 1
-            data.append(Datum(np.array(tokens), mask, mask * row, mask * -0.5))
+            data.append(TrainingSequence(np.array(tokens), mask, mask * row, mask * -0.5))
     return data
 
 

@@ -9,9 +9,8 @@ import secrets
 from rich.console import Console
 
 from practicum.display import StatusLine, say
-from practicum.engine.local.family import family_of
 from practicum.engine.local.hardware import choose_device, choose_dtype
-from practicum.engine.local.models import find_model
+from practicum.engine.local.models import family_of, find_model
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams

@@ -1,7 +1,6 @@
 """What each setting is, where its value comes from, and what else it could be."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from practicum.recipe.advice import ADVICE
@@ -28,12 +27,12 @@ class Row:
 def explain(recipe: Recipe) -> list[Row]:
     """One row per setting, in the recipe's order."""
     values, sources = recipe.to_dict(), recipe.sources
-    rows, section = list[Row](), ""
+    rows, section, schemas = list[Row](), "", _schemas()
     for key, field in Recipe.model_fields.items():
         section = _BEGINS.get(key, section)
         says = " ".join((field.description or "").split())
         aws = _AWS.get(key, "")
-        rows.append(Row(key, values[key], sources[key], allowed(key), says, section, aws, ADVICE.get(key, ())))
+        rows.append(Row(key, values[key], sources[key], _words(schemas[key]), says, section, aws, ADVICE.get(key, ())))
     return rows
 
 
@@ -42,7 +41,6 @@ def allowed(key: str) -> str:
     return _words(_schemas()[key])
 
 
-@cache
 def _schemas() -> dict[str, Any]:
     properties: dict[str, Any] = Recipe.model_json_schema()["properties"]
     return properties

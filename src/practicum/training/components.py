@@ -14,10 +14,9 @@ import torch
 from practicum.checks.target import EnvironmentTarget, target_of
 from practicum.display import say_line
 from practicum.engine.local.export import plain_sampling
-from practicum.engine.local.family import family_of
 from practicum.engine.local.hardware import choose_device, choose_dtype, instructions, processor
 from practicum.engine.local.learner import LocalLearner
-from practicum.engine.local.models import find_model, model_digest, tokenizer_digest
+from practicum.engine.local.models import family_of, find_model, model_digest, tokenizer_digest
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams

@@ -7,14 +7,13 @@ feed and sample: rollouts of a model with the same tokenizer are taken token by 
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from practicum.algorithms.sequences import training_sequences
+from practicum.algorithms.losses import TrainingSequence, training_sequences
 from practicum.engine.local.models import tokenizer_digest
-from practicum.engine.protocol import Datum
 from practicum.errors import RecipeError, RunError
 from practicum.evaluation.evaluator import EvaluationPlan
 from practicum.evaluation.reference import Reference, evaluate_reference
@@ -45,8 +44,8 @@ class Lessons:
 
     tasks: tuple[str, ...]
     """Ids of the tasks demonstrated."""
-    data: list[Datum]
-    held_out: list[Datum]
+    data: list[TrainingSequence]
+    held_out: list[TrainingSequence]
 
 
 def lessons(bench: Workbench, played: Path, say: Callable[[str], None] = lambda text: None) -> Lessons:
@@ -80,7 +79,7 @@ def chosen_tasks(recipe: Recipe, train: TaskSet) -> Sequence[Task]:
     return random.Random(derive(recipe.seed, "demonstrations")).sample(list(train), n)
 
 
-def _by_the_oracle(bench: Workbench) -> list[Datum]:
+def _by_the_oracle(bench: Workbench) -> list[TrainingSequence]:
     held_out = bench.splits["validation"][:HELD_OUT]
     return demonstrations(bench.target.make, bench.renderer, held_out, bench.recipe.seed)
 
@@ -101,7 +100,7 @@ def _of_rollouts(bench: Workbench, rollouts: Iterable[Trajectory], source: str, 
     return _measured(bench, tuple(t.task_id for t in chosen), data)
 
 
-def _measured(bench: Workbench, tasks: tuple[str, ...], data: list[Datum]) -> Lessons:
+def _measured(bench: Workbench, tasks: tuple[str, ...], data: list[TrainingSequence]) -> Lessons:
     """With what to measure on: validation tasks that the oracle demonstrates, else some kept back."""
     if bench.target.has_oracle and "validation" in bench.splits:
         return Lessons(tasks, data, _by_the_oracle(bench))
@@ -135,10 +134,11 @@ def _spread(good: Sequence[Trajectory], recipe: Recipe) -> list[Trajectory]:
     return [t for _, t in sorted(rounds, key=lambda pair: pair[0])][: recipe.warmstart_demonstrations]
 
 
-def _data(trajectory: Trajectory, bench: Workbench, *, exact: bool) -> list[Datum]:
+def _data(trajectory: Trajectory, bench: Workbench, *, exact: bool) -> list[TrainingSequence]:
     if exact and all(turn.action_ids for turn in trajectory.turns):
         sequences = training_sequences(trajectory, np.ones(len(trajectory.turns)))
-        return [Datum(s.tokens, s.mask, np.zeros_like(s.advantages), np.zeros_like(s.logprobs)) for s in sequences]
+        zeros = [np.zeros(len(s.tokens), dtype=np.float32) for s in sequences]
+        return [replace(s, advantages=zero, logprobs=zero) for s, zero in zip(sequences, zeros, strict=True)]
     last = next(members for members in trajectory.sequences if members[-1] == len(trajectory.turns) - 1)
     turns = [trajectory.turns[n] for n in last]
     messages: list[Message] = [message for turn in turns for message in (*turn.messages, turn.response)]

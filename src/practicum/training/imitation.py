@@ -8,14 +8,15 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
+from practicum.algorithms.losses import TrainingSequence
 from practicum.checks.places import place_of_error
 from practicum.engine.local.learner import LocalLearner
-from practicum.engine.protocol import AdamParams, Datum
+from practicum.engine.protocol import AdamParams
 from practicum.environment import Call, Environment, ToolResult
 from practicum.environment.opening import opening
 from practicum.environment.play import OracleSteps
@@ -82,7 +83,7 @@ def _said(step: Call | str, before: Sequence[Message], result: ToolResult) -> li
 
 def demonstrations(
     make_environment: Callable[[], Environment], renderer: Renderer, tasks: Sequence[Task], seed: int
-) -> list[Datum]:
+) -> list[TrainingSequence]:
     """Demonstrations as training sequences: what the model would have sampled is trained, the rest is context."""
     data = []
     for task in tasks:
@@ -92,7 +93,7 @@ def demonstrations(
     return data
 
 
-def lesson(renderer: Renderer, messages: Sequence[Message], tools: Tools) -> Datum:
+def lesson(renderer: Renderer, messages: Sequence[Message], tools: Tools) -> TrainingSequence:
     """A conversation as a training sequence."""
     rendered = renderer.render(list(messages), tools=list(tools) or None)
     mask = np.asarray(rendered.sampled_mask, dtype=np.float32)
@@ -100,13 +101,13 @@ def lesson(renderer: Renderer, messages: Sequence[Message], tools: Tools) -> Dat
     length = int(np.flatnonzero(mask)[-1]) + 1
     tokens = np.asarray(rendered.token_ids[:length], dtype=np.int64)
     zeros = np.zeros(length, dtype=np.float32)
-    return Datum(tokens, mask[:length], zeros, zeros)
+    return TrainingSequence(tokens, mask[:length], zeros, zeros)
 
 
 def imitate(
     learner: LocalLearner,
-    data: Sequence[Datum],
-    validation: Sequence[Datum],
+    data: Sequence[TrainingSequence],
+    validation: Sequence[TrainingSequence],
     *,
     epochs: int,
     batch_size: int,
@@ -169,10 +170,10 @@ class _Mean:
             value.lerp_(weights[name], 1 / (self._step - self._after))
 
 
-def _step(learner: LocalLearner, batch: Sequence[Datum], learning_rate: float) -> float:
+def _step(learner: LocalLearner, batch: Sequence[TrainingSequence], learning_rate: float) -> float:
     """One update; returns the batch's loss times its number of demonstrations."""
     tokens = sum(float(datum.mask.sum()) for datum in batch)
-    weighted = [Datum(d.tokens, d.mask, d.advantages, d.logprobs, weight=1 / tokens) for d in batch]
+    weighted = [replace(sequence, weight=1 / tokens) for sequence in batch]
     stats = learner.forward_backward(weighted, "cross_entropy", {})
     learner.optim_step(AdamParams(learning_rate))
     return stats.loss * len(batch)

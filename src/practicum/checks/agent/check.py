@@ -19,8 +19,7 @@ from practicum.checks.findings import Finding
 from practicum.checks.scores.evidence import all_tasks, play_case
 from practicum.checks.target import EnvironmentTarget
 from practicum.digests import canonical_json
-from practicum.engine.local.family import family_of
-from practicum.engine.local.models import find_model, load_tokenizer
+from practicum.engine.local.models import family_of, find_model, load_tokenizer
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import Recipe
 from practicum.rollout.renderer import Renderer, make_renderer

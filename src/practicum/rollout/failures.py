@@ -27,8 +27,7 @@ from dataclasses import dataclass
 import httpx
 
 from practicum.errors import AgentFailed, ContextFull, RenderError, RewardRefused, RolloutError, RolloutTimeout
-from practicum.rollout.agent_evidence import AgentEvidence
-from practicum.rollout.refusals import Refusal, Subject
+from practicum.rollout.refusals import AgentEvidence, Refusal, Subject
 from practicum.trajectory import Ending, Failure, Trajectory, Turn
 
 LOST = (ConnectionError, TimeoutError, httpx.TransportError)

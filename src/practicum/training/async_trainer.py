@@ -222,7 +222,7 @@ class Ahead:
             step = place.position // self._buffer.batch + 1
             live = _Live(place, self._requests(step, self._buffer.task_at(place.position), place.attempt))
             self._live[place] = live
-            live.members = [asyncio.create_task(self._one(live, n)) for n in range(len(live.requests))]
+            live.members = [asyncio.create_task(self._rollout(live, n)) for n in range(len(live.requests))]
             self._playing.update(live.members)
             for member in live.members:
                 member.add_done_callback(self._playing.discard)
@@ -233,13 +233,13 @@ class Ahead:
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
 
-    async def _one(self, live: _Live, n: int) -> Trajectory:
+    async def _rollout(self, live: _Live, n: int) -> Trajectory:
         async with self._places:
             clock = asyncio.get_running_loop()
             self._buffer.begin_group(live.place, self._version())
             live.begun[n] = clock.time()
             try:
-                trajectory = await self._dispatcher.one(live.requests[n])
+                trajectory = await self._dispatcher.rollout(live.requests[n])
             except Exception as failure:  # of the environment: every other rollout would fail alike
                 self._failure = self._failure or failure
                 self._changed.set()
@@ -334,8 +334,11 @@ def _tasks_by_position(trainer: Trainer) -> Callable[[int], Task]:
 
 def _restore(buffer: GroupBuffer, trainer: Trainer, first_step: int) -> None:
     """Go on with what was ready when the checkpoint was written."""
-    kept = read_open_groups(trainer.run.folder, first_step)
-    if kept is None:
+    open_groups = read_open_groups(trainer.run.folder, first_step)
+    if open_groups is None:
         return
-    buffer.clock.first_step, buffer.clock.versions = kept.state["first_step"], list(kept.state["versions"])
-    buffer.restore(kept.state, group_by_task(kept.trajectories))
+    buffer.clock.first_step, buffer.clock.versions = (
+        open_groups.state["first_step"],
+        list(open_groups.state["versions"]),
+    )
+    buffer.restore(open_groups.state, group_by_task(open_groups.trajectories))

@@ -210,12 +210,12 @@ def _longest(policy: Policy, recipe: Recipe) -> int:
 
     Beyond its own bound a model computes something, but nothing that it was made for.
     """
-    own: int | None = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
-    if own is None or recipe.max_sequence_length <= own:
+    most: int | None = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
+    if most is None or recipe.max_sequence_length <= most:
         return recipe.max_sequence_length
-    bound = f"max_sequence_length is {recipe.max_sequence_length}, but the model was made for at most {own} tokens"
+    bound = f"max_sequence_length is {recipe.max_sequence_length}, but the model was made for at most {most} tokens"
     say_line(f"practicum: {bound}: rollouts end there", stderr=True)
-    return own
+    return most
 
 
 def _learner(policy: Policy, recipe: Recipe) -> LocalLearner:

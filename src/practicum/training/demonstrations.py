@@ -68,7 +68,7 @@ def lessons(bench: Workbench, played: Path, say: Callable[[str], None] = lambda 
         data = demonstrations(bench.target.make, bench.renderer, chosen, recipe.seed)
         return _measured(bench, tuple(task.id for task in chosen), data)
     if source.startswith(("http://", "https://")):
-        return _of_rollouts(bench, _asked(bench, played, say), source, exact=False)
+        return _of_rollouts(bench, _rollouts_of_endpoint(bench, played, say), source, exact=False)
     table, exact = _recorded(Path(source), bench.folder)
     return _of_rollouts(bench, [t for path in table for t in read_trajectories(path)], source, exact=exact)
 
@@ -126,11 +126,11 @@ def _successes(bench: Workbench, rollouts: Iterable[Trajectory]) -> list[Traject
 def _spread(good: Sequence[Trajectory], recipe: Recipe) -> list[Trajectory]:
     order = sorted(good, key=lambda t: t.id)
     random.Random(derive(recipe.seed, "demonstrations")).shuffle(order)
-    seen: dict[str, int] = {}
+    times: dict[str, int] = {}
     rounds = []
     for t in order:
-        seen[t.task_id] = seen.get(t.task_id, 0) + 1
-        rounds.append((seen[t.task_id], t))
+        times[t.task_id] = times.get(t.task_id, 0) + 1
+        rounds.append((times[t.task_id], t))
     return [t for _, t in sorted(rounds, key=lambda pair: pair[0])][: recipe.warmstart_demonstrations]
 
 
@@ -161,7 +161,7 @@ def _recorded(source: Path, model: Path) -> tuple[list[Path], bool]:
     return tables, same
 
 
-def _asked(bench: Workbench, played: Path, say: Callable[[str], None]) -> list[Trajectory]:
+def _rollouts_of_endpoint(bench: Workbench, played: Path, say: Callable[[str], None]) -> list[Trajectory]:
     """Rollouts of a model behind an endpoint, until there are successes enough."""
     recipe = bench.recipe
     if played.is_file():

@@ -62,7 +62,7 @@ def _played(environment: Environment, task: Task, seed: int) -> list[Message]:
         messages = opening(environment, task)
         oracle = OracleSteps(environment.demonstration(task), task)
         for step, result in oracle.played_on(environment):
-            messages += _said(step, messages, result)
+            messages += _messages_of(step, messages, result)
         return [*messages, {"role": "assistant", "content": oracle.answer}]
     except BaseException as failure:
         environment.close(after=failure)
@@ -71,7 +71,7 @@ def _played(environment: Environment, task: Task, seed: int) -> list[Message]:
         environment.close()
 
 
-def _said(step: Call | str, before: Sequence[Message], result: ToolResult) -> list[Message]:
+def _messages_of(step: Call | str, before: Sequence[Message], result: ToolResult) -> list[Message]:
     """A call and its result as messages, or an answer and what the scripted user said to it."""
     if isinstance(step, str):
         return [{"role": "assistant", "content": step}, {"role": "user", "content": result.text}]
@@ -129,7 +129,7 @@ def imitate(
     """
     learner.reset_optimizer()
     order = list(data)
-    best, kept = math.inf, dict[str, Tensor]()
+    best, best_weights = math.inf, dict[str, Tensor]()
     steps = epochs * math.ceil(len(order) / batch_size)
     mean = _Mean(after=steps - round(average * steps))
     for epoch in range(1, epochs + 1):
@@ -142,12 +142,12 @@ def imitate(
             learner.restore(mean.weights)
         held_out = learner.evaluate(validation)
         if select_best and held_out < best:
-            best, kept = held_out, learner.snapshot()
+            best, best_weights = held_out, learner.snapshot()
         yield Pass(epoch, loss, held_out)
         if enough():
             break
-    if kept:
-        learner.restore(kept)
+    if best_weights:
+        learner.restore(best_weights)
     learner.reset_optimizer()
 
 

@@ -4,9 +4,8 @@ import httpx
 import pytest
 
 from practicum.errors import AgentFailed, ContextFull, RenderError, RewardRefused, RolloutError, RolloutTimeout
-from practicum.rollout.agent_evidence import AgentEvidence
 from practicum.rollout.failures import BrokenOff, whose
-from practicum.rollout.refusals import Refusal, Subject
+from practicum.rollout.refusals import AgentEvidence, Refusal, Subject
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,11 @@ class Tree:
         for datum in data:
             before = ((common_tokens(datum, other), path) for other, path in zip(data, paths, strict=False))
             shared, nearest = max(before, key=lambda pair: pair[0], default=(0, np.arange(0)))
-            own, begun = len(datum.tokens) - shared, nearest[:shared]
-            paths.append(np.concatenate([begun, np.arange(size, size + own)]))
+            added, begun = len(datum.tokens) - shared, nearest[:shared]
+            paths.append(np.concatenate([begun, np.arange(size, size + added)]))
             tokens.append(datum.tokens[shared:])
-            depths.append(np.arange(shared, shared + own))
-            size += own
+            depths.append(np.arange(shared, shared + added))
+            size += added
         return cls(np.concatenate(tokens), np.concatenate(depths), tuple(paths))
 
     def ancestry(self, prefix: int) -> Tensor | None:
@@ -185,15 +185,15 @@ class Part:
     def _joined(self, datum: TrainingSequence) -> "Part":
         """One more that agrees with the others as far as they do: in the tree that it shares most with, where that is
         less to compute."""
-        number, own = len(self.data), len(datum.tokens) - self.agreed
+        number, added = len(self.data), len(datum.tokens) - self.agreed
         shared = [max(common_tokens(datum, self.data[member]) for member in members) for members in self.trees]
         nearest = max(range(len(shared)), key=shared.__getitem__)
         saved, size = shared[nearest] - self.agreed, self.sizes[nearest] - self.agreed
-        compared = (size + own - saved) ** 2 - size**2 - own**2
+        compared = (size + added - saved) ** 2 - size**2 - added**2
         trees, sizes = list(self.trees), list(self.sizes)
         if saved > 0 and compared <= PAIRS_PER_TOKEN * saved:
             trees[nearest] = (*trees[nearest], number)
-            sizes[nearest] += own - saved
+            sizes[nearest] += added - saved
         else:
             trees.append((number,))
             sizes.append(len(datum.tokens))

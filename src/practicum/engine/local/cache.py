@@ -78,11 +78,11 @@ class Lane:
         self._values = [self._empty(0, 0, self.shape.head_size) for _ in range(self.shape.layers)]
         self._capacity = (0, 0)
 
-    def _copy(self, row: int, other: int, length: int) -> None:
+    def _copy(self, row: int, target: int, length: int) -> None:
         """Copy what a row has cached."""
         for keys, values in zip(self._keys, self._values, strict=True) if length else ():
-            keys[other, :, :, :length] = keys[row, :, :, :length]
-            values[other, :, :length] = values[row, :, :length]
+            keys[target, :, :, :length] = keys[row, :, :, :length]
+            values[target, :, :length] = values[row, :, :length]
 
     def reserve(self, length: int) -> None:
         """Make room for all rows at ``length`` tokens."""

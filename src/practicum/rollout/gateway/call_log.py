@@ -9,8 +9,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from practicum.rollout.gateway.error_answers import REPORTS
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.routes import REPORTS
 from practicum.rollout.refusals import Refusal, Subject
 
 _BODY_BYTES = 64 * 1024
@@ -100,12 +100,12 @@ class _Call:
         return message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def refusal(self) -> Refusal:
-        said = _object(self.answer)
-        error = said.get("error")
+        body = _object(self.answer)
+        error = body.get("error")
         code, param = (str(error.get(key) or "") for key in ("code", "param")) if isinstance(error, dict) else ("", "")
         chat = self.path.endswith("/chat/completions")
         call = "the last model call" if chat else self.path if self.path in REPORTS else f"POST {self.path}"
-        return Refusal(self.subject, call, str(said.get("message", "")), self.status, code, param)
+        return Refusal(self.subject, call, str(body.get("message", "")), self.status, code, param)
 
 
 def _named(ids: Collection[str], texts: Iterable[str]) -> str | None:

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from practicum.errors import PracticumError
+from practicum.rollout.gateway.chat_request import ChatRequest
 from practicum.rollout.gateway.error_answers import GatewayError
-from practicum.rollout.gateway.openai_types import ChatRequest
 from practicum.rollout.gateway.registry import Entry
 from practicum.rollout.session import ChatResult, Sampled
 
@@ -128,10 +128,10 @@ class ModelCalls:
             PracticumError: the session refuses the request.
         """
         entry.require_open()
-        asked = self._asked.setdefault(entry, {}).setdefault(request.fingerprint, _Asked())
-        call = await asked.call_to_repeat(retried=retried, entry=entry)
+        history = self._asked.setdefault(entry, {}).setdefault(request.fingerprint, _Asked())
+        call = await history.call_to_repeat(retried=retried, entry=entry)
         if call is None:
-            call = self._begun(entry, request, line, asked)
+            call = self._begun(entry, request, line, history)
         call.line = line
         if isinstance(call.outcome, GatewayAnswer):
             line.close()
@@ -139,9 +139,9 @@ class ModelCalls:
         try:
             number, sampled = await _result(call.outcome)
         except Exception:
-            asked.refused += 1
-            if call in asked.calls:
-                asked.calls.remove(call)
+            history.refused += 1
+            if call in history.calls:
+                history.calls.remove(call)
             raise
         answer = GatewayAnswer(number, sampled.result)
         if not await line.gone() and not call.received and not entry.closed:
@@ -150,10 +150,10 @@ class ModelCalls:
             line.close()
         return answer
 
-    def _begun(self, entry: Entry, request: ChatRequest, line: Line, asked: _Asked) -> _Call:
+    def _begun(self, entry: Entry, request: ChatRequest, line: Line, history: _Asked) -> _Call:
         """A call under way. Those that wait for their trajectory's turn do not count: they sample one at a time."""
         if entry not in self._sampling and len(self._sampling) >= self.limit:
-            asked.refused += 1
+            history.refused += 1
             raise GatewayError(
                 429,
                 f"{self.limit} model calls are running, the most this server takes; try again in a second",
@@ -165,7 +165,7 @@ class ModelCalls:
         entry.running.add(task)
         task.add_done_callback(lambda done: self._over(entry, done))
         call = _Call(task, line)
-        asked.calls.append(call)
+        history.calls.append(call)
         return call
 
     def _over(self, entry: Entry, task: asyncio.Task[tuple[int, Sampled]]) -> None:

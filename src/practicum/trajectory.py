@@ -344,13 +344,13 @@ def _told(turns: Sequence[Turn]) -> Iterator[tuple[Message, ...]]:
         histories.setdefault(sequence, []).extend([*keys, message_key(turn.response)])
 
 
-def common_prefix(first: Sequence[Any], second: Sequence[Any]) -> int:
-    """With how many equal parts, such as tokens, two sequences begin; two arrays of one dimension are compared at once.
+def common_prefix(first: Any, second: Any) -> int:
+    """With how many equal parts, such as tokens, two lists, two tuples or two one-dimensional arrays begin.
 
-    As fast as comparing the whole of two lists that are alike: for every sampled token one is asked.
+    Lists that are alike are compared at once: the sampler asks this for every token.
     """
     length = min(len(first), len(second))
-    equal: Any = first[:length] == second[:length]
+    equal = first[:length] == second[:length]
     if isinstance(equal, bool):
         return length if equal else next((n for n in range(length) if first[n] != second[n]), length)
     return length if equal.all() else int(equal.argmin())

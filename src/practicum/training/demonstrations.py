@@ -175,9 +175,9 @@ def _rollouts_of_endpoint(bench: Workbench, played: Path, say: Callable[[str], N
     reference = Reference(endpoint, max_tokens=recipe.sampling_max_tokens)
     order = list(bench.splits["train"])
     random.Random(derive(recipe.seed, "demonstrations")).shuffle(order)
-    wanted, rollouts, good = recipe.warmstart_demonstrations, list[Trajectory](), 0
-    for start in range(0, min(len(order), TRIES * wanted), wanted):
-        tasks = TaskSet(order[start : start + wanted])
+    enough, rollouts, good = recipe.warmstart_demonstrations, list[Trajectory](), 0
+    for start in range(0, min(len(order), TRIES * enough), enough):
+        tasks = TaskSet(order[start : start + enough])
         plan = EvaluationPlan("train", tasks, 1, recipe.success_threshold, (1,), derive(recipe.seed, "teacher"))
         work = evaluate_reference(
             reference, plan, bench.target.make, score=bench.score, max_turns=recipe.max_turns, label="teacher"
@@ -185,7 +185,7 @@ def _rollouts_of_endpoint(bench: Workbench, played: Path, say: Callable[[str], N
         rollouts += bench.run(work)[1]
         good = len(_successes(bench, rollouts))
         say(f"{endpoint.model}: {good} of {len(rollouts)} rollouts succeeded")
-        if good >= wanted:
+        if good >= enough:
             break
     if all(t.error for t in rollouts):
         raise RunError(f"{endpoint.model} gave no rollout: {rollouts[0].error}", where=endpoint.base_url)

@@ -185,10 +185,10 @@ def _in_blocks(grid: Grid, q: Tensor, k: Tensor, v: Tensor, k_prefix: Tensor, v_
         parts = []
         for query in range(0, longest, grid.queries):
             some, end = slice(row, row + grid.rows), min(query + grid.queries, longest)
-            parts = q[:, some, :, query:end], k[:, some, :end], v[:, some, :end]
+            slices = q[:, some, :, query:end], k[:, some, :end], v[:, some, :end]
             hidden = None if grid.hidden_RLM is None else grid.hidden_RLM[some, query:end, :end]
             # Kept for the backward pass are the block's inputs; its scores are computed again.
-            inputs = *parts, k_prefix, v_prefix, hidden
+            inputs = *slices, k_prefix, v_prefix, hidden
             parts.append(checkpoint(_block, *inputs, use_reentrant=False, preserve_rng_state=False))
         blocks.append(torch.cat(parts, dim=3))
     return torch.cat(blocks, dim=1)

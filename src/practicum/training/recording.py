@@ -1,12 +1,17 @@
-"""What listens to a trainer: the run folder, where all of it is written down, and the terminal.
+"""What a step came to, and what listens to a trainer: the run folder, where it is written down, and the terminal.
 
 A trainer tells its listeners what happened; none of them changes what it does next.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
+from practicum.monitor.metrics import step_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.recipe import Recipe
 from practicum.runs.checkpoint import Checkpoint
@@ -14,7 +19,65 @@ from practicum.runs.folder import Run
 from practicum.runs.verify import file_digests
 from practicum.store import write_trajectories
 from practicum.tasks import TaskSet
-from practicum.trajectory import Trajectory
+from practicum.trajectory import Group, Trajectory
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """When parts of a step began and ended (``time.monotonic``)."""
+
+    began: float
+    """Collecting began."""
+    collected: float
+    """All it trains on was there."""
+    learned: float
+    """The gradient was taken."""
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a step came to."""
+
+    step: int
+    groups: Sequence[Group]
+    advantages: Mapping[str, np.ndarray]
+    trained: Sequence[Group]
+    learned: Mapping[str, float]
+    """The learner's numbers, and ``policy_update``: seconds that it took to bring the new weights to the sampler."""
+    repetitive: Sequence[str]
+    """Rollouts that the repetition filter took."""
+    age: Callable[[int], int]
+    """Policy version of a token → its staleness in this step."""
+    discarded: int
+    untrained: Sequence[Trajectory]
+    times: StepTimes
+
+    def metrics(self, recipe: Recipe, n_tasks: int) -> dict[str, float]:
+        """By their names in ``monitor.names``; of a run over so many training tasks."""
+        times, numbers = self.times, dict(self.learned)
+        updated = numbers.pop("policy_update", 0.0)
+        metrics = step_metrics(
+            self.groups,
+            {id: list(values) for id, values in self.advantages.items()},
+            step=self.step,
+            epoch=(self.step - 1) / (n_tasks // recipe.global_batch_size),
+            age=self.age,
+            discarded_stale=self.discarded,
+            untrained=self.untrained,
+            trained=self.trained,
+            planned=recipe.global_batch_size * recipe.group_size,
+            learner=numbers,
+            timings={
+                "rollout": times.collected - times.began,
+                "wait": times.collected - times.began,
+                "training": times.learned - times.collected,
+                "policy_update": updated,
+                "step": time.monotonic() - times.began,
+            },
+        )
+        if recipe.max_repeated_tokens is not None:
+            metrics["rollout/filtered"] = float(len(self.repetitive))
+        return metrics
 
 
 class TrainingListener(Protocol):

@@ -19,7 +19,6 @@ from practicum.algorithms.losses import TrainingSequence, aggregation_weights, t
 from practicum.algorithms.repetition import degenerate_rollouts
 from practicum.engine.protocol import AdamParams, StepStats
 from practicum.errors import naming
-from practicum.monitor.metrics import step_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
@@ -29,7 +28,14 @@ from practicum.seeds import derive
 from practicum.tasks import Task, TaskSet
 from practicum.training.components import Workbench
 from practicum.training.course import Course, goes_on
-from practicum.training.recording import RunRecorder, TrainingListener, show_step, step_table
+from practicum.training.recording import (
+    RunRecorder,
+    StepOutcome,
+    StepTimes,
+    TrainingListener,
+    show_step,
+    step_table,
+)
 from practicum.training.shortfall import refuse_shortfall, shortfall
 from practicum.training.validation import validate
 from practicum.trajectory import Group, Trajectory, group_by_task, survivors
@@ -110,29 +116,10 @@ class Trainer:
         advantages = group_advantages(groups, recipe, repetitive)
         trained = trained_groups(groups, advantages, recipe)
         with naming(f"the gradient of step {step}"):
-            numbers = self._learn(trained, advantages, step)
-        updated, ended = numbers.pop("policy_update", 0.0), time.monotonic()
-        metrics = step_metrics(
-            groups,
-            {key: list(value) for key, value in advantages.items()},
-            step=step,
-            epoch=(step - 1) / (len(self.train) // recipe.global_batch_size),
-            age=age,
-            discarded_stale=discarded,
-            untrained=untrained,
-            trained=trained,
-            planned=recipe.global_batch_size * recipe.group_size,
-            learner=numbers,
-            timings={
-                "rollout": collected - began,
-                "wait": collected - began,
-                "training": ended - collected,
-                "policy_update": updated,
-                "step": time.monotonic() - began,
-            },
-        )
-        if recipe.max_repeated_tokens is not None:
-            metrics["rollout/filtered"] = float(len(repetitive))
+            learned = self._learn(trained, advantages, step)
+        times = StepTimes(began, collected, learned=time.monotonic())
+        outcome = StepOutcome(step, groups, advantages, trained, learned, repetitive, age, discarded, untrained, times)
+        metrics = outcome.metrics(recipe, len(self.train))
         self._shortfall = shortfall(groups, too_few(groups, recipe, repetitive), recipe)
         self.listener.learned(step, trajectories, metrics)
         return metrics

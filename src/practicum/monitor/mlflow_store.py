@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracing.client import TracingClient
 
 from practicum.files import sync, write_text
-from practicum.monitor.addresses import storable
 from practicum.monitor.spans import trace_of
+from practicum.monitor.undelivered import storable
 from practicum.trajectory import Trajectory
 
 PARAMS_PER_BATCH = 100

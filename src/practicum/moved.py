@@ -87,7 +87,7 @@ MOVED = {
     "rollout.gateway_refusals": "rollout.refusals",
     "rollout.gateway_registry": "rollout.gateway.registry",
     "rollout.gateway_routes": "rollout.gateway.error_answers",
-    "rollout.gateway_server": "rollout.gateway.server",
+    "rollout.gateway_server": "rollout.gateway.http_server",
     "rollout.native": "rollout.renderer",
     "rollout.openai_types": "rollout.gateway.chat_request",
     "rollout.serving": "commands.serve",

@@ -17,8 +17,8 @@ from practicum.engine.protocol import SamplingParams
 from practicum.errors import RunError
 from practicum.rollout.gateway.app import create_gateway
 from practicum.rollout.gateway.hosts import is_loopback
+from practicum.rollout.gateway.http_server import GatewayServer, require_free
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer, require_free
 from practicum.rollout.renderer import make_renderer
 from practicum.rollout.session import Session
 

@@ -13,7 +13,7 @@ from practicum.errors import RewardRefused, RolloutError, RolloutTimeout
 from practicum.rollout.agent_answers import AgentAnswer, reward_values
 from practicum.rollout.gateway.error_answers import GatewayError
 from practicum.rollout.gateway.registry import Entry, Registry, Reward, State
-from practicum.rollout.refusals import AgentEvidence, Refusal, Subject
+from practicum.rollout.refusals import AgentEvidence, CallSubject, Refusal
 
 REPORT_GRACE_S = 10.0
 """Seconds a report may come after the agent has answered for good, or after one that was refused; and seconds that the
@@ -83,7 +83,7 @@ class RolloutEnding:
             if reward:
                 self.entry.update_reward(reward, None)
         except (GatewayError, ValueError) as refused:
-            self.entry.refuse(Refusal(Subject.REWARD, "the reward in the agent's answer", str(refused)))
+            self.entry.refuse(Refusal(CallSubject.REWARD, "the reward in the agent's answer", str(refused)))
 
     async def wait(self) -> None:
         """Wait until the rollout is over.

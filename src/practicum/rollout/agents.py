@@ -27,7 +27,7 @@ TEARDOWN_S = 10.0
 
 
 @dataclass(frozen=True)
-class Episode:
+class PlayedEpisode:
     """What came of one episode beside the session's tokens.
 
     ``rewards`` and ``metrics`` are filled where the agent itself reports them (over HTTP). ``broke_in`` is what of the
@@ -43,15 +43,15 @@ class Episode:
     broke_in: str = ""
 
 
-Keep = Callable[[Episode], None]
+Keep = Callable[[PlayedEpisode], None]
 """Told what there is of an episode before it is over."""
 
 
-def forget(episode: Episode) -> None:
+def forget(episode: PlayedEpisode) -> None:
     """A ``Keep`` for callers who have no use for a failed episode."""
 
 
-class Conversation(Protocol):
+class ChatSession(Protocol):
     """What the tool loop needs of a session."""
 
     async def chat(self, messages: Sequence[Message], tools: Tools | None = None) -> ChatResult:
@@ -71,7 +71,7 @@ class Agent(Protocol):
         """Whether it waits for nothing but the model and its own tools."""
         ...
 
-    async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> Episode:
+    async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> PlayedEpisode:
         """Play one episode; ``keep`` what there is of it as it goes, for the case that it fails."""
         ...
 
@@ -94,11 +94,11 @@ class BuiltinAgent:
     max_turns: int | None = None
     in_process: bool = True
 
-    async def run(self, session: Conversation, task: Task, seed: int, keep: Keep = forget) -> Episode:
+    async def run(self, session: ChatSession, task: Task, seed: int, keep: Keep = forget) -> PlayedEpisode:
         """See ``Agent``. The environment is closed however the episode ends."""
         thread = EpisodeThread()
         try:
-            keep(Episode("error", broke_in="the environment's making"))
+            keep(PlayedEpisode("error", broke_in="the environment's making"))
             environment = await thread.run(_environment_of, self.make_environment)
             player = _Player(session, environment, thread)
             try:
@@ -108,10 +108,10 @@ class BuiltinAgent:
                 state = await thread.run(_final_state, environment)
             except BaseException as failure:
                 calls = tuple(player.calls)
-                keep(Episode("error", calls, transitions=environment.transitions, broke_in=player.running))
+                keep(PlayedEpisode("error", calls, transitions=environment.transitions, broke_in=player.running))
                 await _torn_down(environment, thread, failure)
                 raise
-            episode = Episode(ending, tuple(player.calls), state, transitions=environment.transitions)
+            episode = PlayedEpisode(ending, tuple(player.calls), state, transitions=environment.transitions)
             keep(replace(episode, ending="error", broke_in="the teardown"))
             await thread.run(environment.close)
             return episode
@@ -149,7 +149,7 @@ async def _torn_down(environment: Environment, thread: EpisodeThread, failure: B
 class _Player:
     """The tool loop of one episode."""
 
-    session: Conversation
+    session: ChatSession
     environment: Environment
     thread: EpisodeThread
     calls: list[ToolCall] = field(default_factory=list)

@@ -17,7 +17,7 @@ from renderers.base import RenderedTokens
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.errors import ContextFull, RenderError, RolloutError
-from practicum.rollout.answers import Answer, read_answer
+from practicum.rollout.answers import ParsedAnswer, read_answer
 from practicum.rollout.breaks import break_cause
 from practicum.rollout.forest import Conversation, Forest, OpenSequence
 from practicum.rollout.long_requests import context_of, rendered, require_room
@@ -45,13 +45,13 @@ class _Prompt:
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampledAnswer:
     """An answer that nobody has received yet: no turn before ``Session.record`` says so."""
 
     conversation: Conversation
     prompt: _Prompt
     sample: Sample
-    answer: Answer
+    answer: ParsedAnswer
     latency_s: float
 
     @property
@@ -129,7 +129,7 @@ class Session:
         temperature: float | None = None,
         top_p: float | None = None,
         max_tokens: int | None = None,
-    ) -> Sampled:
+    ) -> SampledAnswer:
         """``chat`` for whoever does not know yet whether the answer arrives: it is no turn until ``record``."""
         params = self._params(temperature, top_p, max_tokens)
         with self._rendering():
@@ -141,9 +141,9 @@ class Session:
         latency = time.perf_counter() - began
         answer = read_answer(self._renderer, sample, prompt.ids, conversation.tools, self._answers)
         self._answers += 1
-        return Sampled(conversation, prompt, sample, answer, latency)
+        return SampledAnswer(conversation, prompt, sample, answer, latency)
 
-    def record(self, sampled: Sampled) -> None:
+    def record(self, sampled: SampledAnswer) -> None:
         """Make a turn of an answer that was received."""
         conversation, ids, sample = sampled.conversation, sampled.prompt.ids, sampled.sample
         sequence, cause = self._forest.prefix_of(ids), None
@@ -232,7 +232,7 @@ class Session:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RenderError(f"cannot render the conversation: {error}", where=f"trajectory {self.id}") from error
 
-    def _begun(self, sampled: Sampled) -> tuple[OpenSequence, BreakCause | None, list[Message]]:
+    def _begun(self, sampled: SampledAnswer) -> tuple[OpenSequence, BreakCause | None, list[Message]]:
         """A sequence for an answer whose prompt continues none, why it does not, and its messages."""
         if not self._forest.sequences:
             return self._forest.begin(), None, list(sampled.conversation.messages)

@@ -30,8 +30,8 @@ from practicum.rollout.agents import Agent, BuiltinAgent
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 from practicum.rollout.renderer import Renderer, make_renderer
 from practicum.runs.identity import digest_object
 from practicum.runs.manifest import Manifest, data_digests, describe_machine, tool_digests

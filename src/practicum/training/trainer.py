@@ -28,7 +28,7 @@ from practicum.seeds import derive
 from practicum.tasks import Task, TaskSet
 from practicum.training.components import Workbench
 from practicum.training.course import Course, goes_on
-from practicum.training.recording import (
+from practicum.training.listeners import (
     RunRecorder,
     StepOutcome,
     StepTimes,

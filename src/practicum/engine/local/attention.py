@@ -33,7 +33,7 @@ FILLED, SHORT = 0.75, 8
 """A row joins a grid of longer ones if it fills this part of their length, but for so many tokens."""
 
 
-class Layout(Protocol):
+class AttentionLayout(Protocol):
     """Which flat token attends to which."""
 
     @property
@@ -127,7 +127,7 @@ class PackedRows:
         return 1 - sum(len(grid.scatter_T) for grid in self.grids) / cells
 
     def attend(self, layer: int, q_HTD: Tensor, k_KTD: Tensor, v_KTD: Tensor, scale: float) -> Tensor:
-        """See ``Layout``. Written out rather than called as one library kernel: queries of all rows meet the
+        """See ``AttentionLayout``. Written out rather than called as one library kernel: queries of all rows meet the
         prefix in a single matrix product, and no key is copied per row or per query head (three times faster
         forward and backward on CPU than ``scaled_dot_product_attention`` with a mask)."""
         del layer
@@ -239,7 +239,7 @@ def _attention(
     attention_mask: Tensor | None,
     scaling: float,
     dropout: float = 0.0,
-    practicum_layout: Layout | None = None,
+    practicum_layout: AttentionLayout | None = None,
     sliding_window: int | None = None,
     **unused: Any,
 ) -> tuple[Tensor, None]:

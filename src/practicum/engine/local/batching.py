@@ -91,7 +91,7 @@ class FlatBatch:
     @classmethod
     def of(cls, batch: Sequence[TrainingSequence], device: torch.device) -> "FlatBatch":
         """Lay out sequences of one temperature."""
-        part = Part.of(batch)
+        part = MicroBatch.of(batch)
         prefix, trees = part.prefix, [Tree.of([batch[member] for member in members]) for members in part.trees]
         lengths = [len(tree.tokens) - prefix for tree in trees]
         starts = np.cumsum([0, *lengths[:-1]])  # a node of the prefix has one flat place in all trees
@@ -127,7 +127,7 @@ def micro_batches(data: Sequence[TrainingSequence], budget: int) -> Iterator[lis
     What sequences share counts once; one that would leave the others less to share begins another part where that is
     clearly less to compute. A part has one sampling temperature. Sequences without a trained token are left out.
     """
-    part: Part | None = None
+    part: MicroBatch | None = None
     for datum in data:
         if not datum.mask.any():
             continue
@@ -137,13 +137,13 @@ def micro_batches(data: Sequence[TrainingSequence], budget: int) -> Iterator[lis
             if grown.computed > room or datum.temperature != part.data[0].temperature:
                 yield list(part.data)
                 grown = None
-        part = grown or Part.of([datum])
+        part = grown or MicroBatch.of([datum])
     if part is not None:
         yield list(part.data)
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatch:
     """Sequences computed together: what all begin with, and the trees that go on from there.
 
     Attributes:
@@ -159,7 +159,7 @@ class Part:
     sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, data: Sequence[TrainingSequence]) -> "Part":
+    def of(cls, data: Sequence[TrainingSequence]) -> "MicroBatch":
         """These sequences as one part."""
         agreed = min(min(common_tokens(data[0], datum), len(datum.tokens) - 1) for datum in data)
         part = cls((data[0],), agreed, ((0,),), (len(data[0].tokens),))
@@ -167,10 +167,10 @@ class Part:
             part = part._joined(datum)
         return part
 
-    def with_one_more(self, datum: TrainingSequence) -> "Part":
+    def with_one_more(self, datum: TrainingSequence) -> "MicroBatch":
         """The part and one more sequence."""
         agrees = min(common_tokens(self.data[0], datum), len(datum.tokens) - 1) >= self.agreed
-        return self._joined(datum) if agrees and len(self.data) > 1 else Part.of([*self.data, datum])
+        return self._joined(datum) if agrees and len(self.data) > 1 else MicroBatch.of([*self.data, datum])
 
     @property
     def prefix(self) -> int:
@@ -182,7 +182,7 @@ class Part:
         """Tokens that the part computes."""
         return sum(self.sizes) - (len(self.trees) - 1) * self.prefix
 
-    def _joined(self, datum: TrainingSequence) -> "Part":
+    def _joined(self, datum: TrainingSequence) -> "MicroBatch":
         """One more that agrees with the others as far as they do: in the tree that it shares most with, where that is
         less to compute."""
         number, added = len(self.data), len(datum.tokens) - self.agreed

@@ -18,7 +18,7 @@ BLOCK = 256
 
 
 @dataclass
-class Request:
+class SamplingRequest:
     """One model call under way: its prompt, how it samples, what it has drawn so far."""
 
     session: str
@@ -45,7 +45,7 @@ class Request:
         return Sample(tuple(self.tokens), tuple(self.logprobs), tuple(self.versions), reason)
 
 
-def draw(logits_NV: Tensor, requests: Sequence[Request], *, version: int = 0) -> tuple[list[int], list[float]]:
+def draw(logits_NV: Tensor, requests: Sequence[SamplingRequest], *, version: int = 0) -> tuple[list[int], list[float]]:
     """One token per row by inverse transform of the row's own uniform number, and its log-probability.
 
     The log-probability is that of the tempered distribution before top-p (greedy rows: of the plain one).

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from practicum.engine.local.attention import Layout
+from practicum.engine.local.attention import AttentionLayout
 from practicum.engine.local.cache import Shape
 from practicum.engine.local.hardware import keep_freed_memory
 from practicum.engine.local.models import load_tokenizer, load_weights
@@ -61,7 +61,7 @@ class Policy:
         base: torch.nn.Module = self.model.base_model
         return base
 
-    def hidden(self, tokens: Sequence[int] | Tensor, positions: Tensor, layout: Layout) -> Tensor:
+    def hidden(self, tokens: Sequence[int] | Tensor, positions: Tensor, layout: AttentionLayout) -> Tensor:
         """Last hidden states of a flat batch, shape (T, width)."""
         ids = torch.as_tensor(tokens, device=self.shape.device)[None]
         out = self.body(input_ids=ids, position_ids=positions[None], use_cache=False, practicum_layout=layout)

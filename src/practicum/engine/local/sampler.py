@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from practicum.engine.local.cache import Lane, PrefixLayout, RowsLayout
-from practicum.engine.local.drawing import Request, draw
+from practicum.engine.local.drawing import SamplingRequest, draw
 from practicum.engine.local.policy import Policy
 from practicum.engine.protocol import Sample, SamplingParams
 from practicum.errors import ContextFull, RolloutError
@@ -43,7 +43,7 @@ class LocalSampler:
         self._lanes: list[Lane] = []
         self._rows: dict[str, tuple[Lane, int]] = {}
         self._random: dict[str, np.random.Generator] = {}
-        self._active: dict[str, Request] = {}
+        self._active: dict[str, SamplingRequest] = {}
         self._attached: set[str] = set()
         self._driver: asyncio.Task[None] | None = None
         self._arrived = asyncio.Event()
@@ -91,7 +91,7 @@ class LocalSampler:
         random = self._random.setdefault(session, np.random.Generator(np.random.Philox(seed)))
         limit = SamplingParams(params.temperature, params.top_p, min(params.max_tokens, room), params.stop_token_ids)
         loop = asyncio.get_running_loop()
-        request = Request(session, list(prompt_ids), limit, random, loop.create_future())
+        request = SamplingRequest(session, list(prompt_ids), limit, random, loop.create_future())
         self._active[session] = request
         self._arrived.set()
         if self._driver is None or self._driver.done():
@@ -115,7 +115,7 @@ class LocalSampler:
         self._lanes.clear()
         self._rows.clear()
 
-    def _forget(self, request: Request) -> None:
+    def _forget(self, request: SamplingRequest) -> None:
         """Close a request; a later one of the same session stays."""
         if self._active.get(request.session) is request:
             del self._active[request.session]
@@ -167,7 +167,7 @@ class LocalSampler:
                     request.future.set_result(sample)
             await asyncio.sleep(0)
 
-    async def _step_in_thread(self, batch: list[Request]) -> list[tuple[Request, Sample]]:
+    async def _step_in_thread(self, batch: list[SamplingRequest]) -> list[tuple[SamplingRequest, Sample]]:
         """One step beside the event loop; what was released meanwhile is freed when it is over."""
         step = asyncio.get_running_loop().run_in_executor(self._thread, self._step, batch)
         self._stepping = True
@@ -181,7 +181,7 @@ class LocalSampler:
                 self.weights_changed()
 
     @torch.no_grad()
-    def _step(self, batch: list[Request]) -> list[tuple[Request, Sample]]:
+    def _step(self, batch: list[SamplingRequest]) -> list[tuple[SamplingRequest, Sample]]:
         """One forward pass: prompts not yet in the cache first, else one token for every request."""
         with self._policy.lock:
             if self._policy.version != self._cached_version:
@@ -190,7 +190,7 @@ class LocalSampler:
                 self._cached_version = self._policy.version
             return self._advance(batch)
 
-    def _advance(self, batch: list[Request]) -> list[tuple[Request, Sample]]:
+    def _advance(self, batch: list[SamplingRequest]) -> list[tuple[SamplingRequest, Sample]]:
         for request in batch:
             if request.session in self._rows and not _fits(self._rows[request.session][0], request):
                 self._free(request.session)
@@ -206,7 +206,7 @@ class LocalSampler:
                 self._forward(lane, part, pending)
         return [(request, sample) for request in batch if (sample := request.finished()) is not None]
 
-    def _pending(self, request: Request) -> list[int]:
+    def _pending(self, request: SamplingRequest) -> list[int]:
         """Tokens of a request that its row has not seen; cuts the row back to what it shares with the request."""
         lane, row = self._rows[request.session]
         tail, cached = _tail(lane, request), lane.rows[row]
@@ -214,7 +214,7 @@ class LocalSampler:
         del cached[shared:]
         return tail[shared:]
 
-    def _part(self, batch: list[Request]) -> None:
+    def _part(self, batch: list[SamplingRequest]) -> None:
         """Give sessions that share a row rows of their own where their tokens differ from here on.
 
         Who has no request now keeps the row as it is, since it may yet go on with it.
@@ -231,18 +231,18 @@ class LocalSampler:
             for sessions in list(alike.values())[stays:]:
                 self._rows |= dict.fromkeys(sessions, (lane, lane.fork(row, sessions)))
 
-    def _by_row(self, requests: Sequence[Request]) -> list[list[Request]]:
+    def _by_row(self, requests: Sequence[SamplingRequest]) -> list[list[SamplingRequest]]:
         """Requests by the row that they share, in the order of their first."""
-        rows: dict[tuple[int, int], list[Request]] = {}
+        rows: dict[tuple[int, int], list[SamplingRequest]] = {}
         for request in requests:
             lane, row = self._rows[request.session]
             rows.setdefault((id(lane), row), []).append(request)
         return list(rows.values())
 
-    def _admit(self, requests: list[Request]) -> None:
+    def _admit(self, requests: list[SamplingRequest]) -> None:
         """Give requests rows, one for all that have the same prompt, in a lane whose prefix they share; open a lane
         where that saves work."""
-        alike: dict[tuple[int, ...], list[Request]] = {}
+        alike: dict[tuple[int, ...], list[SamplingRequest]] = {}
         for request in requests:
             alike.setdefault((*request.prompt, *request.tokens), []).append(request)
         groups = list(alike.values())
@@ -256,7 +256,7 @@ class LocalSampler:
         for group in homeless:
             self._join(group, minimum=0)
 
-    def _join(self, group: Sequence[Request], minimum: int) -> bool:
+    def _join(self, group: Sequence[SamplingRequest], minimum: int) -> bool:
         """Give requests of one prompt a row in the lane that they share most with."""
         fitting = [lane for lane in self._lanes if minimum <= len(lane.prefix) and _fits(lane, group[0])]
         if not fitting:
@@ -279,7 +279,7 @@ class LocalSampler:
             self._lanes.remove(old)
         self._lanes.append(lane)
 
-    def _forward(self, lane: Lane, rows: list[list[Request]], pending: dict[str, list[int]]) -> None:
+    def _forward(self, lane: Lane, rows: list[list[SamplingRequest]], pending: dict[str, list[int]]) -> None:
         """One token for every request of some rows; what shares a row is computed once, and drawn each for itself."""
         by_number = {self._rows[members[0].session][1]: members for members in rows}
         numbers = sorted(by_number)
@@ -299,20 +299,22 @@ class LocalSampler:
         self.tokens_fed += len(hidden)
 
 
-def _tail(lane: Lane, request: Request) -> list[int]:
+def _tail(lane: Lane, request: SamplingRequest) -> list[int]:
     """A request's tokens after its lane's prefix."""
     return (request.prompt + request.tokens)[len(lane.prefix) :]
 
 
-def _fits(lane: Lane, request: Request) -> bool:
+def _fits(lane: Lane, request: SamplingRequest) -> bool:
     """Whether the request begins with the lane's prefix and goes on."""
     length = len(lane.prefix)
     return length < len(request.prompt) and tuple(request.prompt[:length]) == lane.prefix
 
 
-def _by_budget(rows: Sequence[list[Request]], pending: dict[str, list[int]]) -> Iterator[list[list[Request]]]:
+def _by_budget(
+    rows: Sequence[list[SamplingRequest]], pending: dict[str, list[int]]
+) -> Iterator[list[list[SamplingRequest]]]:
     """Split rows so that no part feeds more than the prefill budget (a single long one goes alone)."""
-    part: list[list[Request]] = []
+    part: list[list[SamplingRequest]] = []
     size = 0
     for members in rows:
         new = len(pending[members[0].session])

@@ -34,7 +34,7 @@ from practicum.rollout.gateway.chat_answer import chunks, completion, model_list
 from practicum.rollout.gateway.chat_request import ChatRequest
 from practicum.rollout.gateway.error_answers import GatewayError, Json, install_handlers
 from practicum.rollout.gateway.hosts import HostCheck
-from practicum.rollout.gateway.model_calls import LINE, Line, ModelCalls
+from practicum.rollout.gateway.model_calls import LINE, ClientConnection, ModelCalls
 from practicum.rollout.gateway.mtrl import serve_reports
 from practicum.rollout.gateway.registry import Entry, Registry, secret_id
 from practicum.rollout.gateway.request_limits import BodyLimits
@@ -114,7 +114,7 @@ def _serve_chat(
             entry.session.release()
 
     async def answer(request: Request, body: ChatRequest, entry: Entry, *, retried: bool) -> Response:
-        line = Line(request.is_disconnected)
+        line = ClientConnection(request.is_disconnected)
         request.scope[LINE] = line
         answered = await calls.answer(entry, body, line, retried=retried)
         id = f"chatcmpl-{entry.name}-{answered.number}"

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from practicum.rollout.gateway.error_answers import REPORTS
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.refusals import Refusal, Subject
+from practicum.rollout.refusals import CallSubject, Refusal
 
 _BODY_BYTES = 64 * 1024
 """Of a report's body, so much is searched for the trajectory it means."""
@@ -67,12 +67,12 @@ class _Call:
     def __init__(self, scope: Scope) -> None:
         self.path: str = scope["path"]
         self.headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-        self.subject = Subject.of(self.path)
+        self.subject = CallSubject.of(self.path)
         self.body: list[bytes] = []
         self.answer = b""
         self.held: list[Message] = []
         self.status = 0
-        self._room = 0 if self.subject is Subject.MODEL else _BODY_BYTES
+        self._room = 0 if self.subject is CallSubject.MODEL else _BODY_BYTES
 
     def texts(self, header: bytes) -> tuple[str, ...]:
         """Where a trajectory may be named, the surest first; in a report's body it may stand under any key."""

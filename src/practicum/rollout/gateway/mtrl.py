@@ -14,7 +14,7 @@ from practicum.rollout.gateway.callers import REFUSALS, Bearer, entry_of
 from practicum.rollout.gateway.chat_request import FiniteObject
 from practicum.rollout.gateway.error_answers import Json
 from practicum.rollout.gateway.registry import Entry, Registry, Reward
-from practicum.rollout.refusals import Subject
+from practicum.rollout.refusals import CallSubject
 
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -58,7 +58,7 @@ def serve_reports(app: FastAPI, registry: Registry, tokens: Collection[str]) -> 
     async def complete_rollout(body: CompleteRollout, authorization: Bearer = None) -> Json:
         entry = entry_of(registry, body.TrajectoryId, body.JobArn, authorization, tokens)
         await entry.complete(body.Status, body.ClientToken)
-        entry.refusals.got_over(Subject.SEAL)
+        entry.refusals.got_over(CallSubject.SEAL)
         return _state(entry)
 
     @app.post("/update-reward", responses=refusals)

@@ -10,7 +10,7 @@ import torch
 import transformers as tf
 
 from practicum.algorithms.losses import TrainingSequence
-from practicum.engine.local import learner as module
+from practicum.engine.local import batching as module
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.protocol import AdamParams
 from practicum.errors import ModelError

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from practicum.algorithms.losses import LOSSES
-
-if TYPE_CHECKING:
-    from practicum.recipe.model import Recipe
 
 CLIP = (0.8, 1.2)
 """Bounds on the probability ratio for a loss that has none of its own."""
@@ -45,8 +42,8 @@ def clip_bounds(loss: str | None) -> tuple[float, float]:
     return row.clip if row and row.clip else CLIP
 
 
-def clashes(recipe: "Recipe") -> Iterator[str]:
-    """How settings contradict each other, each in words."""
+def clashes(recipe: Any) -> Iterator[str]:
+    """How settings of a ``Recipe`` contradict each other, each in words."""
     if not recipe.temperature:
         yield (
             "temperature is 0, the greedy end of its range of 0 to 2, but training compares the rollouts of a "
@@ -75,7 +72,7 @@ def clashes(recipe: "Recipe") -> Iterator[str]:
         yield f"lora_plus_lr_ratio ({recipe.lora_plus_lr_ratio:g}) needs an adapter: lora_rank is 0"
 
 
-def _clashes_of_further_steps(recipe: "Recipe") -> Iterator[str]:
+def _clashes_of_further_steps(recipe: Any) -> Iterator[str]:
     steps, every = recipe.extend_steps, recipe.val_every
     if not steps:
         return

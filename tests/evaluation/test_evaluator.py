@@ -12,7 +12,7 @@ import pytest
 from practicum.engine.protocol import SamplingParams
 from practicum.errors import RolloutError
 from practicum.evaluation.evaluator import EvaluationPlan, evaluate, read_evaluation, write_evaluation
-from practicum.rollout.agents import PlayedEpisode
+from practicum.rollout.agents import Episode
 from practicum.rollout.dispatcher import Dispatcher, Limits
 from practicum.runs.verify import file_digests
 from practicum.store import read_trajectories
@@ -41,11 +41,11 @@ class Scripted:
 
     in_process = True
 
-    def __init__(self, ends: Callable[[str, int], PlayedEpisode | Exception]) -> None:
+    def __init__(self, ends: Callable[[str, int], Episode | Exception]) -> None:
         self.ends = ends
         self.seeds: list[tuple[str, int]] = []
 
-    async def run(self, session: Any, task: Task, seed: int, keep: Any) -> PlayedEpisode:
+    async def run(self, session: Any, task: Task, seed: int, keep: Any) -> Episode:
         self.seeds.append((task.id, seed))
         end = self.ends(task.id, int(session.id.rpartition("/")[2]))
         if isinstance(end, Exception):
@@ -58,8 +58,8 @@ def points(rollout: Rollout) -> tuple[float, dict[str, float]]:
     return right, {"field/colour": right}
 
 
-def says(number: float, ending: Any = "final", calls: int = 0) -> PlayedEpisode:
-    return PlayedEpisode(ending, tuple(ToolCall(str(n), "look", {}, "") for n in range(calls)), {"points": number})
+def says(number: float, ending: Any = "final", calls: int = 0) -> Episode:
+    return Episode(ending, tuple(ToolCall(str(n), "look", {}, "") for n in range(calls)), {"points": number})
 
 
 def run(

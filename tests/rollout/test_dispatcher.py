@@ -13,7 +13,7 @@ from practicum.engine.protocol import SamplingParams
 from practicum.environment import Environment, tool
 from practicum.errors import EnvironmentFault, ModelError, RolloutError, RolloutTimeout
 from practicum.rollout import dispatcher as dispatcher_module
-from practicum.rollout.agents import BuiltinAgent, PlayedEpisode
+from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.suites.support_desk import SupportDesk, reward, score
 from practicum.suites.support_desk.environment import final_output
@@ -40,7 +40,7 @@ class Talker:
             if asyncio.iscoroutine(waited):
                 await waited
         await session.chat([{"role": "user", "content": task.prompt}])
-        return PlayedEpisode("final")
+        return Episode("final")
 
 
 def requests(count, group=1):
@@ -273,7 +273,7 @@ def test_without_a_reward_the_agents_own_is_kept(dispatch):
     class Reporting(Talker):
         async def run(self, session, task, seed, keep=None):
             await super().run(session, task, seed, keep)
-            return PlayedEpisode("final", rewards=(0.75,), metrics={"format": 1.0})
+            return Episode("final", rewards=(0.75,), metrics={"format": 1.0})
 
     (trajectory,) = dispatch(Reporting(), requests(1), reward=None)
     assert (trajectory.rewards, trajectory.metrics) == ((0.75,), {"format": 1.0})
@@ -359,7 +359,7 @@ class Careless(Talker):
         try:
             return await super().run(session, task, seed, keep)
         except ModelError:
-            return PlayedEpisode("final")
+            return Episode("final")
 
 
 @pytest.mark.parametrize("agent", [Talker(), Careless(in_process=False)])

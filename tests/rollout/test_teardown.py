@@ -8,7 +8,7 @@ import pytest
 
 from practicum.engine.protocol import SamplingParams
 from practicum.environment import Environment, tool
-from practicum.rollout.agents import BuiltinAgent, PlayedEpisode
+from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.rollout.session import Session
 from practicum.tasks import Task
@@ -114,7 +114,7 @@ def broken_engine(session, turn, prompt):
 )
 def test_nothing_is_left_of_an_episode(play, made, texts, settings, came):
     ended = play(*texts, **settings)
-    assert (ended.ending if isinstance(ended, PlayedEpisode) else repr(ended)) == came
+    assert (ended.ending if isinstance(ended, Episode) else repr(ended)) == came
     (environment,) = made
     assert_gone(environment)
 

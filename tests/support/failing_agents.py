@@ -5,7 +5,7 @@ from collections import Counter
 from starlette.responses import JSONResponse
 
 from practicum.engine.protocol import SamplingParams
-from practicum.rollout.agents import PlayedEpisode
+from practicum.rollout.agents import Episode
 from practicum.rollout.dispatcher import RolloutRequest
 from practicum.tasks import Task
 from practicum.trajectory import EnvironmentRef
@@ -29,7 +29,7 @@ class Playing:
         self.played[task.id] += 1
         result = await session.chat([{"role": "user", "content": task.prompt}])
         self.then(result, task)
-        return PlayedEpisode("final")
+        return Episode("final")
 
 
 async def finish(post, reward=1.0):

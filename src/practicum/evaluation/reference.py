@@ -15,7 +15,7 @@ from practicum.environment import Environment
 from practicum.errors import EnvironmentFault, PracticumError
 from practicum.evaluation.evaluator import EvaluationPlan, circumstances, judged_by, requests_of
 from practicum.evaluation.summary import Evaluation, Mode, summarize
-from practicum.rollout.agents import BuiltinAgent, PlayedEpisode
+from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.dispatcher import RolloutRequest, failure_text
 from practicum.rollout.failures import BrokenOff, whose
 from practicum.rollout.session import ChatResult, Tools
@@ -154,7 +154,7 @@ async def evaluate_reference(
 async def _rollout(
     session: ReferenceSession, request: RolloutRequest, agent: BuiltinAgent, ref: EnvironmentRef, reference: Reference
 ) -> Trajectory:
-    kept = [PlayedEpisode("error")]
+    kept = [Episode("error")]
     broken: BrokenOff | None = None
     try:
         kept.append(await agent.run(session, request.task, request.seed, kept.append))

@@ -27,7 +27,7 @@ TEARDOWN_S = 10.0
 
 
 @dataclass(frozen=True)
-class PlayedEpisode:
+class Episode:
     """What came of one episode beside the session's tokens.
 
     ``rewards`` and ``metrics`` are filled where the agent itself reports them (over HTTP). ``broke_in`` is what of the
@@ -43,11 +43,11 @@ class PlayedEpisode:
     broke_in: str = ""
 
 
-Keep = Callable[[PlayedEpisode], None]
+Keep = Callable[[Episode], None]
 """Told what there is of an episode before it is over."""
 
 
-def forget(episode: PlayedEpisode) -> None:
+def forget(episode: Episode) -> None:
     """A ``Keep`` for callers who have no use for a failed episode."""
 
 
@@ -71,7 +71,7 @@ class Agent(Protocol):
         """Whether it waits for nothing but the model and its own tools."""
         ...
 
-    async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> PlayedEpisode:
+    async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> Episode:
         """Play one episode; ``keep`` what there is of it as it goes, for the case that it fails."""
         ...
 
@@ -94,11 +94,11 @@ class BuiltinAgent:
     max_turns: int | None = None
     in_process: bool = True
 
-    async def run(self, session: ChatSession, task: Task, seed: int, keep: Keep = forget) -> PlayedEpisode:
+    async def run(self, session: ChatSession, task: Task, seed: int, keep: Keep = forget) -> Episode:
         """See ``Agent``. The environment is closed however the episode ends."""
         thread = EpisodeThread()
         try:
-            keep(PlayedEpisode("error", broke_in="the environment's making"))
+            keep(Episode("error", broke_in="the environment's making"))
             environment = await thread.run(_environment_of, self.make_environment)
             player = _Player(session, environment, thread)
             try:
@@ -108,10 +108,10 @@ class BuiltinAgent:
                 state = await thread.run(_final_state, environment)
             except BaseException as failure:
                 calls = tuple(player.calls)
-                keep(PlayedEpisode("error", calls, transitions=environment.transitions, broke_in=player.running))
+                keep(Episode("error", calls, transitions=environment.transitions, broke_in=player.running))
                 await _torn_down(environment, thread, failure)
                 raise
-            episode = PlayedEpisode(ending, tuple(player.calls), state, transitions=environment.transitions)
+            episode = Episode(ending, tuple(player.calls), state, transitions=environment.transitions)
             keep(replace(episode, ending="error", broke_in="the teardown"))
             await thread.run(environment.close)
             return episode

@@ -22,7 +22,7 @@ from practicum.display import telling
 from practicum.errors import AgentFailed, RolloutError, RunError
 from practicum.rollout.agent_answers import SHOWN, AgentAnswer, read_answer
 from practicum.rollout.agent_ending import REPORT_GRACE_S, RolloutEnding
-from practicum.rollout.agents import Keep, PlayedEpisode, forget
+from practicum.rollout.agents import Episode, Keep, forget
 from practicum.rollout.calls import argument_object
 from practicum.rollout.gateway.registry import Entry, Registry, Reward, State, secret_id
 from practicum.rollout.session import Session
@@ -116,7 +116,7 @@ class HttpAgent:
                 fix=fix,
             )
 
-    async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> PlayedEpisode:
+    async def run(self, session: Session, task: Task, seed: int, keep: Keep = forget) -> Episode:
         """Have the agent do one rollout; ``Info`` it reports becomes the episode's final state.
 
         Raises:
@@ -132,13 +132,13 @@ class HttpAgent:
         try:
             await self._play(ending, task.prompt)
         finally:
-            keep(PlayedEpisode("error", observed_tool_calls(session.turns)))
+            keep(Episode("error", observed_tool_calls(session.turns)))
             await self.registry.close(rollout_id)
         turns = session.turns
         if not turns:
             raise ending.unasked()
         reward = ending.entry.reward or Reward(())
-        return PlayedEpisode(
+        return Episode(
             _ENDINGS[turns[-1].finish_reason],
             observed_tool_calls(turns),
             _written_down(reward.info, ending.entry),

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.environment.calling import exited
 from practicum.errors import ContextFull, EnvironmentFault, ModelError, PracticumError
-from practicum.rollout.agents import Agent, Keep, PlayedEpisode
+from practicum.rollout.agents import Agent, Episode, Keep
 from practicum.rollout.failures import BrokenOff, ending_of, whose
 from practicum.rollout.long_requests import context_of
 from practicum.rollout.renderer import Renderer
@@ -184,7 +184,7 @@ class Dispatcher:
         deadline, loop = asyncio.timeout(self.limits.timeout), asyncio.get_running_loop()
         sampler = _Watched(self.sampler, deadline if self.agent.in_process else None)
         session = Session(request.id, sampler, self.renderer, self.params, request.seed)
-        episodes = [PlayedEpisode("error")]
+        episodes = [Episode("error")]
         failure: BaseException | None = None
         remaining = 0.0
         try:
@@ -258,7 +258,7 @@ class Dispatcher:
     def _gave_up(self) -> str:
         return f"gave up after rollout_timeout = {self.limits.timeout:g} s"
 
-    async def _played(self, session: Session, task: Task, seed: int, keep: Keep) -> PlayedEpisode:
+    async def _played(self, session: Session, task: Task, seed: int, keep: Keep) -> Episode:
         try:
             if not self.agent.in_process:
                 return await self.agent.run(session, task, seed, keep)
@@ -267,9 +267,7 @@ class Dispatcher:
         finally:
             session.release()
 
-    def _trajectory(
-        self, request: RolloutRequest, attempt: int, session: Session, episode: PlayedEpisode
-    ) -> Trajectory:
+    def _trajectory(self, request: RolloutRequest, attempt: int, session: Session, episode: Episode) -> Trajectory:
         return Trajectory(
             id=request.id,
             task_id=request.task.id,

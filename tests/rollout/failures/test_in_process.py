@@ -6,7 +6,7 @@ import pytest
 
 from failing_agents import Playing
 from practicum.environment import Environment, tool
-from practicum.rollout.agents import BuiltinAgent, PlayedEpisode
+from practicum.rollout.agents import BuiltinAgent, Episode
 from practicum.rollout.dispatcher import Limits
 from practicum.rollout.failures import causes
 from practicum.trajectory import failure_counts, survivors
@@ -58,7 +58,7 @@ def test_an_engine_that_fails_in_the_second_turn_is_infrastructure_and_tried_aga
             self.played[task.id] += 1
             for words in ("one", "two"):
                 await session.chat([{"role": "user", "content": words}])
-            return PlayedEpisode("final")
+            return Episode("final")
 
     def say(session, turn, prompt):
         return "Hello." if turn == 0 or agent.played["t0"] > 2 else MemoryError("no memory left")

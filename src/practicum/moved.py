@@ -97,7 +97,6 @@ MOVED = {
     "training.demo": "commands.training_runs",
     "training.foothold": "training.imitation",
     "training.gate": "commands.gate",
-    "training.isolation": "training.components",
     "training.leftovers": "runs.repair",
     "training.overlap": "training.async_trainer",
     "training.pipeline": "commands.stages",

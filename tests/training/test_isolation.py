@@ -9,13 +9,13 @@ from practicum import sandbox
 from practicum.checks.target import EnvironmentTarget, resolve_target
 from practicum.sandbox import SandboxError
 from practicum.scoring import score_tests
-from practicum.training import components
-from practicum.training.components import isolation_line
+from practicum.training import isolation
+from practicum.training.isolation import isolation_line
 
 
 @pytest.fixture(autouse=True)
 def notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(components, "sandbox_notice", lambda: "the wall of this machine")
+    monkeypatch.setattr(isolation, "sandbox_notice", lambda: "the wall of this machine")
 
 
 def target_with(**names: Any) -> EnvironmentTarget:
@@ -45,5 +45,5 @@ def test_a_machine_without_a_sandbox_is_told_and_the_run_goes_on(monkeypatch: py
     def refuse() -> str:
         raise SandboxError("there is none", where="rlimits: no Landlock")
 
-    monkeypatch.setattr(components, "sandbox_notice", refuse)
+    monkeypatch.setattr(isolation, "sandbox_notice", refuse)
     assert isolation_line(target_with(box=sandbox)) == "sandbox: there is none: rlimits: no Landlock"

@@ -26,8 +26,9 @@ from practicum.runs.checkpoint import Checkpoint, latest_checkpoint, newest_step
 from practicum.runs.events import read_events
 from practicum.runs.folder import Run, default_folder, named_folder, require_run
 from practicum.runs.versions import RUNS, compare_version, enter_version
-from practicum.training.components import Workbench, build, isolation_line, manifest_of
+from practicum.training.components import Workbench, build, manifest_of
 from practicum.training.course import Course, verdict
+from practicum.training.isolation import isolation_line
 from practicum.training.splits import columns_told
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -2,18 +2,15 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import torch
 
-from practicum import sandbox
 from practicum.checks.target import EnvironmentTarget, target_of
 from practicum.display import say_line
 from practicum.engine.local.export import plain_sampling
@@ -35,17 +32,13 @@ from practicum.rollout.gateway.registry import Registry
 from practicum.rollout.renderer import Renderer, make_renderer
 from practicum.runs.identity import digest_object
 from practicum.runs.manifest import Manifest, data_digests, describe_machine, tool_digests
-from practicum.sandbox import SandboxError, sandbox_notice
-from practicum.scoring import Judge, executed
+from practicum.scoring import Judge
 from practicum.scoring.reported import reported_reward
 from practicum.tasks import TaskSet
 from practicum.training.splits import load_splits
 from practicum.trajectory import EnvironmentRef, Trajectory
 
 T = TypeVar("T")
-
-PROGRAM_RUNNERS = (sandbox, sandbox.run_python, sandbox.arun_python)
-"""By one of these among its names a module is known that runs programs."""
 
 REPORTING_S = 5.0
 """How much longer than ``rollout_timeout`` the dispatcher waits for a remote agent, whose own error says more."""
@@ -277,34 +270,3 @@ def _required(recipe: Recipe, key: str) -> str:
     if value is None:
         raise RecipeError(f"the recipe has no {key}", fix=f"add a line {key}: …, or give {key}=… on the command line")
     return str(value)
-
-
-def isolation_line(target: EnvironmentTarget) -> str:
-    """What a run says before it begins, where an agent's programs are run in it: behind which wall, what that lacks.
-
-    Empty where nothing of the environment or its judges knows how to run a program.
-    """
-    if not any(_runs_programs(module) for module in _modules(target)):
-        return ""
-    try:
-        return sandbox_notice()
-    except SandboxError as error:  # the environment may still ask for a weaker kind by name
-        return f"sandbox: {error.what}: {error.where}"
-
-
-def _modules(target: EnvironmentTarget) -> set[ModuleType]:
-    """Where the environment's class, those it extends, and its judges stand."""
-    owners = [*target.environment.__mro__, *(type(judge) for judge in (target.score, target.reward))]
-    functions = [judge for judge in (target.score, target.reward) if judge is not None]
-    names = {getattr(owner, "__module__", "") for owner in [*owners, *functions]}
-    return {target.module, *(sys.modules[name] for name in names if name in sys.modules)}
-
-
-def _runs_programs(module: ModuleType) -> bool:
-    """Whether a module is, or has imported, what runs programs."""
-    if module is executed:
-        return True
-    names = list(vars(module).values())
-    return any(value is runner for value in names for runner in PROGRAM_RUNNERS) or any(
-        isinstance(value, FunctionType | type) and value.__module__ == executed.__name__ for value in names
-    )

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from practicum.algorithms.sequences import training_sequences
+from practicum.algorithms.losses import training_sequences
 from practicum.chat import Message
 from practicum.engine.local.models import SMOLLM2, find_model, load_tokenizer
 from practicum.engine.protocol import Sample, SamplingParams

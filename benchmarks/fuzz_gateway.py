@@ -32,8 +32,8 @@ from typing import Any
 from practicum.engine.local.models import SMOLLM2, find_model, load_tokenizer
 from practicum.engine.protocol import Sample, SamplingParams
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry, State
-from practicum.rollout.gateway.server import GatewayServer
 from practicum.rollout.renderer import make_renderer
 from practicum.rollout.session import Session
 

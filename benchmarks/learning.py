@@ -33,7 +33,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import learning_desk
 import matplotlib as mpl
@@ -44,7 +44,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers.utils import logging as transformers_logging
 
-from practicum.algorithms.advantages import AdvantageMethod
+from practicum.algorithms.advantages import ESTIMATORS
 from practicum.commands.pipeline import open_pipeline
 from practicum.digests import digest_file
 from practicum.engine.local.models import SMOLLM2
@@ -55,7 +55,7 @@ from practicum.recipe import Recipe, load_recipe
 from practicum.recipes import shipped
 from practicum.suites.support_desk import SupportDesk
 
-METHODS = get_args(AdvantageMethod)
+METHODS = tuple(ESTIMATORS)
 LOSSES = ("ppo", "importance_sampling", "cispo")
 SEEDS = (0, 1, 2)
 CLIPPED = "training/clip_frac"

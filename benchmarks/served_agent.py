@@ -21,7 +21,7 @@ from practicum.evaluation.evaluator import EvaluationPlan, Mode, read_evaluation
 from practicum.evaluation.reference import Reference, evaluate_reference
 from practicum.evaluation.summary import MODES, Evaluation
 from practicum.recipe import Recipe, load_recipe
-from practicum.rollout.export import export_model
+from practicum.rollout.model_export import export_model
 from practicum.scoring.endpoint import Endpoint, Patience
 from practicum.seeds import derive
 from practicum.tasks import TaskSet

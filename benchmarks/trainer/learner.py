@@ -10,11 +10,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from practicum.algorithms.losses import TrainingSequence
 from practicum.engine.local import batching
 from practicum.engine.local.batching import FlatBatch, micro_batches
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.policy import Policy
-from practicum.engine.protocol import Datum
 from practicum.rollout.renderer import make_renderer
 from practicum.suites.support_desk import SupportDesk
 from practicum.training.imitation import demonstrations
@@ -38,7 +38,7 @@ class Way:
     """One way to compute the same gradient."""
 
     name: str
-    data: Sequence[Datum]
+    data: Sequence[TrainingSequence]
     shared: str = "everything"
 
     def parts(self) -> list[FlatBatch]:
@@ -119,7 +119,7 @@ def computed(way: Way) -> int:
     return sum(part.tokens.numel() for part in way.parts())
 
 
-def grouped(data: Sequence[Datum]) -> list[Datum]:
+def grouped(data: Sequence[TrainingSequence]) -> list[TrainingSequence]:
     """Each demonstration as a group of rollouts that make its calls; half of them are good, half answer otherwise."""
     rng = np.random.default_rng(0)
     group = []
@@ -139,7 +139,7 @@ def grouped(data: Sequence[Datum]) -> list[Datum]:
     return group
 
 
-def one_per_turn(datum: Datum) -> list[Datum]:
+def one_per_turn(datum: TrainingSequence) -> list[TrainingSequence]:
     """A trajectory as trainers without sequence extension see it: each turn with all that came before it."""
     steps = np.diff(datum.mask, prepend=0, append=0)
     parts = []

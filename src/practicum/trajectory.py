@@ -31,6 +31,7 @@ __all__ = [
     "Trajectory",
     "Transition",
     "Turn",
+    "common_prefix",
     "group_by_task",
     "survivors",
     "text_of",
@@ -346,3 +347,15 @@ def _told(turns: Sequence[Turn]) -> Iterator[tuple[Message, ...]]:
 Judge = Callable[[Rollout], Any | Awaitable[Any]]
 """A score or a reward. An attribute ``signed = True`` declares the range [−1, 1]; ``excuses`` says why a check of it
 need not pass, by the check's or the attack's name."""
+
+
+def common_prefix(first: Any, second: Any) -> int:
+    """With how many equal parts, such as tokens, two lists, two tuples or two one-dimensional arrays begin.
+
+    Lists that are alike are compared at once: the sampler asks this for every token.
+    """
+    length = min(len(first), len(second))
+    equal = first[:length] == second[:length]
+    if isinstance(equal, bool):
+        return length if equal else next((n for n in range(length) if first[n] != second[n]), length)
+    return length if equal.all() else int(equal.argmin())

@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from practicum.algorithms.advantages import EPSILON, AdvantageMethod, compute_advantages
-from practicum.algorithms.returns import TrajectoryRewards as Rewards
+from practicum.algorithms.advantages import EPSILON, ESTIMATORS, compute_advantages
+from practicum.algorithms.advantages import TrajectoryRewards as Rewards
 
-METHODS: tuple[AdvantageMethod, ...] = get_args(AdvantageMethod)
-GROUP_METHODS: tuple[AdvantageMethod, ...] = (
+METHODS = tuple(ESTIMATORS)
+GROUP_METHODS: tuple[str, ...] = (
     "group_based",
     "group_based_per_turn",
     "rloo",
@@ -22,7 +22,7 @@ GROUP_METHODS: tuple[AdvantageMethod, ...] = (
     "gpg",
     "max_rl",
 )
-WHITENED: tuple[AdvantageMethod, ...] = ("monte_carlo", "reinforce_pp", "reinforce_pp_baseline")
+WHITENED: tuple[str, ...] = ("monte_carlo", "reinforce_pp", "reinforce_pp_baseline")
 Batch = list[list[Rewards]]
 Nested = list[list[list[float]]]
 
@@ -155,7 +155,7 @@ def reference_monte_carlo(batch: Batch, normalize: bool, gamma: float) -> Nested
     return [[[(v - centre) / (spread + EPSILON) for v in turns] for turns in group] for group in returns]
 
 
-REFERENCES: dict[AdvantageMethod, Callable[[Batch, bool, float], Nested]] = {
+REFERENCES: dict[str, Callable[[Batch, bool, float], Nested]] = {
     "monte_carlo": reference_monte_carlo,
     "group_based": reference_group_based,
     "group_based_per_turn": reference_group_based_per_turn,
@@ -185,7 +185,7 @@ BATCHES = st.lists(st.lists(trajectories(), min_size=1, max_size=8), min_size=1,
 @pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=60, deadline=None)
 @given(batch=BATCHES, normalize=st.booleans(), gamma=st.sampled_from([0.0, 0.5, 1.0]))
-def test_agrees_with_the_papers_formula(method: AdvantageMethod, batch: Batch, normalize: bool, gamma: float) -> None:
+def test_agrees_with_the_papers_formula(method: str, batch: Batch, normalize: bool, gamma: float) -> None:
     ours = compute_advantages(method, batch, normalize=normalize, gamma=gamma)
     reference = REFERENCES[method](batch, normalize, gamma)
     assert [len(group) for group in ours] == [len(group) for group in batch]
@@ -201,7 +201,7 @@ def singles(*rewards: float, lengths: tuple[int, ...] | None = None) -> list[Rew
     return [Rewards((reward,), (length,)) for reward, length in zip(rewards, lengths, strict=True)]
 
 
-def scalars(method: AdvantageMethod, group: list[Rewards], normalize: bool = True) -> list[float]:
+def scalars(method: str, group: list[Rewards], normalize: bool = True) -> list[float]:
     (advantages,) = compute_advantages(method, [group], normalize=normalize)
     return [float(turns[0]) for turns in advantages]
 
@@ -221,7 +221,7 @@ def scalars(method: AdvantageMethod, group: list[Rewards], normalize: bool = Tru
         ("reinforce_pp", True, [3.0, -1 / 3, -1 / 3, -1 / 3]),
     ],
 )
-def test_one_success_in_four(method: AdvantageMethod, normalize: bool, expected: list[float]) -> None:
+def test_one_success_in_four(method: str, normalize: bool, expected: list[float]) -> None:
     group = singles(1.0, 0.0, 0.0, 0.0, lengths=(1, 2, 3, 4))
     np.testing.assert_allclose(scalars(method, group, normalize), expected, rtol=1e-5)
 
@@ -231,7 +231,7 @@ def test_one_success_in_four(method: AdvantageMethod, normalize: bool, expected:
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("method", GROUP_METHODS)
 def test_a_group_of_equal_rewards_has_exactly_no_advantage(
-    method: AdvantageMethod, normalize: bool, size: int, reward: float
+    method: str, normalize: bool, size: int, reward: float
 ) -> None:
     assert scalars(method, singles(*[reward] * size), normalize) == [0.0] * size
 
@@ -239,14 +239,12 @@ def test_a_group_of_equal_rewards_has_exactly_no_advantage(
 @pytest.mark.parametrize("reward", [0.0, 0.1, 1e9])
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("method", WHITENED)
-def test_a_batch_of_equal_rewards_has_exactly_no_advantage_once_whitened(
-    method: AdvantageMethod, size: int, reward: float
-) -> None:
+def test_a_batch_of_equal_rewards_has_exactly_no_advantage_once_whitened(method: str, size: int, reward: float) -> None:
     assert scalars(method, singles(*[reward] * size)) == [0.0] * size
 
 
 @pytest.mark.parametrize("method", [*GROUP_METHODS, "reinforce_pp_baseline"])
-def test_rounding_in_a_sum_of_turn_rewards_is_not_a_difference(method: AdvantageMethod) -> None:
+def test_rounding_in_a_sum_of_turn_rewards_is_not_a_difference(method: str) -> None:
     by_turns, at_the_end = Rewards((0.1, 0.2), (4, 4)), Rewards((0.3,), (8,))
     assert by_turns.total != at_the_end.total
     group = [by_turns, at_the_end]
@@ -257,7 +255,7 @@ def test_rounding_in_a_sum_of_turn_rewards_is_not_a_difference(method: Advantage
 @pytest.mark.parametrize("size", [1e-200, 1e-9, 1e12, 1e200])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("method", METHODS)
-def test_huge_and_tiny_rewards_stay_finite(method: AdvantageMethod, normalize: bool, size: float) -> None:
+def test_huge_and_tiny_rewards_stay_finite(method: str, normalize: bool, size: float) -> None:
     values = scalars(method, singles(size, -size, 0.0, size / 2), normalize)
     assert np.isfinite(values).all()
     assert values[0] > 0 or (method == "grpo_passk" and values[1] == 0)
@@ -265,14 +263,14 @@ def test_huge_and_tiny_rewards_stay_finite(method: AdvantageMethod, normalize: b
 
 @pytest.mark.parametrize("size", [1e12, 1e200])
 @pytest.mark.parametrize("method", ["monte_carlo", "group_based", "grpo_passk"])
-def test_normalized_advantages_do_not_depend_on_the_size_of_the_reward(method: AdvantageMethod, size: float) -> None:
+def test_normalized_advantages_do_not_depend_on_the_size_of_the_reward(method: str, size: float) -> None:
     shape = np.array([1.0, -1.0, 0.0, 0.5])
     large, small = (scalars(method, singles(*(shape * s))) for s in (size, 1.0))
     np.testing.assert_allclose(large, small, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_empty_batches_and_groups_keep_their_shape(method: AdvantageMethod) -> None:
+def test_empty_batches_and_groups_keep_their_shape(method: str) -> None:
     assert compute_advantages(method, []) == []
     assert compute_advantages(method, [[], []]) == [[], []]
     mixed = compute_advantages(method, [[], singles(1.0, 0.0)])
@@ -280,7 +278,7 @@ def test_empty_batches_and_groups_keep_their_shape(method: AdvantageMethod) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_trajectories_that_sampled_nothing_keep_the_others_finite(method: AdvantageMethod) -> None:
+def test_trajectories_that_sampled_nothing_keep_the_others_finite(method: str) -> None:
     group = [Rewards((1.0,), (0,)), Rewards((0.0,), (0, 0)), Rewards((0.5,), ())]
     advantages = compute_advantages(method, [group])[0]
     assert [len(turns) for turns in advantages] == [1, 2, 0]
@@ -321,9 +319,7 @@ def test_a_lone_turn_is_silent_where_there_is_nobody_or_nothing_to_be_told_apart
 
 @pytest.mark.parametrize("size", [2, 4, 8])
 @pytest.mark.parametrize("method", ["group_based", "group_based_per_turn", "grpo_passk", "gpg", "monte_carlo"])
-def test_a_samples_standard_deviation_makes_advantages_smaller_by_a_factor_of_the_size(
-    method: AdvantageMethod, size: int
-) -> None:
+def test_a_samples_standard_deviation_makes_advantages_smaller_by_a_factor_of_the_size(method: str, size: int) -> None:
     group = singles(1.0, *[0.0] * (size - 1), lengths=(3,) * size)
     (population,), (sample,) = (
         compute_advantages(method, [group], deviation=name) for name in ("population", "sample")

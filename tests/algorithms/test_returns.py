@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from practicum.algorithms.returns import TrajectoryRewards
+from practicum.algorithms.advantages import TrajectoryRewards
 from practicum.trajectory import EnvironmentRef, Trajectory, Turn
 
 

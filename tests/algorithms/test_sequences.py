@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from practicum.algorithms.sequences import (
-    NO_VERSION,
+from practicum.algorithms.losses import (
     Aggregation,
     TrainingSequence,
     aggregation_weights,
@@ -52,10 +51,9 @@ def test_turns_that_extend_become_one_sequence_with_the_sampled_tokens_marked() 
     assert sequence.mask.tolist() == [0, 0, 0, 1, 1, 0, 1, 1]
     assert sequence.advantages.tolist() == [0, 0, 0, 0.5, 0.5, 0, -1, -1]
     assert sequence.logprobs.tolist() == [0, 0, 0, -0.5, -0.625, 0, -1, -1.125]
-    assert sequence.versions.tolist() == [NO_VERSION] * 3 + [6, 6, NO_VERSION, 7, 7]
-    assert (sequence.n_action_tokens, sequence.oldest_version) == (4, 6)
-    dtypes = [array.dtype for array in vars(sequence).values()]
-    assert dtypes == [np.int64, np.float32, np.float32, np.float32, np.int64]
+    assert sequence.n_action_tokens == 4
+    dtypes = [array.dtype for array in vars(sequence).values() if isinstance(array, np.ndarray)]
+    assert dtypes == [np.int64, np.float32, np.float32, np.float32]
 
 
 def test_a_break_starts_a_new_sequence_that_further_turns_extend() -> None:
@@ -125,15 +123,15 @@ TURNS = st.builds(
 def test_exactly_the_sampled_tokens_are_trained_on_each_once(turns: list[Turn]) -> None:
     sequences = training_sequences(trajectory(*turns), np.arange(len(turns), dtype=np.float64))
     trained = [
-        (int(s.tokens[t]), float(s.logprobs[t]), int(s.versions[t]), float(s.advantages[t]))
+        (int(s.tokens[t]), float(s.logprobs[t]), float(s.advantages[t]))
         for s in sequences
         for t in range(len(s.tokens))
         if s.mask[t]
     ]
     sampled = [
-        (token, logprob, version, float(i))
+        (token, logprob, float(i))
         for i, turn in enumerate(turns)
-        for token, logprob, version in zip(turn.action_ids, turn.logprobs, turn.versions, strict=True)
+        for token, logprob in zip(turn.action_ids, turn.logprobs, strict=True)
     ]
     assert trained == sampled
     breaks = sum(not turn.extends for turn in turns[1:])
@@ -144,7 +142,7 @@ def sequence_of(n_action: int, n_context: int = 2) -> TrainingSequence:
     length = n_context + n_action
     mask = np.array([0.0] * n_context + [1.0] * n_action, dtype=np.float32)
     zeros = np.zeros(length, dtype=np.float32)
-    return TrainingSequence(np.zeros(length, dtype=np.int64), mask, zeros, zeros, zeros.astype(np.int64))
+    return TrainingSequence(np.zeros(length, dtype=np.int64), mask, zeros, zeros)
 
 
 @pytest.mark.parametrize("how", ["token_mean", "sequence_mean", "constant"])

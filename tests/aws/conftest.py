@@ -28,8 +28,8 @@ from practicum.rollout import dispatcher as dispatcher_module
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 from practicum.rollout.renderer import make_renderer
 from practicum.tasks import Task
 from practicum.trajectory import EnvironmentRef, Trajectory

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry, Reward, State
-from practicum.rollout.gateway.server import GatewayServer
 
 ID = "rollout-1"
 

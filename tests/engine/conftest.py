@@ -9,9 +9,9 @@ import pytest
 import torch
 import transformers as tf
 
+from practicum.algorithms.losses import TrainingSequence
 from practicum.engine.local.attention import NAME, register
 from practicum.engine.local.policy import Policy
-from practicum.engine.protocol import Datum
 
 VOCABULARY = 300
 
@@ -90,10 +90,10 @@ def plain_logprobs(plain_logits: Any) -> Callable[..., torch.Tensor]:
 
 
 @pytest.fixture
-def random_data() -> Callable[..., list[Datum]]:
+def random_data() -> Callable[..., list[TrainingSequence]]:
     """Sequences that share ``shared`` tokens and then differ, with two spans of trained tokens each."""
 
-    def make(seed: int, rows: int = 5, shared: int = 20, temperature: float = 1.0) -> list[Datum]:
+    def make(seed: int, rows: int = 5, shared: int = 20, temperature: float = 1.0) -> list[TrainingSequence]:
         rng = np.random.default_rng(seed)
         head = rng.integers(3, VOCABULARY, shared)
         data = []
@@ -106,7 +106,7 @@ def random_data() -> Callable[..., list[Datum]]:
             mask[-2:] = 1
             logprobs = np.where(mask, rng.uniform(-8, -4, len(tokens)), 0.0).astype(np.float32)
             advantages = np.where(mask, rng.normal(size=len(tokens)), 0.0).astype(np.float32)
-            data.append(Datum(tokens, mask, advantages, logprobs, temperature, float(rng.uniform(0.5, 2))))
+            data.append(TrainingSequence(tokens, mask, advantages, logprobs, temperature, float(rng.uniform(0.5, 2))))
         return data
 
     return make

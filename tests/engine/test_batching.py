@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from practicum.engine.local.batching import MIN_SHARED, PART_COST, FlatBatch, Part, Tree, micro_batches
-from practicum.engine.protocol import Datum
+from practicum.algorithms.losses import TrainingSequence
+from practicum.engine.local.batching import MIN_SHARED, PART_COST, FlatBatch, MicroBatch, Tree, micro_batches
 
 
 def datum(tokens, trained_from, reward=0.0):
     mask = (np.arange(len(tokens)) >= trained_from).astype(np.float32)
-    return Datum(np.array(tokens), mask, mask * reward, mask * -0.5)
+    return TrainingSequence(np.array(tokens), mask, mask * reward, mask * -0.5)
 
 
 def distinct(data):
@@ -25,21 +25,21 @@ def distinct(data):
 def test_what_all_begin_with_is_computed_once_and_leaves_every_sequence_a_token():
     long = list(range(400))
     other = [*range(40), *range(500, 860)]
-    assert Part.of([datum(long, 39), datum(other, 25)]).prefix == 40
-    assert Part.of([datum(long, 39), datum(long[:30], 29)]).computed == 400
-    assert Part.of([datum(long, 39), datum([*long[:15], *other[100:]], 16)]).prefix == 0  # not worth it
-    assert Part.of([datum(long, 30)]).prefix == 0
+    assert MicroBatch.of([datum(long, 39), datum(other, 25)]).prefix == 40
+    assert MicroBatch.of([datum(long, 39), datum(long[:30], 29)]).computed == 400
+    assert MicroBatch.of([datum(long, 39), datum([*long[:15], *other[100:]], 16)]).prefix == 0  # not worth it
+    assert MicroBatch.of([datum(long, 30)]).prefix == 0
 
 
 def test_what_was_sampled_alike_is_computed_once_too():
     trunk = [*range(60), *range(200, 230)]
     group = [datum([*trunk, 300 + n % 3, *range(310, 318)], 60) for n in range(8)]
-    assert Part.of(group).computed == 90 + 3 * 9
+    assert MicroBatch.of(group).computed == 90 + 3 * 9
 
 
 def test_long_sequences_that_part_early_do_not_look_past_each_other():
     early = [datum([*range(100), *[1000 + n] * 3000], 100) for n in range(3)]
-    part = Part.of(early)
+    part = MicroBatch.of(early)
     assert (part.trees, part.prefix) == (((0,), (1,), (2,)), 100)
 
 
@@ -51,7 +51,7 @@ def test_micro_batches_keep_to_the_budget_the_order_and_one_temperature(random_d
     assert len(parts) > 2
     for part in parts:
         assert len({d.temperature for d in part}) == 1
-        assert Part.of(part).computed <= 90 or len(part) == 1
+        assert MicroBatch.of(part).computed <= 90 or len(part) == 1
 
 
 @st.composite
@@ -65,7 +65,7 @@ def batches(draw):
             tokens = [*prompt, *([200 + row] * draw(st.integers(1, 30)))]
             mask = np.zeros(len(tokens), dtype=np.float32)
             mask[len(prompt) :] = 1
-            data.append(Datum(np.array(tokens), mask, mask * row, mask * -0.5))
+            data.append(TrainingSequence(np.array(tokens), mask, mask * row, mask * -0.5))
     return data
 
 
@@ -75,10 +75,10 @@ def test_no_part_exceeds_the_budget_or_should_have_taken_the_next_sequence(data,
     parts = list(micro_batches(data, budget))
     assert [id(d) for part in parts for d in part] == [id(d) for d in data]
     for part, following in zip(parts, [*parts[1:], None], strict=True):
-        computed = Part.of(part).computed
+        computed = MicroBatch.of(part).computed
         assert computed <= budget or len(part) == 1
         if following is not None:
-            together, apart = Part.of([*part, following[0]]).computed, computed + len(following[0].tokens)
+            together, apart = MicroBatch.of([*part, following[0]]).computed, computed + len(following[0].tokens)
             assert together > min(budget, apart + PART_COST)
 
 
@@ -88,7 +88,7 @@ def test_tasks_share_what_all_begin_with_and_each_what_its_own_rollouts_do():
 
     data = [*group(98), *group(99)]
     (part,) = micro_batches(data, 100_000)
-    assert Part.of(part).computed == 20 + 2 * (80 + 8 * 10)
+    assert MicroBatch.of(part).computed == 20 + 2 * (80 + 8 * 10)
 
 
 def test_another_prompt_begins_another_part_where_sharing_saves_more_than_room_does():
@@ -102,7 +102,7 @@ def test_another_prompt_begins_another_part_where_sharing_saves_more_than_room_d
 @settings(max_examples=100, deadline=None)
 @given(data=batches())
 def test_the_flat_batch_holds_what_sequences_share_once_and_knows_what_predicts_what(data):
-    batch, part = FlatBatch.of(data, torch.device("cpu")), Part.of(data)
+    batch, part = FlatBatch.of(data, torch.device("cpu")), MicroBatch.of(data)
     assert part.prefix == 0 or part.prefix >= MIN_SHARED
     assert len(batch.tokens) == part.computed >= distinct(data)
     at = 0
@@ -132,7 +132,7 @@ def test_a_token_of_a_tree_follows_the_tokens_of_its_own_sequence_alone(data):
 
 def test_a_part_of_one_sequence_and_one_without_trained_tokens(random_data):
     alone = random_data(1, rows=1)[0]
-    assert Part.of([alone]).computed == len(alone.tokens)
+    assert MicroBatch.of([alone]).computed == len(alone.tokens)
     assert list(micro_batches([replace(alone, mask=np.zeros_like(alone.mask))], 10)) == []
 
 

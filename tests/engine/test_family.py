@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from practicum.engine.local.export import export_merged
-from practicum.engine.local.family import family_of, write_family
 from practicum.engine.local.learner import LocalLearner
+from practicum.engine.local.models import family_of, write_family
 from practicum.engine.local.policy import Policy
 from practicum.errors import ModelError
 from practicum.recipe import build_recipe

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from practicum.engine.local import hub
-from practicum.engine.local.family import family_of
 from practicum.engine.local.hub import hub_name, is_hub_id
 from practicum.engine.local.learner import LocalLearner
-from practicum.engine.local.models import find_model
+from practicum.engine.local.models import family_of, find_model
 from practicum.engine.local.policy import Policy
 from practicum.errors import ModelError
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 import transformers as tf
 
-from practicum.engine.local import learner as module
+from practicum.algorithms.losses import TrainingSequence
+from practicum.engine.local import batching as module
 from practicum.engine.local.learner import LocalLearner
-from practicum.engine.protocol import AdamParams, Datum
+from practicum.engine.protocol import AdamParams
 from practicum.errors import ModelError
 
 LOSSES = ["cross_entropy", "importance_sampling", "ppo", "cispo"]
@@ -94,7 +95,7 @@ def groups_that_begin_alike(tasks=3, rollouts=5, seed=0):
             mask[28:37] = mask[45:] = 1
             logprobs = np.where(mask, rng.uniform(-8, -4, len(tokens)), 0.0).astype(np.float32)
             advantages = np.where(mask, rng.normal(), 0.0).astype(np.float32)
-            data.append(Datum(tokens, mask, advantages, logprobs, 1.0, float(rng.uniform(0.5, 2))))
+            data.append(TrainingSequence(tokens, mask, advantages, logprobs, 1.0, float(rng.uniform(0.5, 2))))
     return data
 
 
@@ -145,7 +146,7 @@ def test_more_trained_tokens_than_one_chunk_of_logits(tiny_policy, plain_logprob
     for length in (300, 290):
         mask = np.ones(length, dtype=np.int64)
         mask[0] = 0
-        data.append(Datum(rng.integers(3, 300, length), mask, np.zeros(length), np.zeros(length)))
+        data.append(TrainingSequence(rng.integers(3, 300, length), mask, np.zeros(length), np.zeros(length)))
     learner, reference = LocalLearner(tiny_policy(), train_embeddings=True), tiny_policy()
     stats = learner.forward_backward(data, "cross_entropy", {})
     expected = reference_total("cross_entropy", reference, data, plain_logprobs)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from practicum.engine.local.linear import PackedLinear, pack_linear_layers
+from practicum.engine.local.policy import PackedLinear, pack_linear_layers
 
 needs_bfloat16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="the processor has no bfloat16 arithmetic"

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from practicum.algorithms.losses import TrainingSequence
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
-from practicum.engine.protocol import Datum, SamplingParams
+from practicum.engine.protocol import SamplingParams
 from practicum.rollout.renderer import make_renderer
 from practicum.rollout.session import Session
 
@@ -59,7 +60,7 @@ def test_the_learner_gives_sampled_tokens_the_logprobs_the_sampler_reported(poli
         tokens = [token for turn in turns for token in (*turn.context_ids, *turn.action_ids)]
         mask = [mark for turn in turns for mark in [0] * len(turn.context_ids) + [1] * len(turn.action_ids)]
         known = [x for turn in turns for x in [0.0] * len(turn.context_ids) + list(turn.logprobs)]
-        data.append(Datum(np.array(tokens), np.array(mask), np.ones(len(tokens)), np.array(known)))
+        data.append(TrainingSequence(np.array(tokens), np.array(mask), np.ones(len(tokens)), np.array(known)))
         reported += [x for turn in turns for x in turn.logprobs]
     learner = LocalLearner(policy, lora_rank=2)
     assert learner.evaluate(data) == pytest.approx(-np.mean(reported), abs=0.05)

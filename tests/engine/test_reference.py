@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from practicum.engine.local import learner as module
+from practicum.engine.local import batching as module
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.protocol import AdamParams
 from practicum.errors import ModelError

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from practicum.monitor.addresses import storable, without_password
-from practicum.monitor.undelivered import Destination, Undelivered
+from practicum.monitor.undelivered import Destination, Undelivered, storable, without_password
 
 ADDRESSES = {
     "https://ann:hunter-two@h:5000/x": "https://h:5000/x",

@@ -6,9 +6,9 @@ from rich.console import Console
 
 from practicum.monitor.names import describe
 from practicum.recipe import Recipe, build_recipe, explain
-from practicum.recipe.advice import ADVICE
+from practicum.recipe.explain import ADVICE
+from practicum.recipe.explanation_table import print_explanation
 from practicum.recipe.layout import SECTIONS
-from practicum.recipe.show import print_explanation
 
 
 def test_every_setting_has_one_row_with_range_and_help() -> None:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from practicum.algorithms import advantages, sequences
+from practicum.algorithms import advantages, losses
 from practicum.digests import digest
 from practicum.recipe import Recipe, build_recipe
-from practicum.recipe.model import AdvantageMethod
+from practicum.recipe.explain import allowed
 
 SPECIFIED_DEFAULTS = {
     "global_batch_size": 128,
@@ -120,8 +120,9 @@ def test_values_beyond_the_limits_are_refused(key: str, value: Any) -> None:
 
 
 def test_names_of_algorithms_are_those_the_algorithms_know() -> None:
-    assert get_args(AdvantageMethod) == get_args(advantages.AdvantageMethod)
-    assert get_args(Recipe.model_fields["loss_aggregation"].annotation) == get_args(sequences.Aggregation)
+    assert allowed("advantage_method") == "one of " + ", ".join(advantages.ESTIMATORS)
+    assert allowed("loss_fn") == "one of " + ", ".join(losses.LOSSES)
+    assert get_args(Recipe.model_fields["loss_aggregation"].annotation) == get_args(losses.Aggregation)
     assert get_args(Recipe.model_fields["advantage_std"].annotation) == get_args(advantages.Deviation)
 
 

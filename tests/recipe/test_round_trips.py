@@ -1,16 +1,17 @@
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from practicum.algorithms.advantages import ESTIMATORS
+from practicum.algorithms.losses import LOSSES
 from practicum.display import visible
 from practicum.errors import RecipeError
 from practicum.recipe import Recipe, build_recipe, load_recipe
 from practicum.recipe.layout import SECTIONS, SPELLINGS
-from practicum.recipe.model import AdvantageMethod, LossFn
 
 words = st.text(max_size=12) | st.sampled_from(["1e5", "1e-5", "null", "yes", "0x1", "1:30", "2026-01-01", "=", "~"])
 json_values = st.recursive(
@@ -25,8 +26,8 @@ settings = st.fixed_dictionaries(
         "display_name": words,
         "environment_args": st.dictionaries(words, json_values, max_size=3),
         "training_dataset": st.just("/data/a b: c.jsonl"),
-        "advantage_method": st.sampled_from(get_args(AdvantageMethod)),
-        "loss_fn": st.sampled_from(get_args(LossFn)),
+        "advantage_method": st.sampled_from(list(ESTIMATORS)),
+        "loss_fn": st.sampled_from(list(LOSSES)),
         "clip_low_threshold": st.floats(0, 0.99),
         "importance_cap": st.none() | st.floats(1.001, 1e9),
         "learning_rate": st.floats(0, 1),

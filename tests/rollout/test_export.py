@@ -14,7 +14,7 @@ from tokenizers.models import WordLevel
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.policy import Policy
 from practicum.rollout.chat_template import chatml_template, template_difference
-from practicum.rollout.export import export_model
+from practicum.rollout.model_export import export_model
 from practicum.rollout.renderer import make_renderer
 
 OWN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"

@@ -18,13 +18,13 @@ import pytest
 import torch
 import transformers as tf
 
-from practicum.algorithms.sequences import training_sequences
+from practicum.algorithms.losses import TrainingSequence, training_sequences
 from practicum.engine.local.attention import NAME, register
 from practicum.engine.local.batching import FlatBatch, micro_batches
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
-from practicum.engine.protocol import AdamParams, Datum, SamplingParams
+from practicum.engine.protocol import AdamParams, SamplingParams
 from practicum.environment.play import opening
 from practicum.environment.target import EnvironmentTarget, load_target
 from practicum.rollout.agents import BuiltinAgent
@@ -95,7 +95,7 @@ def learn_the_call_by_heart(policy: Policy, renderer: Any) -> None:
         call = [*policy.tokenizer.encode("</think>\n\n", add_special_tokens=False), *call]
     tokens = np.array([*prompt.token_ids, *call])
     mask = (np.arange(len(tokens)) >= len(prompt.token_ids)).astype(np.float32)
-    datum = Datum(tokens, mask, mask, mask, weight=1 / len(call))
+    datum = TrainingSequence(tokens, mask, mask, mask, weight=1 / len(call))
     learner = LocalLearner(policy, train_embeddings=True)
     for _ in range(250):
         if learner.forward_backward([datum], "cross_entropy", {}).loss < 0.004:
@@ -118,7 +118,7 @@ def play(policy: Policy, renderer: Any, n: int) -> list[Trajectory]:
     return asyncio.run(dispatcher.run(requests))
 
 
-def learners_logprobs(policy: Policy, data: list[Datum], budget: int) -> np.ndarray:
+def learners_logprobs(policy: Policy, data: list[TrainingSequence], budget: int) -> np.ndarray:
     """Of all trained tokens, in order, computed as the learner does: packed, with shared prefixes."""
     out = []
     with torch.no_grad():
@@ -154,7 +154,7 @@ def test_a_tool_loop_is_one_sequence_with_the_samplers_logprobs(tokenizer: Any, 
         (sequence,) = training_sequences(trajectory, [1.0] * len(trajectory.turns))
         tokens = [id for turn in trajectory.turns for id in (*turn.context_ids, *turn.action_ids)]
         assert sequence.tokens.tolist() == tokens
-        data.append(Datum(sequence.tokens, sequence.mask, sequence.advantages, sequence.logprobs))
+        data.append(TrainingSequence(sequence.tokens, sequence.mask, sequence.advantages, sequence.logprobs))
         sampled += [logprob for turn in trajectory.turns for logprob in turn.logprobs]
     assert max(len(t.turns) for t in trajectories) > 1
     for budget in (10**6, 1):

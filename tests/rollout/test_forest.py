@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from practicum.algorithms.sequences import training_sequences
+from practicum.algorithms.losses import training_sequences
 from practicum.engine.protocol import SamplingParams
 from practicum.rollout.agents_http import observed_tool_calls
 from practicum.rollout.session import Session

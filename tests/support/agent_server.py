@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 from practicum.tasks import Task
 
 TASK = Task("t-1", "Fix it", {"label": "secret"})

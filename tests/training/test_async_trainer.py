@@ -42,7 +42,7 @@ class World:
             for n in range(self.recipe.group_size)
         ]
 
-    async def one(self, request: RolloutRequest) -> Trajectory:
+    async def rollout(self, request: RolloutRequest) -> Trajectory:
         """In the dispatcher's place."""
         self.begun[request.id] += 1
         version = self.version
@@ -273,12 +273,12 @@ def test_no_more_rollouts_are_under_way_than_allowed() -> None:
     most, now = 0, 0
 
     class Counted(World):
-        async def one(self, request: RolloutRequest) -> Trajectory:
+        async def rollout(self, request: RolloutRequest) -> Trajectory:
             nonlocal most, now
             now += 1
             most = max(most, now)
             try:
-                return await super().one(request)
+                return await super().rollout(request)
             finally:
                 now -= 1
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from practicum.engine.protocol import Datum, StepStats
+from practicum.algorithms.losses import TrainingSequence
+from practicum.engine.protocol import StepStats
 from practicum.training.imitation import imitate
 
 
@@ -42,7 +43,7 @@ class CountingLearner:
 )
 def test_the_last_share_of_the_updates_is_averaged(average: float, end: float) -> None:
     ones = np.ones(3, dtype=np.float32)
-    data, learner = [Datum(np.arange(3), ones, ones, ones)] * 5, CountingLearner()
+    data, learner = [TrainingSequence(np.arange(3), ones, ones, ones)] * 5, CountingLearner()
 
     passes = imitate(
         learner,  # type: ignore[arg-type]

@@ -62,7 +62,7 @@ class Simulation:
         self.buffer = GroupBuffer(tasks.__getitem__, len(tasks), BATCH, ahead, StepClock(1, [0]))
         self.wall_s = run_virtually(self._fit())
 
-    async def one(self, request: RolloutRequest) -> Trajectory:
+    async def rollout(self, request: RolloutRequest) -> Trajectory:
         """In the dispatcher's place."""
         play = self.begun[request.id] = self.draw(request, np.random.default_rng(derive(0, request.id)))
         versions = []

@@ -9,22 +9,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from practicum.algorithms.sequences import training_sequences
+from practicum.algorithms.advantages import ESTIMATORS
+from practicum.algorithms.losses import LOSSES, PolicyLoss, importance_sampling, training_sequences
 from practicum.engine.protocol import StepStats
-from practicum.errors import ModelError
+from practicum.errors import ModelError, RecipeError
 from practicum.recipe import Recipe, build_recipe
+from practicum.recipe.explain import allowed
 from practicum.tasks import Task, TaskSet
-from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
 from practicum.training.shortfall import shortfall
 from practicum.training.trainer import (
     Trainer,
+    batch_of,
     group_advantages,
     has_signal,
-    pass_estimates,
+    learning_rate,
     split_evenly,
     too_few,
+    total_steps,
     training_data,
 )
+from practicum.training.validation import pass_estimates, validation_tasks
 from practicum.trajectory import EnvironmentRef, Group, Trajectory, Turn
 
 
@@ -224,12 +228,13 @@ class RecordingLearner:
     """Takes a step on whatever it is given, and remembers it."""
 
     def __init__(self, broken: bool = False) -> None:
-        self.broken, self.trained = broken, list[Any]()
+        self.broken, self.trained, self.losses = broken, list[Any](), list[str]()
 
     def forward_backward(self, data: Any, loss: str, config: Any) -> StepStats:
         if self.broken:
             raise ModelError("the model's logits are NaN or infinite", where="the weights after 6 optimizer steps")
         self.trained.append(data)
+        self.losses.append(loss)
         return StepStats(0.5, 4, {"entropy": 1.0})
 
     def optim_step(self, adam: Any) -> dict[str, float]:
@@ -281,3 +286,23 @@ def test_groups_that_failures_have_emptied_or_left_in_pairs_are_counted(tmp_path
     groups = [Group(name, name, tuple(members)) for name, members in (("a", lost), ("b", pair), ("c", whole))]
     metrics = trainer.train_on(1, groups, lambda version: 0, began=0.0)
     assert (metrics["analysis/groups_left_out"], metrics["analysis/groups_of_two"]) == (1.0, 1.0)
+
+
+def test_a_row_in_a_table_makes_its_name_allowed_and_a_step_trains_by_it(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RecipeError, match=r"allowed: one of .*max_rl$"):
+        recipe(advantage_method="best_only")
+
+    def best_only(groups: Any, *_: Any) -> Any:
+        return [[np.full(m.n_turns, float(m.total == max(n.total for n in group))) for m in group] for group in groups]
+
+    monkeypatch.setitem(ESTIMATORS, "best_only", best_only)
+    monkeypatch.setitem(LOSSES, "plain", PolicyLoss(importance_sampling))
+    trainer = trainer_with(learner := RecordingLearner(), tmp_path, advantage_method="best_only", loss_fn="plain")
+
+    step_of(trainer, 1.0, 0.25)
+
+    assert allowed("advantage_method").endswith("max_rl, best_only")
+    assert learner.losses == ["plain"]
+    assert [float(sequence.advantages.max()) for sequence in learner.trained[0]] == [1.0, 0.0]

@@ -18,28 +18,17 @@ Conventions, the same in every method:
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
-from practicum.algorithms.returns import TrajectoryRewards
+from practicum.ranges import total
+from practicum.trajectory import Trajectory
 
-AdvantageMethod = Literal[
-    "monte_carlo",
-    "group_based",
-    "group_based_per_turn",
-    "rloo",
-    "reinforce_pp",
-    "reinforce_pp_baseline",
-    "opo",
-    "grpo_passk",
-    "gpg",
-    "max_rl",
-]
 Deviation = Literal["population", "sample"]
 """Which standard deviation: of all there is (÷ n), or the estimate from a sample (÷ (n − 1))."""
-Group = Sequence[TrajectoryRewards]
 Advantages = list[list[np.ndarray]]
 """By group, then by member: float64, shape (turns of the member,)."""
 
@@ -47,8 +36,71 @@ EPSILON = 1e-6
 ROUNDING = 1e-12
 
 
+@dataclass(frozen=True)
+class TrajectoryRewards:
+    """Rewards and lengths of one trajectory.
+
+    Args:
+        rewards: One number, the trajectory's reward, earned at its last turn; or one number per turn.
+        action_tokens: Number of sampled tokens of each turn; its length is the number of turns.
+
+    Raises:
+        ValueError: If the number of rewards is neither 1 nor the number of turns, a reward is not finite,
+            or a length is negative.
+    """
+
+    rewards: tuple[float, ...]
+    action_tokens: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        count, turns = len(self.rewards), self.n_turns
+        if count not in (1, turns):
+            raise ValueError(f"a trajectory of {turns} turns needs 1 reward or {turns}, got {count}")
+        if not all(math.isfinite(reward) for reward in self.rewards):
+            raise ValueError(f"rewards must be finite numbers, got {self.rewards}")
+        if any(length < 0 for length in self.action_tokens):
+            raise ValueError(f"lengths cannot be negative, got {self.action_tokens}")
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> "TrajectoryRewards":
+        """A trajectory whose reward is known."""
+        return cls(trajectory.rewards, tuple(len(turn.action_ids) for turn in trajectory.turns))
+
+    @property
+    def n_turns(self) -> int:
+        """Number of model calls."""
+        return len(self.action_tokens)
+
+    @property
+    def total(self) -> float:
+        """The trajectory's reward: the one number given, or the sum of the per-turn rewards."""
+        return total(self.rewards)
+
+    @property
+    def length(self) -> int:
+        """Number of sampled tokens."""
+        return sum(self.action_tokens)
+
+    def returns_to_go(self, gamma: float) -> np.ndarray:
+        """G_t = Σ_{k≥t} γ^(k−t) r_k for each turn t: float64, shape (turns,).
+
+        A turn, not a token, is one step of the discount.
+        """
+        earned = np.zeros(self.n_turns)
+        if self.n_turns:
+            earned[-len(self.rewards) :] = self.rewards
+        returns, following = np.zeros(self.n_turns), 0.0
+        for turn in reversed(range(self.n_turns)):
+            following = earned[turn] + gamma * following
+            returns[turn] = following
+        return returns
+
+
+Group = Sequence[TrajectoryRewards]
+
+
 def compute_advantages(
-    method: AdvantageMethod,
+    method: str,
     groups: Sequence[Group],
     *,
     normalize: bool = True,
@@ -58,7 +110,7 @@ def compute_advantages(
     """One advantage per turn of each trajectory, in the order given.
 
     Args:
-        method: Name of the estimator.
+        method: A name of ``ESTIMATORS``.
         groups: The batch: for each prompt, its trajectories' rewards.
         normalize: Divide by a standard deviation where the method has one (``rloo``, ``opo`` and ``max_rl`` have none).
         gamma: Discount per turn, in [0, 1].
@@ -72,7 +124,7 @@ def compute_advantages(
     if deviation not in get_args(Deviation):
         raise ValueError(f"unknown deviation {deviation!r}; allowed: {', '.join(get_args(Deviation))}")
     if method not in ESTIMATORS:
-        raise ValueError(f"unknown advantage_method {method!r}; allowed: {', '.join(get_args(AdvantageMethod))}")
+        raise ValueError(f"unknown advantage_method {method!r}; allowed: {', '.join(ESTIMATORS)}")
     return ESTIMATORS[method](groups, deviation if normalize else None, gamma)
 
 
@@ -276,7 +328,7 @@ def _deviation(centred: np.ndarray, kind: Deviation, weights: np.ndarray | None 
     return population * math.sqrt(count / (count - 1.0)) if kind == "sample" and count > 1.0 else population
 
 
-ESTIMATORS: Mapping[AdvantageMethod, Callable[[Sequence[Group], Deviation | None, float], Advantages]] = {
+ESTIMATORS: dict[str, Callable[[Sequence[Group], Deviation | None, float], Advantages]] = {
     "monte_carlo": lambda groups, scale, gamma: monte_carlo(groups, scale=scale, gamma=gamma),
     "group_based": lambda groups, scale, _: _by_group(groups, lambda rewards, _: group_based(rewards, scale=scale)),
     "group_based_per_turn": lambda groups, scale, gamma: [
@@ -290,4 +342,7 @@ ESTIMATORS: Mapping[AdvantageMethod, Callable[[Sequence[Group], Deviation | None
     "gpg": lambda groups, scale, _: gpg(groups, scale=scale),
     "max_rl": lambda groups, *_: _by_group(groups, lambda rewards, _: max_rl(rewards)),
 }
-"""Name → (groups, standard deviation to divide by or None, discount) → advantages."""
+"""Name → (groups, standard deviation to divide by or None, discount) → advantages.
+
+The names are what a recipe's ``advantage_method`` may be: a new estimator is a function above and a row here.
+"""

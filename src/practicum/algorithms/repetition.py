@@ -58,10 +58,10 @@ def degenerate_rollouts(
         )
         for t in batch
     }
-    found = [id for id, length in repeated.items() if length > max_repeated_tokens]
+    names = [id for id, length in repeated.items() if length > max_repeated_tokens]
     # Not a rounding error below a whole number: 0.29 · 100 is 28.999999999999996.
     most = int(max_filter_rate * len(batch) + TOLERANCE)
-    return sorted(found, key=lambda id: -repeated[id])[:most]
+    return sorted(names, key=lambda id: -repeated[id])[:most]
 
 
 def _longest_run(holds: np.ndarray) -> int:

@@ -18,7 +18,7 @@ def export(
     """Write a run's model as one Hugging Face folder, its adapter merged: for Transformers, vLLM and others."""
     from practicum.errors import RunError
     from practicum.files import program
-    from practicum.rollout.export import export_model
+    from practicum.rollout.model_export import export_model
 
     output = run / "output" if (run / "recipe.yaml").is_file() else run
     if not output.is_dir():

@@ -27,8 +27,8 @@ def track(
     tracking_uri: Annotated[str | None, typer.Option(help="Another MLflow than the one the run was to reach.")] = None,
 ) -> None:
     """Send to MLflow what it did not take while the run went on. Exit status 0 only if all of it has arrived."""
-    from practicum.monitor.addresses import without_password
     from practicum.monitor.delivery import deliver
+    from practicum.monitor.undelivered import without_password
     from practicum.runs.folder import require_run
 
     require_run(run)

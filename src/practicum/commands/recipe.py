@@ -17,6 +17,6 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
 ) -> None:
     """Print every key: its value, where it came from, what is allowed, and advice."""
-    from practicum.recipe.show import print_explanation
+    from practicum.recipe.explanation_table import print_explanation
 
     print_explanation(loaded_recipe(recipe, overrides), console(), as_json=as_json)

@@ -78,12 +78,12 @@ def serve_model(model: str, host: str, port: int, console: "Console", api_key_en
         ModelError: no such model.
         RunError: the port is taken; no key, where other machines can call.
     """
-    from practicum.engine.local.family import family_of
+    from practicum.engine.local.models import family_of
     from practicum.engine.local.sampler import LocalSampler
     from practicum.engine.protocol import SamplingParams
     from practicum.rollout.gateway.app import create_gateway
+    from practicum.rollout.gateway.http_server import GatewayServer, require_free
     from practicum.rollout.gateway.registry import Registry
-    from practicum.rollout.gateway.server import GatewayServer, require_free
     from practicum.rollout.renderer import make_renderer
     from practicum.rollout.session import Session
 

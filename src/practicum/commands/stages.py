@@ -39,10 +39,10 @@ from practicum.scoring.endpoint import Endpoint
 from practicum.scoring.judgement import reported_reward
 from practicum.seeds import derive
 from practicum.tasks import Task, TaskSet
+from practicum.training.async_trainer import trainer_of
 from practicum.training.components import Workbench
 from practicum.training.course import divergence
-from practicum.training.schedule import total_steps
-from practicum.training.trainer import Trainer
+from practicum.training.trainer import total_steps
 from practicum.trajectory import group_by_task
 
 
@@ -132,7 +132,8 @@ class Pipeline:
             held_out = "held-out, not independent" if bench.score is reported_reward else "held-out"
             view = TrainingView(last, run.name, first_step, self.console, held_out)
             with view:
-                self.step = Trainer(bench, run, train, validation, view).fit(first_step)
+                trainer = trainer_of(run.recipe)(bench, run, train, validation, view)
+                self.step = trainer.fit(first_step)
         # One that is there may be of weights that a resumed run has trained again.
         if first_step < self.step or not (run.folder / "output").exists():
             write_folder(run.folder / "output", bench.learner.export)

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-import numpy as np
-
-LossName = Literal["cross_entropy", "importance_sampling", "ppo", "cispo"]
+from practicum.algorithms.losses import TrainingSequence
 
 
 @dataclass(frozen=True)
@@ -32,23 +30,6 @@ class Sample:
     logprobs: tuple[float, ...]
     versions: tuple[int, ...]
     finish_reason: Literal["stop", "length"]
-
-
-@dataclass(frozen=True)
-class Datum:
-    """One training sequence of T tokens.
-
-    ``mask``, ``advantages`` and ``logprobs`` have length T and speak of the token *at* that position:
-    ``mask[t]`` is 1 where ``tokens[t]`` was sampled by the policy and is trained on.
-    """
-
-    tokens: np.ndarray
-    mask: np.ndarray
-    advantages: np.ndarray
-    logprobs: np.ndarray
-    temperature: float = 1.0
-    weight: float = 1.0
-    """Multiplies every token's loss of this sequence (how the recipe's aggregation is expressed)."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +74,11 @@ class Sampler(Protocol):
 class Learner(Protocol):
     """Holds weights and optimizer."""
 
-    def forward_backward(self, data: Sequence[Datum], loss: LossName, config: Mapping[str, float]) -> StepStats:
-        """Add the gradient of Σ weight · loss over the trained tokens of ``data``."""
+    def forward_backward(self, data: Sequence[TrainingSequence], loss: str, config: Mapping[str, float]) -> StepStats:
+        """Add the gradient of Σ weight · loss over the trained tokens of ``data``.
+
+        ``loss`` and ``config`` are those of ``algorithms.losses.policy_loss``.
+        """
         ...
 
     def optim_step(self, params: AdamParams) -> Mapping[str, float]:

@@ -16,7 +16,7 @@ from practicum.errors import EnvironmentFault, PracticumError
 from practicum.evaluation.evaluator import EvaluationPlan, circumstances, judged_by, requests_of
 from practicum.evaluation.summary import Evaluation, Mode, summarize
 from practicum.rollout.agents import BuiltinAgent, Episode
-from practicum.rollout.dispatcher import RolloutRequest, told
+from practicum.rollout.dispatcher import RolloutRequest, failure_text
 from practicum.rollout.failures import BrokenOff, whose
 from practicum.rollout.session import ChatResult, Tools
 from practicum.scoring import Judge, judge
@@ -178,7 +178,7 @@ async def _rollout(
         transitions=episode.transitions,
         temperature=reference.temperature,
         top_p=reference.top_p,
-        error=None if broken is None else told(broken.error),
+        error=None if broken is None else failure_text(broken.error),
         failure=None if broken is None else whose(broken),
     )
 

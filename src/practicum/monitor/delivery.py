@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from practicum.errors import RunError
-from practicum.monitor.addresses import without_password
 from practicum.monitor.tracking import first_line, is_broken, parts_of, quieten, write_part
-from practicum.monitor.undelivered import Destination, Undelivered
+from practicum.monitor.undelivered import Destination, Undelivered, without_password
 
 if TYPE_CHECKING:
     from practicum.monitor.mlflow_store import MlflowStore

@@ -70,7 +70,7 @@ def step_metrics(
         **_conduct(groups, finished, planned),
         **_states(finished),
         **_analysis(groups, valid, finished, planned),
-        **_left(groups, advantages),
+        **_remaining_signal(groups, advantages),
     }
 
 
@@ -132,8 +132,8 @@ def _rewards(trajectories: Iterable[Trajectory]) -> list[float]:
 def _scores(groups: Iterable[Group]) -> list[float]:
     """As the evaluator counts: a rollout that failed is one without success."""
     every = [t for group in groups for t in group.trajectories]
-    known = [t for t in every if t.broke_off or t.score is not None]
-    return [0.0 if t.broke_off else float(t.score or 0.0) for t in known]
+    scored = [t for t in every if t.broke_off or t.score is not None]
+    return [0.0 if t.broke_off else float(t.score or 0.0) for t in scored]
 
 
 def _training(valid: Sequence[Group], advantages: Mapping[str, Sequence[float]], age: Callable[[int], int]) -> Metrics:
@@ -292,7 +292,7 @@ def _tool_calls(finished: Sequence[Trajectory]) -> Metrics:
 def _analysis(groups: Sequence[Group], valid: Sequence[Group], finished: Sequence[Trajectory], planned: int) -> Metrics:
     ids = {group.id for group in valid}
     rewards = {group.id: _rewards(_finished([group])) for group in groups}
-    known = [values for values in rewards.values() if values]
+    paid = [values for values in rewards.values() if values]
     silent = [values for id, values in rewards.items() if id not in ids]
     rich = sum(any(values) for values in silent)
     metrics = {
@@ -303,13 +303,13 @@ def _analysis(groups: Sequence[Group], valid: Sequence[Group], finished: Sequenc
     }
     if groups:
         metrics["analysis/batch_valid_ratio"] = len(valid) / len(groups)
-    if known:
-        metrics["analysis/reward_variance_across_groups"] = float(np.var([np.mean(v) for v in known]))
-        metrics["analysis/mean_group_reward_spread"] = float(np.mean([max(v) - min(v) for v in known]))
+    if paid:
+        metrics["analysis/reward_variance_across_groups"] = float(np.var([np.mean(v) for v in paid]))
+        metrics["analysis/mean_group_reward_spread"] = float(np.mean([max(v) - min(v) for v in paid]))
     return metrics
 
 
-def _left(groups: Sequence[Group], advantages: Mapping[str, Sequence[float]]) -> Metrics:
+def _remaining_signal(groups: Sequence[Group], advantages: Mapping[str, Sequence[float]]) -> Metrics:
     """What is left of groups after failures and filter."""
     sizes = [(len(g.trajectories), sum(t.id in advantages for t in g.trajectories)) for g in groups]
     return {
@@ -322,10 +322,10 @@ def _left(groups: Sequence[Group], advantages: Mapping[str, Sequence[float]]) ->
 
 
 def _within_groups(family: str, groups: Sequence[Group]) -> Metrics:
-    known = [values for values in (_rewards(_finished([group])) for group in groups) if values]
-    if not known:
+    paid = [values for values in (_rewards(_finished([group])) for group in groups) if values]
+    if not paid:
         return {}
-    by_group = [_select("", values, joint="") for values in known]
+    by_group = [_select("", values, joint="") for values in paid]
     names = ("min", "mean", "max", "std")
     return {f"{family}/reward/{name}_within_groups": float(np.mean([g[name] for g in by_group])) for name in names}
 
@@ -350,6 +350,6 @@ def _mean(name: str, values: Sequence[float]) -> Metrics:
 def _named(prefix: str, values: Mapping[str, float], table: Mapping[str, str]) -> Metrics:
     for name in values:
         if name not in table and describe(f"{prefix}/{name}") is None:
-            known = ", ".join(sorted(table))
-            raise ValueError(f"{prefix}/{name} is not defined in practicum.monitor.names; known: {known}")
+            names = ", ".join(sorted(table))
+            raise ValueError(f"{prefix}/{name} is not defined in practicum.monitor.names; known: {names}")
     return {f"{prefix}/{name}": float(value) for name, value in values.items()}

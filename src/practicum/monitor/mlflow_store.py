@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracing.client import TracingClient
 
 from practicum.files import sync, write_text
-from practicum.monitor.addresses import storable
 from practicum.monitor.spans import trace_of
+from practicum.monitor.undelivered import storable
 from practicum.trajectory import Trajectory
 
 PARAMS_PER_BATCH = 100
@@ -107,11 +107,11 @@ def _own_store(folder: Path) -> str:
     store = folder / STORE
     if not (folder / RUN_FILE).exists():
         with _beside(folder) as copy:
-            there = [path for path in (store, *(folder / f"{STORE}{end}" for end in BELONGING)) if path.exists()]
-            for path in there:
+            paths = [path for path in (store, *(folder / f"{STORE}{end}" for end in BELONGING)) if path.exists()]
+            for path in paths:
                 shutil.copy(path, copy.parent)
             if store.exists() and not _opens(copy):
-                for path in there:
+                for path in paths:
                     path.replace(folder / path.name.replace(STORE, f"broken-{STORE}"))
     if not store.exists():
         with _beside(folder) as new:
@@ -126,11 +126,11 @@ def _beside(folder: Path) -> Iterator[Path]:
     """A store's path in a folder of its own, which is gone afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     # Never one path twice: MLflow keeps a connection to what was there.
-    own = Path(tempfile.mkdtemp(prefix=".mlflow.", suffix=".part", dir=folder))
+    scratch = Path(tempfile.mkdtemp(prefix=".mlflow.", suffix=".part", dir=folder))
     try:
-        yield own / STORE
+        yield scratch / STORE
     finally:
-        shutil.rmtree(own, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _make(store: Path) -> None:

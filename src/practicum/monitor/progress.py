@@ -147,16 +147,16 @@ class TrainingView:
             f"without signal {row.groups_without_signal}/{row.groups}",
             f"{row.tokens_per_s:.0f} tokens/s",
             f"{_duration(row.seconds)} a step",
-            f"{_duration(self._left())} left",
+            f"{_duration(self._seconds_left())} left",
         ]
         return "  ".join(parts)
 
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         """Seconds to the end at this session's pace so far."""
-        done = self._steps[-1].number if self._steps else self._first
-        if done <= self._first:
+        steps = self._steps[-1].number if self._steps else self._first
+        if steps <= self._first:
             return float("nan")
-        return (time.monotonic() - self._began) / (done - self._first) * (self._total - done)
+        return (time.monotonic() - self._began) / (steps - self._first) * (self._total - steps)
 
     def _draw(self) -> RenderableType:
         parts: list[RenderableType] = [self._head()]
@@ -168,16 +168,16 @@ class TrainingView:
         return Harmless(Panel(Group(*parts), title=Text(self._title, style="bold"), width=width, border_style="dim"))
 
     def _head(self) -> RenderableType:
-        done = self._steps[-1].number if self._steps else self._first
+        steps = self._steps[-1].number if self._steps else self._first
         head = Table.grid(expand=True, padding=(0, 2))
         head.add_column(no_wrap=True)
         head.add_column(ratio=1)
         head.add_column(no_wrap=True, justify="right")
-        elapsed, left = _duration(time.monotonic() - self._began), _duration(self._left())
+        elapsed, left_text = _duration(time.monotonic() - self._began), _duration(self._seconds_left())
         head.add_row(
-            Text(f"step {done}/{self._total}  {self._phase}"),
-            ProgressBar(total=self._total, completed=done, complete_style="green"),
-            Text(f"{elapsed} gone, {left} left", style="dim"),
+            Text(f"step {steps}/{self._total}  {self._phase}"),
+            ProgressBar(total=self._total, completed=steps, complete_style="green"),
+            Text(f"{elapsed} gone, {left_text} left", style="dim"),
         )
         return head
 
@@ -234,8 +234,8 @@ def _duration(seconds: float) -> str:
     """Like 42s, 3m 05s or 2h 10m; – where it is not known."""
     if math.isnan(seconds):
         return "–"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, seconds_over = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+    return f"{minutes}m {seconds_over:02d}s" if minutes else f"{seconds_over}s"

@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from practicum.display import say_line, visible
-from practicum.monitor.addresses import without_password
-from practicum.monitor.undelivered import Destination, Entry, Undelivered
+from practicum.monitor.undelivered import Destination, Entry, Undelivered, without_password
 from practicum.trajectory import Trajectory
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ the order they came in, ``000001.parquet`` the rollouts among them (``store``), 
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +13,30 @@ from typing import Any, Literal
 
 from practicum.errors import RunError
 from practicum.files import write_text
-from practicum.monitor.addresses import storable
 from practicum.store import read_trajectories, write_trajectories
 
 Entry = tuple[Literal["params", "metrics", "rollout", "status"], Any]
 """Settings by name; (step, milliseconds since 1970, numbers); (trajectory, prompt of its task); the run's status."""
 
 FOLDER = "undelivered"
+
+_USER = re.compile(r"(://)[^/\s]*@")
+_PASSWORD = re.compile(r"(://[^/\s:]*):[^/\s]*(?=@)")
+_IN_QUERY = re.compile(r"([?&;][\w-]*(?:passw(?:or)?d|token|secret)=)[^&;\s]*", re.IGNORECASE)
+
+
+def without_password(address: str) -> str:
+    """An address of a tracking server or database, which may hold a password, as it may stand on a screen."""
+    return _IN_QUERY.sub(r"\1…", _USER.sub(r"\1…@", address))
+
+
+def storable(address: str) -> str:
+    """An address as it may be written down: a server's without user and password, a database's without password.
+
+    Who uses it gives the rest again: in the environment, or with the whole address.
+    """
+    bare = _USER.sub(r"\1", address) if address.startswith(("http:", "https:")) else _PASSWORD.sub(r"\1", address)
+    return _IN_QUERY.sub(r"\1", bare)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from practicum.errors import RecipeError
 from practicum.recipe.explain import allowed
 from practicum.recipe.layout import EVALUATION_TEMPERATURE, SECTIONS, SPELLINGS
 from practicum.recipe.model import Recipe
-from practicum.recipe.yaml_text import parse, reads_as_number
+from practicum.recipe.yaml_reader import parse, reads_as_number
 from practicum.text import shortened
 
 EXTENDS = "extends"
@@ -25,7 +25,7 @@ _EXPLAIN = "`practicum recipe explain` lists every key"
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Entry:
     """One value as the user wrote it."""
 
     spelling: str
@@ -67,19 +67,19 @@ def build_recipe(values: Mapping[str, Any], overrides: Sequence[str] = (), *, fo
     return _build(_from_values(values, where, {}, home, home, "file", ()), overrides, home, where)
 
 
-def _build(written: Iterable[_Given], overrides: Sequence[str], folder: Path, where: str) -> Recipe:
-    given, errors = list(written), list[RecipeError]()
+def _build(written: Iterable[_Entry], overrides: Sequence[str], folder: Path, where: str) -> Recipe:
+    entries, errors = list(written), list[RecipeError]()
     for text in overrides:
         try:
-            given.append(_override(text, folder))
+            entries.append(_override(text, folder))
         except RecipeError as error:
             errors.append(error)
-    found = _by_flat_name(given, errors)
-    values = {key: _located(key, each.value, each.folder) for key, each in found.items()}
+    settings = _by_flat_name(entries, errors)
+    values = {key: _located(key, entry.value, entry.folder) for key, entry in settings.items()}
     try:
-        recipe = Recipe.model_validate(values, context={key: each.source for key, each in found.items()})
+        recipe = Recipe.model_validate(values, context={key: entry.source for key, entry in settings.items()})
     except ValidationError as error:
-        errors += _translated(error, found, where)
+        errors += _translated(error, settings, where)
     if errors:
         raise _together(errors)
     return recipe
@@ -96,7 +96,7 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _from_file(path: Path, home: Path, source: str, above: Sequence[Path]) -> list[_Given]:
+def _from_file(path: Path, home: Path, source: str, above: Sequence[Path]) -> list[_Entry]:
     """What a file gives, after what the files it extends give.
 
     Args:
@@ -129,12 +129,12 @@ def _from_values(
     home: Path,
     source: str,
     above: Sequence[Path],
-) -> list[_Given]:
+) -> list[_Entry]:
     settings = {key: value for key, value in values.items() if key != EXTENDS}
-    own = _spelled_out(settings, file, lines, source, folder)
+    entries = _spelled_out(settings, file, lines, source, folder)
     extended = values.get(EXTENDS)
     if extended is None:
-        return list(own)
+        return list(entries)
     where = f"{file}, line {lines[EXTENDS]}" if EXTENDS in lines else file
     if not isinstance(extended, str) or not extended.strip():
         raise RecipeError(f"{EXTENDS} may not be {_show(extended)}", where=where, allowed="the path of a recipe file")
@@ -149,12 +149,12 @@ def _from_values(
             allowed=f"a path from {folder}, or an absolute one",
             fix="check the path",
         )
-    return [*_from_file(path, home, f"{EXTENDS} {os.path.relpath(path, home)}", above), *own]
+    return [*_from_file(path, home, f"{EXTENDS} {os.path.relpath(path, home)}", above), *entries]
 
 
 def _spelled_out(
     values: Mapping[str, Any], file: str, lines: Mapping[str, int], source: str, folder: Path
-) -> Iterator[_Given]:
+) -> Iterator[_Entry]:
     """Sections opened: every setting with the name the user gave it, inner keys as ``section.key``."""
     for key, value in values.items():
         inner = {} if value is None else value
@@ -164,46 +164,47 @@ def _spelled_out(
             named = {str(key): value}
         for spelling, item in named.items():
             where = f"{file}, line {lines[spelling]}" if spelling in lines else file
-            yield _Given(spelling, item, where, source, folder)
+            yield _Entry(spelling, item, where, source, folder)
 
 
-def _override(text: str, folder: Path) -> _Given:
+def _override(text: str, folder: Path) -> _Entry:
     key, equals, value = text.partition("=")
     where = f"override {_show(text)}"
     if not (key.strip() and equals):
         raise RecipeError("an override is key=value", where=where, allowed="such as learning_rate=1e-5", fix=_EXPLAIN)
     if key.strip() == EXTENDS:
         raise RecipeError(f"{EXTENDS} cannot be overridden", where=where, fix="give it in a recipe file")
-    return _Given(key.strip(), parse(value, where)[0], where, "override", folder)
+    return _Entry(key.strip(), parse(value, where)[0], where, "override", folder)
 
 
-def _by_flat_name(given: Sequence[_Given], errors: list[RecipeError]) -> dict[str, _Given]:
-    found: dict[str, _Given] = {}
-    for each in given:
-        if each.spelling == EVALUATION_TEMPERATURE and not any(_names(other, "val_temperature") for other in given):
-            found["val_temperature"] = each
-        key = SPELLINGS.get(each.spelling, each.spelling)
+def _by_flat_name(entries: Sequence[_Entry], errors: list[RecipeError]) -> dict[str, _Entry]:
+    settings: dict[str, _Entry] = {}
+    for entry in entries:
+        if entry.spelling == EVALUATION_TEMPERATURE and not any(_names(one, "val_temperature") for one in entries):
+            settings["val_temperature"] = entry
+        key = SPELLINGS.get(entry.spelling, entry.spelling)
         if key not in Recipe.model_fields:
-            errors.append(_unknown(each))
+            errors.append(_unknown(entry))
             continue
-        earlier = found.get(key)
-        if earlier and each.source == earlier.source != "override" and each.value != earlier.value:
-            errors.append(_contradiction(earlier, each))
-        found[key] = each
-    return _with_model(found)
+        earlier = settings.get(key)
+        if earlier and entry.source == earlier.source != "override" and entry.value != earlier.value:
+            errors.append(_contradiction(earlier, entry))
+        settings[key] = entry
+    return _with_model(settings)
 
 
-def _with_model(found: dict[str, _Given]) -> dict[str, _Given]:
+def _with_model(settings: dict[str, _Entry]) -> dict[str, _Entry]:
     """AWS's templates leave the model's name empty, or give it as the base model's only."""
-    empty = {key for key in ("model_name", "base_model_name") if key in found and found[key].value in (None, "")}
-    settings = {key: replace(each, value=None) if key in empty else each for key, each in found.items()}
+    names = ("model_name", "base_model_name")
+    empty = {key for key in names if key in settings and settings[key].value in (None, "")}
+    settings = {key: replace(entry, value=None) if key in empty else entry for key, entry in settings.items()}
     if "base_model_name" in settings.keys() - empty and ("model_name" in empty or "model_name" not in settings):
         settings["model_name"] = settings["base_model_name"]
     return settings
 
 
-def _names(given: _Given, key: str) -> bool:
-    return SPELLINGS.get(given.spelling, given.spelling) == key
+def _names(entry: _Entry, key: str) -> bool:
+    return SPELLINGS.get(entry.spelling, entry.spelling) == key
 
 
 def _located(key: str, value: Any, folder: Path) -> Any:
@@ -235,19 +236,19 @@ def _below(folder: Path, path: str) -> Path:
     return folder / (Path(path).expanduser() if path.startswith("~/") else path)
 
 
-def _unknown(given: _Given) -> RecipeError:
-    if given.spelling in SECTIONS:
+def _unknown(entry: _Entry) -> RecipeError:
+    if entry.spelling in SECTIONS:
         return RecipeError(
-            f"{given.spelling} is a section, but holds {_show(given.value)}",
-            where=given.where,
-            allowed="the keys " + ", ".join(SECTIONS[given.spelling]),
+            f"{entry.spelling} is a section, but holds {_show(entry.value)}",
+            where=entry.where,
+            allowed="the keys " + ", ".join(SECTIONS[entry.spelling]),
         )
     return RecipeError(
-        f"unknown key {given.spelling} (its value: {_show(given.value)})",
-        where=given.where,
+        f"unknown key {entry.spelling} (its value: {_show(entry.value)})",
+        where=entry.where,
         allowed=_EXPLAIN,
         fix=f"the nearest known key is {near}"
-        if (near := _nearest(given.spelling))
+        if (near := _nearest(entry.spelling))
         else "take it out: no key is near it",
     )
 
@@ -261,7 +262,7 @@ def _nearest(spelling: str) -> str:
     return next(iter(get_close_matches(spelling, known, n=1) or get_close_matches(name, known, n=1)), "")
 
 
-def _contradiction(first: _Given, second: _Given) -> RecipeError:
+def _contradiction(first: _Entry, second: _Entry) -> RecipeError:
     return RecipeError(
         f"{first.spelling} is {_show(first.value)}, but {second.spelling}, the same setting, is {_show(second.value)}",
         where=f"{first.where}; {second.where}",
@@ -269,8 +270,8 @@ def _contradiction(first: _Given, second: _Given) -> RecipeError:
     )
 
 
-def _translated(error: ValidationError, found: Mapping[str, _Given], where: str) -> Iterator[RecipeError]:
-    seen: set[str] = set()
+def _translated(error: ValidationError, settings: Mapping[str, _Entry], where: str) -> Iterator[RecipeError]:
+    reported: set[str] = set()
     for detail in error.errors():
         if not detail["loc"]:
             clash = f"settings contradict each other: {detail['ctx']['error']}"
@@ -278,20 +279,20 @@ def _translated(error: ValidationError, found: Mapping[str, _Given], where: str)
             continue
         key = str(detail["loc"][0])
         # A default that follows another setting fails with it; a list may fail at several places.
-        if key in found and found[key].spelling not in seen:
-            seen.add(found[key].spelling)
-            yield _refused(key, found[key], detail)
+        if key in settings and settings[key].spelling not in reported:
+            reported.add(settings[key].spelling)
+            yield _refused(key, settings[key], detail)
 
 
-def _refused(key: str, given: _Given, detail: ErrorDetails) -> RecipeError:
+def _refused(key: str, entry: _Entry, detail: ErrorDetails) -> RecipeError:
     # Of a mapping only the value that is wrong, not all it holds.
-    wrong = detail["input"] if isinstance(given.value, dict) else given.value
-    fix = "put it in quotes" if detail["type"] == "string_type" and given.value is not None else ""
+    wrong = detail["input"] if isinstance(entry.value, dict) else entry.value
+    fix = "put it in quotes" if detail["type"] == "string_type" and entry.value is not None else ""
     if detail["type"] in ("int_type", "float_type") and reads_as_number(str(detail["input"])):
         fix = "take it out of the quotes" if isinstance(detail["input"], str) else "write it without a fraction"
     return RecipeError(
-        f"{given.spelling} may not be {_show(wrong)}",
-        where=given.where,
+        f"{entry.spelling} may not be {_show(wrong)}",
+        where=entry.where,
         allowed=allowed(key),
         fix=fix,
     )

@@ -1,8 +1,7 @@
 """Every knob of a run, once. A knob's help is the docstring under it."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -15,31 +14,16 @@ from pydantic import (
     model_validator,
 )
 
+from practicum.algorithms.advantages import ESTIMATORS, Deviation
+from practicum.algorithms.losses import LOSSES, Aggregation
 from practicum.digests import digest
-from practicum.recipe.yaml_text import dump
+from practicum.recipe.rules import OneOf, clashes, clip_bounds, says
+from practicum.recipe.yaml_reader import dump
 
-AdvantageMethod = Literal[
-    "monte_carlo",
-    "group_based",
-    "group_based_per_turn",
-    "rloo",
-    "reinforce_pp",
-    "reinforce_pp_baseline",
-    "opo",
-    "grpo_passk",
-    "gpg",
-    "max_rl",
-]
-LossFn = Literal["importance_sampling", "ppo", "cispo"]
 BUILTIN = "builtin"
 """What a recipe calls the tool loop in this process."""
 Source = str
 """``default``, ``file``, ``extends PATH`` (a file that the recipe extends) or ``override``."""
-
-
-def _says(text: str) -> dict[str, JsonValue]:
-    """What ``explain`` and the errors call allowed, where a pattern would tell people nothing."""
-    return {"allowed": text}
 
 
 class Recipe(BaseModel):
@@ -61,7 +45,7 @@ class Recipe(BaseModel):
     # What runs
 
     name: str | None = Field(
-        None, pattern=r"^[^\s./\\][^/\\\x00-\x1f]*$", json_schema_extra=_says("a file name, or null")
+        None, pattern=r"^[^\s./\\][^/\\\x00-\x1f]*$", json_schema_extra=says("a file name, or null")
     )
     """Name of the run and of its folder; null: the recipe file's."""
     display_name: str | None = None
@@ -80,35 +64,35 @@ class Recipe(BaseModel):
     environment: str | None = Field(
         None,
         pattern=r"^[^\s:][^:]*:[A-Za-z_]\w*$",
-        json_schema_extra=_says("package.module:Class or path/to/file.py:Class, or null"),
+        json_schema_extra=says("package.module:Class or path/to/file.py:Class, or null"),
     )
     """The environment's class, such as practicum.suites.support_desk:SupportDesk or desk.py:SupportDesk; null: an agent
     server brings tools and reward, and training_dataset the tasks."""
     environment_args: dict[str, JsonValue] = Field(
-        default_factory=dict, json_schema_extra=_says("a mapping of names to JSON values")
+        default_factory=dict, json_schema_extra=says("a mapping of names to JSON values")
     )
     """Arguments of the environment's class, by name."""
     score: str = Field(
         "score",
         pattern=r"^([^\s:][^:]*:)?[A-Za-z_]\w*$",
-        json_schema_extra=_says("a Python name, path/to/file.py:name or package.module:name"),
+        json_schema_extra=says("a Python name, path/to/file.py:name or package.module:name"),
     )
     """The evaluation score: its name in the environment's module, or file and name. Without an environment and without
     a score, evaluations take the reward that the agent reports, and say that this is not independent."""
-    reward: str = Field("reward", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=_says("a Python name"))
+    reward: str = Field("reward", pattern=r"^[A-Za-z_]\w*$", json_schema_extra=says("a Python name"))
     """Name of the training reward in the environment's module."""
     agent: str = Field(
         BUILTIN,
         pattern=r"^(builtin|https?://\S+)$",
-        json_schema_extra=_says("builtin, or the http:// or https:// address of an agent server"),
+        json_schema_extra=says("builtin, or the http:// or https:// address of an agent server"),
     )
     """Who plays: the built-in tool loop, or an agent server that takes POST /rollout."""
-    gateway_host: str = Field("127.0.0.1", pattern=r"^\S+$", json_schema_extra=_says("a host name or address"))
+    gateway_host: str = Field("127.0.0.1", pattern=r"^\S+$", json_schema_extra=says("a host name or address"))
     """Where an agent server's model calls are listened for; 0.0.0.0 for agents in containers or elsewhere."""
     gateway_port: int = Field(0, ge=0, le=65535)
     """Port they are listened for on; 0 takes a free one."""
     gateway_url: str | None = Field(
-        None, pattern=r"^https?://\S+$", json_schema_extra=_says("an http:// or https:// address, or null")
+        None, pattern=r"^https?://\S+$", json_schema_extra=says("an http:// or https:// address, or null")
     )
     """The endpoint that an agent server is told, where it sees the gateway under another address."""
     max_turns: int | None = Field(None, ge=1)
@@ -169,28 +153,24 @@ class Recipe(BaseModel):
 
     # Algorithm
 
-    advantage_method: AdvantageMethod = "group_based"
+    advantage_method: Annotated[str, OneOf(ESTIMATORS)] = "group_based"
     """How rewards become advantages."""
     advantage_normalization: bool = True
     """Scale advantages by their standard deviation where the method allows it."""
-    advantage_std: Literal["population", "sample"] = "population"
+    advantage_std: Deviation = "population"
     """Which standard deviation: of the group or batch as all there is (divided by n), or a sample's (by n - 1), as TRL
     and verl take it; advantages are then smaller by sqrt(1 - 1/n)."""
     gamma: float = Field(1.0, ge=0, le=1)
     """Discount per turn."""
-    loss_fn: LossFn = "ppo"
+    loss_fn: Annotated[str, OneOf(LOSSES)] = "ppo"
     """Policy loss. Start with ppo at (0.8, 1.2); cispo tends to collapse between steps 40 and 80."""
-    clip_low_threshold: float = Field(
-        default_factory=lambda data: 1.0 if data.get("loss_fn") == "cispo" else 0.8, ge=0, le=1
-    )
+    clip_low_threshold: float = Field(default_factory=lambda data: clip_bounds(data.get("loss_fn"))[0], ge=0, le=1)
     """Lower bound on the probability ratio (a ratio, not an epsilon); not set: 0.8, with cispo 1.0."""
-    clip_high_threshold: float = Field(
-        default_factory=lambda data: 6.0 if data.get("loss_fn") == "cispo" else 1.2, ge=1, le=10
-    )
+    clip_high_threshold: float = Field(default_factory=lambda data: clip_bounds(data.get("loss_fn"))[1], ge=1, le=10)
     """Upper bound on the probability ratio; not set: 1.2, with cispo 6.0."""
     importance_cap: float | None = Field(None, gt=1)
     """Most that a token's probability ratio may weigh (truncated importance sampling); null: no cap."""
-    loss_aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    loss_aggregation: Aggregation = "token_mean"
     """How token losses are summed: all tokens alike, rollouts alike (in however many sequences a rollout was cut), or
     divided by sampling_max_tokens."""
     kl_coef: float = Field(0.0, ge=0)
@@ -240,11 +220,11 @@ class Recipe(BaseModel):
         (1, 2, 4, 8, 16, 32),
         strict=False,
         min_length=1,
-        json_schema_extra=_says("a list of different integers, each at least 1"),
+        json_schema_extra=says("a list of different integers, each at least 1"),
     )
     """The k of pass@k and pass^k; those above the number of rollouts per task are left out."""
     reference_base_url: str | None = Field(
-        None, pattern=r"^https?://\S+$", json_schema_extra=_says("an http:// or https:// address, or null")
+        None, pattern=r"^https?://\S+$", json_schema_extra=says("an http:// or https:// address, or null")
     )
     """OpenAI-compatible endpoint of a reference model to evaluate beside, usually ending in /v1."""
     reference_model: str | None = Field(None, min_length=1)
@@ -322,7 +302,7 @@ class Recipe(BaseModel):
     warmstart_source: str = Field(
         "oracle",
         min_length=1,
-        json_schema_extra=_says(
+        json_schema_extra=says(
             "oracle, a run's folder, a Parquet file of trajectories, or the http(s):// address of an OpenAI-compatible "
             "endpoint"
         ),
@@ -397,40 +377,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:
-        clashes = list(self._clashes())
-        if clashes:
-            raise ValueError("; ".join(clashes))
+        contradictions = list(clashes(self))
+        if contradictions:
+            raise ValueError("; ".join(contradictions))
         return self
-
-    def _clashes(self) -> Iterator[str]:
-        if not self.temperature:
-            yield (
-                "temperature is 0, the greedy end of its range of 0 to 2, but training compares the rollouts of a "
-                f"group (group_size {self.group_size}), which would then be all alike: above 0, such as 1; for greedy "
-                "validation and evaluation there are val_temperature and deploy_temperature"
-            )
-        for small, large in (
-            ("min_group_survivors", "group_size"),
-            ("minibatches_per_step", "global_batch_size"),
-            ("sampling_max_tokens", "max_sequence_length"),
-            ("val_max_tokens", "max_sequence_length"),
-            ("warmup_steps", "max_steps"),
-        ):
-            low, high = getattr(self, small), getattr(self, large)
-            if low > high:
-                yield f"{small} ({low}) may not be above {large} ({high})"
-        if self.clip_low_threshold >= self.clip_high_threshold:
-            low, high = self.clip_low_threshold, self.clip_high_threshold
-            yield f"clip_low_threshold ({low:g}) must be below clip_high_threshold ({high:g})"
-        if self.extend_steps and self.max_steps_off_policy:
-            yield f"extend_steps needs synchronous training: max_steps_off_policy is {self.max_steps_off_policy}, not 0"
-        if self.extend_steps and self.lr_schedule != "constant" and not self.min_lr_ratio:
-            yield f"extend_steps needs a rate that has not run out: lr_schedule is {self.lr_schedule}, min_lr_ratio 0"
-        if self.extend_steps and not 0 < self.val_every <= self.extend_steps:
-            yield f"extend_steps ({self.extend_steps}) are added val_every ({self.val_every}) at a time: it must fit in"
-        if self.train_embeddings and self.lora_rank:
-            yield f"train_embeddings is for full fine-tuning: lora_rank must be 0, not {self.lora_rank}"
-        if self.filter_reward is not None and self.max_repeated_tokens is None:
-            yield f"filter_reward ({self.filter_reward:g}) is for what the filter takes: max_repeated_tokens is null"
-        if self.lora_plus_lr_ratio != 1 and not self.lora_rank:
-            yield f"lora_plus_lr_ratio ({self.lora_plus_lr_ratio:g}) needs an adapter: lora_rank is 0"

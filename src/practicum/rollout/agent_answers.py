@@ -28,7 +28,7 @@ class AgentAnswer:
         says_failed: Whether its ``status`` says that the rollout failed.
         accepted: Whether the agent finishes later and reports then; otherwise it has answered for good.
         reward: What stands under ``reward``, None where nothing does.
-        shown: The body as an error quotes it.
+        excerpt: The body as an error quotes it.
     """
 
     status: int
@@ -37,7 +37,7 @@ class AgentAnswer:
     says_failed: bool = False
     accepted: bool = False
     reward: Any = None
-    shown: str = ""
+    excerpt: str = ""
 
 
 def read_answer(answer: httpx.Response) -> AgentAnswer:
@@ -54,7 +54,7 @@ def read_answer(answer: httpx.Response) -> AgentAnswer:
         says_failed=_says(status, FAILED),
         accepted=later or _says(status, ACCEPTED),
         reward=fields.get("reward"),
-        shown=answer.text[:SHOWN],
+        excerpt=answer.text[:SHOWN],
     )
 
 

@@ -11,10 +11,9 @@ from typing import TypeVar
 
 from practicum.errors import RewardRefused, RolloutError, RolloutTimeout
 from practicum.rollout.agent_answers import AgentAnswer, reward_values
-from practicum.rollout.agent_evidence import AgentEvidence
 from practicum.rollout.gateway.error_answers import GatewayError
 from practicum.rollout.gateway.registry import Entry, Registry, Reward, State
-from practicum.rollout.refusals import Refusal, Subject
+from practicum.rollout.refusals import AgentEvidence, CallSubject, Refusal
 
 REPORT_GRACE_S = 10.0
 """Seconds a report may come after the agent has answered for good, or after one that was refused; and seconds that the
@@ -65,11 +64,11 @@ class RolloutEnding:
         """The agent's answer; None where it does not come in time, or soon after the rollout is over."""
         over = asyncio.create_task(self._until_over())
         try:
-            await asyncio.wait({answering, over}, timeout=self._left, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answering, over}, timeout=self._remaining, return_when=asyncio.FIRST_COMPLETED)
         finally:
             over.cancel()
         if self.over and not answering.done():
-            await asyncio.wait({answering}, timeout=min(self.grace_s, self._left))
+            await asyncio.wait({answering}, timeout=min(self.grace_s, self._remaining))
         return answering.result() if answering.done() else None
 
     async def take(self, answer: AgentAnswer) -> None:
@@ -84,7 +83,7 @@ class RolloutEnding:
             if reward:
                 self.entry.update_reward(reward, None)
         except (GatewayError, ValueError) as refused:
-            self.entry.refuse(Refusal(Subject.REWARD, "the reward in the agent's answer", str(refused)))
+            self.entry.refuse(Refusal(CallSubject.REWARD, "the reward in the agent's answer", str(refused)))
 
     async def wait(self) -> None:
         """Wait until the rollout is over.
@@ -97,12 +96,12 @@ class RolloutEnding:
         while not self.over:
             if self.entry.closed:
                 raise RolloutError("the trajectory was closed while it was waited for", where=self.where)
-            left = self._due - time.monotonic()
-            if left <= 0:
+            remaining = self._due - time.monotonic()
+            if remaining <= 0:
                 raise self._unfinished()
-            await self.entry.news(min(left, _LOOK_S))
+            await self.entry.news(min(remaining, _LOOK_S))
 
-    def known(self, failure: FailedRollout, *, reached: bool = True) -> FailedRollout:
+    def with_evidence(self, failure: FailedRollout, *, reached: bool = True) -> FailedRollout:
         """An error with what is known of the rollout as its evidence."""
         answer = self.answer
         failure.evidence = AgentEvidence(
@@ -123,10 +122,10 @@ class RolloutEnding:
             fix = "have the agent wait for the model's answer: its client's timeout must be longer than a model call"
         else:
             text, fix = "the agent ended the rollout without a single model call", self._reach_the_model
-        return self.known(RolloutError(f"{text}{self.lead}", where=self.where, fix=fix))
+        return self.with_evidence(RolloutError(f"{text}{self.lead}", where=self.where, fix=fix))
 
     @property
-    def _left(self) -> float:
+    def _remaining(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
     @property
@@ -164,10 +163,10 @@ class RolloutEnding:
             text = f"a report of the agent was refused and no other came within {self.grace_s:g} s{self.lead}"
             kind = RewardRefused
         else:
-            said = repr(self.answer.shown) if self.answer else ""
+            said = repr(self.answer.excerpt) if self.answer else ""
             text = f"the agent answered {said} and no reward came within {self.grace_s:g} s{self.lead}"
             kind = RewardRefused
-        return self.known(kind(text, where=self.where, fix=self._mend))
+        return self.with_evidence(kind(text, where=self.where, fix=self._mend))
 
     @property
     def _missing(self) -> str:

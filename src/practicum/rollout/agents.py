@@ -51,7 +51,7 @@ def forget(episode: Episode) -> None:
     """A ``Keep`` for callers who have no use for a failed episode."""
 
 
-class Conversation(Protocol):
+class ChatSession(Protocol):
     """What the tool loop needs of a session."""
 
     async def chat(self, messages: Sequence[Message], tools: Tools | None = None) -> ChatResult:
@@ -94,12 +94,12 @@ class BuiltinAgent:
     max_turns: int | None = None
     in_process: bool = True
 
-    async def run(self, session: Conversation, task: Task, seed: int, keep: Keep = forget) -> Episode:
+    async def run(self, session: ChatSession, task: Task, seed: int, keep: Keep = forget) -> Episode:
         """See ``Agent``. The environment is closed however the episode ends."""
         thread = EpisodeThread()
         try:
             keep(Episode("error", broke_in="the environment's making"))
-            environment = await thread.run(_made, self.make_environment)
+            environment = await thread.run(_environment_of, self.make_environment)
             player = _Player(session, environment, thread)
             try:
                 first = await thread.run(_begun, environment, task, seed)
@@ -119,7 +119,7 @@ class BuiltinAgent:
             thread.end()
 
 
-def _made(make: Callable[[], Environment]) -> Environment:
+def _environment_of(make: Callable[[], Environment]) -> Environment:
     with unwatched():
         return make()
 
@@ -149,7 +149,7 @@ async def _torn_down(environment: Environment, thread: EpisodeThread, failure: B
 class _Player:
     """The tool loop of one episode."""
 
-    session: Conversation
+    session: ChatSession
     environment: Environment
     thread: EpisodeThread
     calls: list[ToolCall] = field(default_factory=list)
@@ -179,21 +179,21 @@ class _Player:
                 messages.append({"role": "user", "content": reply})
                 tools = environment.schemas()  # a scripted user may bring tools along
                 continue
-            for asked in asked_calls:
-                self.running = f"tool {asked['function']['name']!r}"
-                call = await self._executed(asked, turn)
+            for request in asked_calls:
+                self.running = f"tool {request['function']['name']!r}"
+                call = await self._executed(request, turn)
                 self.calls.append(call)
                 messages.append({"role": "tool", "tool_call_id": call.id, "name": call.name, "content": call.result})
         return "max_turns"
 
-    async def _executed(self, asked: Mapping[str, Any], turn: int) -> ToolCall:
-        name, text = asked["function"]["name"], asked["function"]["arguments"]
+    async def _executed(self, request: Mapping[str, Any], turn: int) -> ToolCall:
+        name, text = request["function"]["name"], request["function"]["arguments"]
         arguments, began = argument_object(text), time.perf_counter()
         if arguments is None:
             told = json.dumps({"error": f"the arguments of {name!r} are not a JSON object: {text[:200]}"})
-            return ToolCall(asked["id"], name, {}, told, True, turn)
+            return ToolCall(request["id"], name, {}, told, True, turn)
         result = await self._result(name, arguments)
-        return ToolCall(asked["id"], name, arguments, result.text, result.is_error, turn, time.perf_counter() - began)
+        return ToolCall(request["id"], name, arguments, result.text, result.is_error, turn, time.perf_counter() - began)
 
     async def _result(self, name: str, arguments: Any) -> ToolResult:
         tool = self.environment.tool_specs().get(name)

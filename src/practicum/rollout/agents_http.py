@@ -171,7 +171,9 @@ class HttpAgent:
         await ending.wait()
         if ending.entry.state is State.FAILED:
             text = f"the agent reported that the rollout failed{ending.lead}"
-            raise ending.known(AgentFailed(text, where=ending.where, fix="look for an exception in the agent's log"))
+            raise ending.with_evidence(
+                AgentFailed(text, where=ending.where, fix="look for an exception in the agent's log")
+            )
 
     async def _start(self, ending: RolloutEnding, prompt: str) -> AgentAnswer | None:
         """Post the rollout; None where the connection broke after the agent had reported: nothing is missing."""
@@ -189,11 +191,11 @@ class HttpAgent:
             lost = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ReadTimeout)
             large = isinstance(error, AnswerTooLarge)
             reached = large or (lost and not isinstance(error, httpx.ConnectError))
-            what = "the connection to the agent was lost" if reached else "the agent cannot be reached"
-            what = "the agent's answer was not read" if large else what
+            fault = "the connection to the agent was lost" if reached else "the agent cannot be reached"
+            fault = "the agent's answer was not read" if large else fault
             fix = "see whether the agent's server runs, and check its address in the recipe"
-            failure = RolloutError(f"{what}: {_name(error)}{ending.lead}", where=ending.where, fix=fix)
-            raise ending.known(failure, reached=reached) from error
+            failure = RolloutError(f"{fault}: {_name(error)}{ending.lead}", where=ending.where, fix=fix)
+            raise ending.with_evidence(failure, reached=reached) from error
         return read_answer(_without_id(answer, ending.entry))
 
     def _body(self, entry: Entry, prompt: str) -> dict[str, Any]:
@@ -223,7 +225,9 @@ class HttpAgent:
             fix = "serve POST /rollout there, or give the recipe's agent the whole address that takes rollouts"
         elif answer.status == httpx.codes.UNPROCESSABLE_ENTITY:
             fix = "have the agent take the body {prompt, metadata, inferenceParams}, and ignore keys it does not know"
-        raise ending.known(AgentFailed(f"{answer.failure}{before}", status=answer.status, where=ending.where, fix=fix))
+        raise ending.with_evidence(
+            AgentFailed(f"{answer.failure}{before}", status=answer.status, where=ending.where, fix=fix)
+        )
 
     def _new_name(self, session_id: str, seed: int) -> str:
         """A name of this attempt alone, the same in every run, and fit for headers and paths."""

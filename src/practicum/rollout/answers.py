@@ -18,7 +18,7 @@ _NAMED = (ToolCallParseStatus.OK, ToolCallParseStatus.UNKNOWN_TOOL)
 
 
 @dataclass(frozen=True)
-class Answer:
+class ParsedAnswer:
     """An assistant message, why it ended, and the malformed calls in it as the model wrote them."""
 
     message: Message
@@ -28,7 +28,7 @@ class Answer:
 
 def read_answer(
     renderer: Renderer, sample: Sample, prompt_ids: Sequence[int], tools: Sequence[Mapping[str, Any]], number: int
-) -> Answer:
+) -> ParsedAnswer:
     """Read a sample; calls are named ``call_{number}_0`` and on.
 
     Whoever offers no tools gets calls as text. An answer that was cut says ``length``, complete calls in it or not.
@@ -43,7 +43,9 @@ def read_answer(
     if calls:
         message["tool_calls"] = [_call(call, f"call_{number}_{position}") for position, call in enumerate(calls)]
     complete: StopReason = "tool_calls" if calls else "stop"
-    return Answer(message, complete if sample.finish_reason == "stop" else "length", tuple(unread) if tools else ())
+    return ParsedAnswer(
+        message, complete if sample.finish_reason == "stop" else "length", tuple(unread) if tools else ()
+    )
 
 
 def _readable(call: ParsedToolCall) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from practicum.chat import text_of
 from practicum.rollout.forest import Conversation, OpenSequence
-from practicum.trajectory import BreakCause
+from practicum.trajectory import BreakCause, common_prefix
 
 QUOTED = 8
 """Characters from which an earlier message's words in a new one are taken for a quotation."""
@@ -27,7 +27,7 @@ def break_cause(
     conversation: Conversation, sequences: Sequence[OpenSequence], retold: Retold
 ) -> tuple[BreakCause, OpenSequence]:
     """The cause, and the sequence that the request is nearest to: the one it shares most messages with."""
-    shared = {sequence.number: _shared(sequence.keys, conversation.keys) for sequence in sequences}
+    shared = {sequence.number: common_prefix(sequence.keys, conversation.keys) for sequence in sequences}
 
     def nearness(sequence: OpenSequence) -> tuple[int, bool, bool, int]:
         whole = shared[sequence.number] == len(sequence.keys)
@@ -88,8 +88,3 @@ def _summarises(conversation: Conversation, start: int, sequence: OpenSequence) 
     worth_quoting = [text for text in words if len(text) >= QUOTED][-_SEARCHED:]
     quoted = any(text in said for text in worth_quoting for said in new)
     return quoted or any(_SUMMARY.search(said) for said in new)
-
-
-def _shared(a: Sequence[str], b: Sequence[str]) -> int:
-    length = min(len(a), len(b))
-    return next((place for place in range(length) if a[place] != b[place]), length)

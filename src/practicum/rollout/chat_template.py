@@ -19,7 +19,7 @@ from typing import Any
 
 from practicum.rollout.calls import ToolFormat
 from practicum.rollout.renderer import Renderer
-from practicum.trajectory import Message
+from practicum.trajectory import Message, common_prefix
 
 SHOWN = 60
 """Characters of either side that a difference shows."""
@@ -97,6 +97,6 @@ def template_difference(tokenizer: Any, renderer: Renderer) -> str:
 
 
 def _apart(tokenizer: Any, ours: Sequence[int], theirs: Sequence[int]) -> str:
-    start = next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    start = common_prefix(list(ours), list(theirs))
     trained, template = (repr(tokenizer.decode(ids[start:])[:SHOWN]) for ids in (ours, theirs))
     return f"training wrote {trained}, the template writes {template}"

@@ -19,7 +19,7 @@ from renderers.configs import BaseRendererConfig
 
 from practicum.rollout.calls import ToolFormat, call_text, parse_calls, tools_text
 from practicum.rollout.chat_template import chatml_template
-from practicum.trajectory import Message, text_of
+from practicum.trajectory import Message, common_prefix, text_of
 
 
 class ChatMLConfig(BaseRendererConfig):
@@ -90,14 +90,14 @@ class ChatMLRenderer:
         if not messages:
             raise ValueError("no messages to render")
         tokens = _Tokens()
-        rest = list(enumerate(messages))
+        numbered = list(enumerate(messages))
         if tools or messages[0].get("role") == "system":
             told = text_of(messages[0]) if messages[0].get("role") == "system" else ""
             parts = [part for part in (told, tools_text(tools, self._style) if tools else "") if part]
             owner = 0 if messages[0].get("role") == "system" else -1
             self._message(tokens, "system", "\n".join(parts), owner)
-            rest = rest[owner + 1 :]
-        for number, message in rest:
+            numbered = numbered[owner + 1 :]
+        for number, message in numbered:
             self._any(tokens, message, number)
         if add_generation_prompt:
             self._open(tokens)
@@ -172,7 +172,7 @@ class ChatMLRenderer:
         head = self._encode(f"{role}\n")
         # Role and text as one, as a chat template's reader has them; what a model says begins after the newline.
         whole = [*head, *self._encode(text)] if sampled else self._encode(f"{role}\n{text}")
-        begin = next((n for n, (a, b) in enumerate(zip(head, whole, strict=False)) if a != b), len(head))
+        begin = common_prefix(head, whole)
         tokens.add([self._start, *whole[:begin]], owner)
         tokens.add(whole[begin:], owner, sampled=sampled, content=True)
         tokens.add([self._end], owner, sampled=sampled, content=sampled)

@@ -92,18 +92,18 @@ class Dispatcher:
         In lock step nothing that happens beside the model decides which rollouts are under way together, since rounding
         depends on it: judges work while the next rollouts play, and who failed is tried again in a round of its own.
         """
-        done: dict[int, Trajectory] = {}
+        trajectories: dict[int, Trajectory] = {}
         try:
             if self.agent.in_process:
-                await self._rounds(requests, done)
+                await self._rounds(requests, trajectories)
             else:
-                await self._places(requests, done)
+                await self._places(requests, trajectories)
         except ExceptionGroup as failures:
             # The others were cancelled; the first failure says what to mend.
             raise failures.exceptions[0] from None
-        return [done[n] for n in range(len(requests))]
+        return [trajectories[n] for n in range(len(requests))]
 
-    async def one(self, request: RolloutRequest) -> Trajectory:
+    async def rollout(self, request: RolloutRequest) -> Trajectory:
         """One trajectory, however many others are under way."""
         for attempt in itertools.count():
             played = await self._play(request, attempt)
@@ -114,30 +114,34 @@ class Dispatcher:
         self.on_done(judged.trajectory)
         return judged.trajectory
 
-    async def _places(self, requests: Sequence[RolloutRequest], done: dict[int, Trajectory]) -> None:
+    async def _places(self, requests: Sequence[RolloutRequest], trajectories: dict[int, Trajectory]) -> None:
         waiting = iter(enumerate(requests))
 
         async def place() -> None:
             for n, request in waiting:
-                done[n] = await self.one(request)
+                trajectories[n] = await self.rollout(request)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self.limits.concurrency, len(requests))):
                 group.create_task(place())
 
-    async def _rounds(self, requests: Sequence[RolloutRequest], done: dict[int, Trajectory]) -> None:
-        left: Sequence[int] = range(len(requests))
+    async def _rounds(self, requests: Sequence[RolloutRequest], trajectories: dict[int, Trajectory]) -> None:
+        unfinished: Sequence[int] = range(len(requests))
         for attempt in itertools.count():
-            left = await self._round(requests, left, attempt, done)
-            if not left:
+            unfinished = await self._round(requests, unfinished, attempt, trajectories)
+            if not unfinished:
                 return
             await asyncio.sleep(BACKOFF_S * 2**attempt)
 
     async def _round(
-        self, requests: Sequence[RolloutRequest], which: Sequence[int], attempt: int, done: dict[int, Trajectory]
+        self,
+        requests: Sequence[RolloutRequest],
+        numbers: Sequence[int],
+        attempt: int,
+        trajectories: dict[int, Trajectory],
     ) -> list[int]:
         """Play and judge these once; returns those to try again."""
-        waiting, again, judges = iter(which), list[int](), asyncio.Semaphore(self.limits.concurrency)
+        waiting, again, judges = iter(numbers), list[int](), asyncio.Semaphore(self.limits.concurrency)
 
         async def place() -> None:
             # Whoever ends makes way at once: in lock step no token is sampled between the two, however fast they are.
@@ -149,13 +153,13 @@ class Dispatcher:
             async with judges:
                 result = await self._judge(played, requests[n].task)
             if not result.again:
-                done[n] = result.trajectory
+                trajectories[n] = result.trajectory
                 self.on_done(result.trajectory)
             else:
                 again.append(n)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.limits.concurrency, len(which))):
+            for _ in range(min(self.limits.concurrency, len(numbers))):
                 group.create_task(place())
         return sorted(again)
 
@@ -169,10 +173,10 @@ class Dispatcher:
     async def _wait_for_start(self) -> None:
         if self.limits.starts_per_s is None:
             return
-        now = asyncio.get_running_loop().time()
-        start = max(now, self._next_start)
+        present = asyncio.get_running_loop().time()
+        start = max(present, self._next_start)
         self._next_start = start + 1 / self.limits.starts_per_s
-        await asyncio.sleep(start - now)
+        await asyncio.sleep(start - present)
 
     async def _play(self, request: RolloutRequest, attempt: int) -> "_Attempt":
         """One episode, not judged yet. Every attempt has the same seed: another would be another draw."""
@@ -180,15 +184,15 @@ class Dispatcher:
         deadline, loop = asyncio.timeout(self.limits.timeout), asyncio.get_running_loop()
         sampler = _Watched(self.sampler, deadline if self.agent.in_process else None)
         session = Session(request.id, sampler, self.renderer, self.params, request.seed)
-        kept = [Episode("error")]
+        episodes = [Episode("error")]
         failure: BaseException | None = None
-        left = 0.0
+        remaining = 0.0
         try:
             async with deadline:
                 try:
-                    kept.append(await self._played(session, request.task, request.seed, kept.append))
+                    episodes.append(await self._played(session, request.task, request.seed, episodes.append))
                 finally:
-                    left = (deadline.when() or loop.time()) - loop.time()
+                    remaining = (deadline.when() or loop.time()) - loop.time()
         except (EnvironmentFault, ModelError):
             # The environment or the model is broken for every rollout alike: retrying would only hide it.
             raise
@@ -196,15 +200,15 @@ class Dispatcher:
             failure = error
         if sampler.fault is not None:  # an agent elsewhere is told of it as of any refusal, and may go on after it
             raise sampler.fault
-        trajectory = self._trajectory(request, attempt, session, kept[-1])
+        trajectory = self._trajectory(request, attempt, session, episodes[-1])
         full = sampler.full or session.overfull
         if failure is None:
-            return _Attempt(replace(trajectory, ending="length") if full else trajectory, left)
+            return _Attempt(replace(trajectory, ending="length") if full else trajectory, remaining)
         broken = BrokenOff(
             failure,
             sampled=bool(session.turns),
             expired=isinstance(failure, TimeoutError) and deadline.expired(),
-            environment=kept[-1].broke_in,
+            environment=episodes[-1].broke_in,
             engine=sampler.failed,
             full=full,
             last=attempt >= self.limits.retries,
@@ -212,7 +216,7 @@ class Dispatcher:
         if broken.overflowed:
             trajectory = replace(trajectory, ending="length")
             if self.reward is not None:  # what is there is judged, as of an agent that gives in to the refusal
-                return _Attempt(trajectory, left)
+                return _Attempt(trajectory, remaining)
         over = self._broken_off(trajectory, broken)
         return _Attempt(over, 0.0, again=self._tried_again(over, broken))
 
@@ -221,7 +225,7 @@ class Dispatcher:
         trajectory = played.trajectory
         if trajectory.error is not None:
             return played
-        deadline = asyncio.timeout(played.left)
+        deadline = asyncio.timeout(played.remaining)
         try:
             async with deadline:
                 judged = await self._judged(trajectory, task)
@@ -240,7 +244,7 @@ class Dispatcher:
     def _broken_off(self, trajectory: Trajectory, broken: BrokenOff) -> Trajectory:
         """The record of a rollout that nothing more will come of."""
         failure = whose(broken)
-        error = self._gave_up() if broken.expired else told(broken.error)
+        error = self._gave_up() if broken.expired else failure_text(broken.error)
         if broken.expired and broken.judging:
             error += ", in the reward or the score"
         if failure != "policy":
@@ -301,7 +305,7 @@ class _Attempt:
     """One attempt at a rollout; ``retries`` of the trajectory says which."""
 
     trajectory: Trajectory
-    left: float
+    remaining: float
     """Seconds it has left of its time."""
     again: bool = False
     """Whether it is to be tried again."""
@@ -354,18 +358,18 @@ class _Watched:
         if deadline is None or end is None or deadline.expired():
             # Not in lock step, within another call, or while the rollout is given up.
             return await self.sampler.sample(session, prompt_ids, params, seed)
-        left = end - loop.time()
+        remaining = end - loop.time()
         deadline.reschedule(None)
         try:
             return await self.sampler.sample(session, prompt_ids, params, seed)
         finally:
-            deadline.reschedule(loop.time() + left)
+            deadline.reschedule(loop.time() + remaining)
 
     def release(self, session: str) -> None:
         self.sampler.release(session)
 
 
-def told(failure: BaseException) -> str:
+def failure_text(failure: BaseException) -> str:
     """What is written down of why a rollout failed."""
     if isinstance(failure, SystemExit):
         failure = exited(failure, "the environment, the agent or the reward")

@@ -27,8 +27,7 @@ from dataclasses import dataclass
 import httpx
 
 from practicum.errors import AgentFailed, ContextFull, RenderError, RewardRefused, RolloutError, RolloutTimeout
-from practicum.rollout.agent_evidence import AgentEvidence
-from practicum.rollout.refusals import Refusal, Subject
+from practicum.rollout.refusals import AgentEvidence, CallSubject, Refusal
 from practicum.trajectory import Ending, Failure, Trajectory, Turn
 
 LOST = (ConnectionError, TimeoutError, httpx.TransportError)
@@ -79,7 +78,7 @@ class BrokenOff:
     def refusal(self) -> Refusal | None:
         """The refused model call that stands as the last thing an agent server did wrong."""
         evidence = self._evidence
-        stands = evidence is not None and evidence.refusal is not None and evidence.refusal.subject is Subject.MODEL
+        stands = evidence is not None and evidence.refusal is not None and evidence.refusal.subject is CallSubject.MODEL
         return evidence.refusal if evidence is not None and stands else None
 
     @property

@@ -12,7 +12,7 @@ CONTEXT_FULL = "context_length_exceeded"
 _WRONG_CALL = frozenset({400, 403, 404, 405, 422})
 
 
-class Subject(StrEnum):
+class CallSubject(StrEnum):
     """What a call to the rollout server was about."""
 
     MODEL = "model"
@@ -21,7 +21,7 @@ class Subject(StrEnum):
     OTHER = "other"
 
     @classmethod
-    def of(cls, path: str) -> "Subject":
+    def of(cls, path: str) -> "CallSubject":
         """What a path is about; a misspelt one too, as far as it can be guessed."""
         if "/v1" in path or "chat" in path:
             return cls.MODEL
@@ -43,7 +43,7 @@ class Refusal:
         param: What of the body was wrong, such as ``messages.1.assistant.content``; empty for the call as a whole.
     """
 
-    subject: Subject
+    subject: CallSubject
     call: str
     message: str
     status: int | None = None
@@ -56,7 +56,7 @@ class Refusal:
 
         Not for what the policy has said, which comes back in the messages and may be what fills or spoils them.
         """
-        if self.subject is not Subject.MODEL or self.status not in _WRONG_CALL:
+        if self.subject is not CallSubject.MODEL or self.status not in _WRONG_CALL:
             return False
         said = self.param == "messages" or ".assistant" in self.param
         return self.code != CONTEXT_FULL and not said
@@ -78,14 +78,14 @@ class Refusal:
 class Refusals:
     """The refusals of one trajectory that still stand: a good call about the same takes one back."""
 
-    _standing: dict[Subject, Refusal] = field(default_factory=dict)
+    _standing: dict[CallSubject, Refusal] = field(default_factory=dict)
 
     def add(self, refusal: Refusal) -> None:
         """Remember it as the last one."""
         self._standing.pop(refusal.subject, None)
         self._standing[refusal.subject] = refusal
 
-    def got_over(self, subject: Subject) -> None:
+    def got_over(self, subject: CallSubject) -> None:
         """Forget what was refused about this: a later call succeeded."""
         self._standing.pop(subject, None)
 
@@ -93,3 +93,26 @@ class Refusals:
     def last(self) -> Refusal | None:
         """The last refusal that the agent has not got over."""
         return next(reversed(self._standing.values()), None)
+
+
+@dataclass(frozen=True)
+class AgentEvidence:
+    """What is known of a rollout that an agent server did not bring to a good end: whose failure it was is seen by it.
+
+    Beside the sentence for its reader, the ``evidence`` of every ``RolloutError`` about an agent server.
+
+    Attributes:
+        model_calls: Model calls that were answered: 0 where the policy had no part in it.
+        answer_status: HTTP status of the agent's answer; None where none came.
+        error_type: The ``errorType`` its answer names, such as ``InternalServerError``; empty for none.
+        said_failed: Whether the agent itself said that the rollout failed, by ``/complete-rollout`` or its ``status``.
+        reached: Whether its server could be reached.
+        refusal: The last call of the agent that was refused and that it has not got over.
+    """
+
+    model_calls: int = 0
+    answer_status: int | None = None
+    error_type: str = ""
+    said_failed: bool = False
+    reached: bool = True
+    refusal: Refusal | None = None

@@ -17,12 +17,12 @@ from renderers.base import RenderedTokens
 
 from practicum.engine.protocol import Sample, Sampler, SamplingParams
 from practicum.errors import ContextFull, RenderError, RolloutError
-from practicum.rollout.answers import Answer, read_answer
+from practicum.rollout.answers import ParsedAnswer, read_answer
 from practicum.rollout.breaks import break_cause
 from practicum.rollout.forest import Conversation, Forest, OpenSequence
 from practicum.rollout.long_requests import context_of, rendered, require_room
 from practicum.rollout.renderer import Renderer
-from practicum.trajectory import BreakCause, Message, StopReason, Turn
+from practicum.trajectory import BreakCause, Message, StopReason, Turn, common_prefix
 
 Tools = Sequence[Mapping[str, Any]]
 
@@ -45,13 +45,13 @@ class _Prompt:
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampledAnswer:
     """An answer that nobody has received yet: no turn before ``Session.record`` says so."""
 
     conversation: Conversation
     prompt: _Prompt
     sample: Sample
-    answer: Answer
+    answer: ParsedAnswer
     latency_s: float
 
     @property
@@ -129,7 +129,7 @@ class Session:
         temperature: float | None = None,
         top_p: float | None = None,
         max_tokens: int | None = None,
-    ) -> Sampled:
+    ) -> SampledAnswer:
         """``chat`` for whoever does not know yet whether the answer arrives: it is no turn until ``record``."""
         params = self._params(temperature, top_p, max_tokens)
         with self._rendering():
@@ -141,9 +141,9 @@ class Session:
         latency = time.perf_counter() - began
         answer = read_answer(self._renderer, sample, prompt.ids, conversation.tools, self._answers)
         self._answers += 1
-        return Sampled(conversation, prompt, sample, answer, latency)
+        return SampledAnswer(conversation, prompt, sample, answer, latency)
 
-    def record(self, sampled: Sampled) -> None:
+    def record(self, sampled: SampledAnswer) -> None:
         """Make a turn of an answer that was received."""
         conversation, ids, sample = sampled.conversation, sampled.prompt.ids, sampled.sample
         sequence, cause = self._forest.prefix_of(ids), None
@@ -151,12 +151,12 @@ class Session:
             sequence, cause, news = self._begun(sampled)
         else:
             news = sequence.news(conversation)
-        known = len(sequence.tokens)
+        length = len(sequence.tokens)
         self._turns.append(
             Turn(
                 messages=tuple(news),
                 response=sampled.answer.message,
-                context_ids=tuple(ids[known:]),
+                context_ids=tuple(ids[length:]),
                 action_ids=sample.token_ids,
                 logprobs=sample.logprobs,
                 versions=sample.versions,
@@ -185,10 +185,10 @@ class Session:
 
     def _params(self, temperature: float | None, top_p: float | None, max_tokens: int | None) -> SamplingParams:
         ours = self.params
-        for name, asked, fixed in (("temperature", temperature, ours.temperature), ("top_p", top_p, ours.top_p)):
-            if asked is not None and asked != fixed and not self._free:
+        for name, value, fixed in (("temperature", temperature, ours.temperature), ("top_p", top_p, ours.top_p)):
+            if value is not None and value != fixed and not self._free:
                 raise RolloutError(
-                    f"this rollout samples with {name} {fixed:g}, not {asked:g}",
+                    f"this rollout samples with {name} {fixed:g}, not {value:g}",
                     where=f"trajectory {self.id}",
                     fix=f"pass the request's inferenceParams on, or leave {name} out",
                 )
@@ -232,7 +232,7 @@ class Session:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RenderError(f"cannot render the conversation: {error}", where=f"trajectory {self.id}") from error
 
-    def _begun(self, sampled: Sampled) -> tuple[OpenSequence, BreakCause | None, list[Message]]:
+    def _begun(self, sampled: SampledAnswer) -> tuple[OpenSequence, BreakCause | None, list[Message]]:
         """A sequence for an answer whose prompt continues none, why it does not, and its messages."""
         if not self._forest.sequences:
             return self._forest.begin(), None, list(sampled.conversation.messages)
@@ -249,15 +249,15 @@ class Session:
         rendered = prompt.rendered
         if rendered is None:  # carried on as it is, and so did another request meanwhile
             return "parallel_branch"
-        pairs = enumerate(zip(sequence.tokens, rendered.token_ids, strict=False))
-        place = next((at for at, (ours, theirs) in pairs if ours != theirs), -1)
-        message = rendered.message_indices[place]
+        place = common_prefix(sequence.tokens, rendered.token_ids)
+        differs = place < min(len(sequence.tokens), len(rendered.token_ids))
+        message = rendered.message_indices[place if differs else -1]
         if message not in sequence.answers:
             return "template"
         start, end = sequence.answers[message]
-        said = self._renderer.parse_response(sequence.tokens[start:end], prompt_ids=sequence.tokens[:start])
+        sampled_answer = self._renderer.parse_response(sequence.tokens[start:end], prompt_ids=sequence.tokens[:start])
         sampled = rendered.sampled_mask or [True] * len(rendered.token_ids)
         owners = zip(rendered.token_ids, rendered.message_indices, sampled, strict=True)
         again = self._renderer.parse_response([id for id, owner, own in owners if own and owner == message])
-        same = (said.content, said.reasoning_content) == (again.content, again.reasoning_content)
+        same = (sampled_answer.content, sampled_answer.reasoning_content) == (again.content, again.reasoning_content)
         return "retokenization" if same else "template"

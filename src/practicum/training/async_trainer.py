@@ -27,7 +27,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -37,11 +37,8 @@ from practicum.rollout.dispatcher import Dispatcher, RolloutRequest
 from practicum.runs.checkpoint import OpenGroups, read_open_groups
 from practicum.tasks import Task
 from practicum.training.buffer import GroupBuffer, Place, StepClock
-from practicum.training.schedule import batch_of, total_steps
+from practicum.training.trainer import Trainer, batch_of
 from practicum.trajectory import EnvironmentRef, Group, Trajectory, group_by_task, survivors
-
-if TYPE_CHECKING:
-    from practicum.training.trainer import Trainer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,10 +55,24 @@ LOOK_S = 0.25
 """How often a waiting step looks for stragglers, in seconds."""
 
 
-async def fit_overlapped(trainer: "Trainer", first_step: int) -> None:
-    """Train from ``first_step + 1`` to the recipe's end, sampling ahead."""
+class AsyncTrainer(Trainer):
+    """A trainer whose rollouts go on while it learns."""
+
+    def _steps(self, first_step: int, last: int) -> int:
+        if first_step < last:
+            self.bench.run(_sample_ahead(self, first_step, last))
+            return last
+        return super()._steps(first_step, last)
+
+
+def trainer_of(recipe: Recipe) -> type[Trainer]:
+    """The trainer that a recipe asks for."""
+    return AsyncTrainer if recipe.max_steps_off_policy else Trainer
+
+
+async def _sample_ahead(trainer: Trainer, first_step: int, last: int) -> None:
+    """Train from ``first_step + 1`` to the last step."""
     bench, recipe = trainer.bench, trainer.bench.recipe
-    last = total_steps(recipe, len(trainer.train))
     clock = StepClock(first_step + 1, [bench.policy.version])
     buffer = GroupBuffer(
         _tasks_by_position(trainer),
@@ -211,7 +222,7 @@ class Ahead:
             step = place.position // self._buffer.batch + 1
             live = _Live(place, self._requests(step, self._buffer.task_at(place.position), place.attempt))
             self._live[place] = live
-            live.members = [asyncio.create_task(self._one(live, n)) for n in range(len(live.requests))]
+            live.members = [asyncio.create_task(self._rollout(live, n)) for n in range(len(live.requests))]
             self._playing.update(live.members)
             for member in live.members:
                 member.add_done_callback(self._playing.discard)
@@ -222,13 +233,13 @@ class Ahead:
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
 
-    async def _one(self, live: _Live, n: int) -> Trajectory:
+    async def _rollout(self, live: _Live, n: int) -> Trajectory:
         async with self._places:
             clock = asyncio.get_running_loop()
             self._buffer.begin_group(live.place, self._version())
             live.begun[n] = clock.time()
             try:
-                trajectory = await self._dispatcher.one(live.requests[n])
+                trajectory = await self._dispatcher.rollout(live.requests[n])
             except Exception as failure:  # of the environment: every other rollout would fail alike
                 self._failure = self._failure or failure
                 self._changed.set()
@@ -308,7 +319,7 @@ def _steps(n: int) -> str:
     return "1 step" if n == 1 else f"{n} steps"
 
 
-def _tasks_by_position(trainer: "Trainer") -> Callable[[int], Task]:
+def _tasks_by_position(trainer: Trainer) -> Callable[[int], Task]:
     """The task of each position; a step's batch, which puts a whole epoch in order, is drawn once for its groups."""
     recipe = trainer.bench.recipe
     # Those ahead, the present step, and what is collected again of the one before.
@@ -321,10 +332,13 @@ def _tasks_by_position(trainer: "Trainer") -> Callable[[int], Task]:
     return task_at
 
 
-def _restore(buffer: GroupBuffer, trainer: "Trainer", first_step: int) -> None:
+def _restore(buffer: GroupBuffer, trainer: Trainer, first_step: int) -> None:
     """Go on with what was ready when the checkpoint was written."""
-    kept = read_open_groups(trainer.run.folder, first_step)
-    if kept is None:
+    open_groups = read_open_groups(trainer.run.folder, first_step)
+    if open_groups is None:
         return
-    buffer.clock.first_step, buffer.clock.versions = kept.state["first_step"], list(kept.state["versions"])
-    buffer.restore(kept.state, group_by_task(kept.trajectories))
+    buffer.clock.first_step, buffer.clock.versions = (
+        open_groups.state["first_step"],
+        list(open_groups.state["versions"]),
+    )
+    buffer.restore(open_groups.state, group_by_task(open_groups.trajectories))

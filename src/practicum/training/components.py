@@ -13,10 +13,9 @@ import torch
 
 from practicum.display import say_line
 from practicum.engine.local.export import plain_sampling
-from practicum.engine.local.family import family_of
 from practicum.engine.local.hardware import choose_device, choose_dtype, instructions, processor
 from practicum.engine.local.learner import LocalLearner
-from practicum.engine.local.models import find_model, model_digest, tokenizer_digest
+from practicum.engine.local.models import family_of, find_model, model_digest, tokenizer_digest
 from practicum.engine.local.policy import Policy
 from practicum.engine.local.sampler import LocalSampler
 from practicum.engine.protocol import SamplingParams
@@ -27,8 +26,8 @@ from practicum.rollout.agents import Agent, BuiltinAgent
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 from practicum.rollout.renderer import Renderer, make_renderer
 from practicum.runs.code_digest import digest_object
 from practicum.runs.manifest import Manifest, data_digests, describe_machine, tool_digests
@@ -210,12 +209,12 @@ def _longest(policy: Policy, recipe: Recipe) -> int:
 
     Beyond its own bound a model computes something, but nothing that it was made for.
     """
-    own: int | None = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
-    if own is None or recipe.max_sequence_length <= own:
+    most: int | None = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
+    if most is None or recipe.max_sequence_length <= most:
         return recipe.max_sequence_length
-    bound = f"max_sequence_length is {recipe.max_sequence_length}, but the model was made for at most {own} tokens"
+    bound = f"max_sequence_length is {recipe.max_sequence_length}, but the model was made for at most {most} tokens"
     say_line(f"practicum: {bound}: rollouts end there", stderr=True)
-    return own
+    return most
 
 
 def _learner(policy: Policy, recipe: Recipe) -> LocalLearner:

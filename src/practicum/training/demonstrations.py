@@ -7,14 +7,13 @@ feed and sample: rollouts of a model with the same tokenizer are taken token by 
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from practicum.algorithms.sequences import training_sequences
+from practicum.algorithms.losses import TrainingSequence, training_sequences
 from practicum.engine.local.models import tokenizer_digest
-from practicum.engine.protocol import Datum
 from practicum.errors import RecipeError, RunError
 from practicum.evaluation.evaluator import EvaluationPlan
 from practicum.evaluation.reference import Reference, evaluate_reference
@@ -45,8 +44,8 @@ class Lessons:
 
     tasks: tuple[str, ...]
     """Ids of the tasks demonstrated."""
-    data: list[Datum]
-    held_out: list[Datum]
+    data: list[TrainingSequence]
+    held_out: list[TrainingSequence]
 
 
 def lessons(bench: Workbench, played: Path, say: Callable[[str], None] = lambda text: None) -> Lessons:
@@ -69,7 +68,7 @@ def lessons(bench: Workbench, played: Path, say: Callable[[str], None] = lambda 
         data = demonstrations(bench.target.make, bench.renderer, chosen, recipe.seed)
         return _measured(bench, tuple(task.id for task in chosen), data)
     if source.startswith(("http://", "https://")):
-        return _of_rollouts(bench, _asked(bench, played, say), source, exact=False)
+        return _of_rollouts(bench, _rollouts_of_endpoint(bench, played, say), source, exact=False)
     table, exact = _recorded(Path(source), bench.folder)
     return _of_rollouts(bench, [t for path in table for t in read_trajectories(path)], source, exact=exact)
 
@@ -80,7 +79,7 @@ def chosen_tasks(recipe: Recipe, train: TaskSet) -> Sequence[Task]:
     return random.Random(derive(recipe.seed, "demonstrations")).sample(list(train), n)
 
 
-def _by_the_oracle(bench: Workbench) -> list[Datum]:
+def _by_the_oracle(bench: Workbench) -> list[TrainingSequence]:
     held_out = bench.splits["validation"][:HELD_OUT]
     return demonstrations(bench.target.make, bench.renderer, held_out, bench.recipe.seed)
 
@@ -101,7 +100,7 @@ def _of_rollouts(bench: Workbench, rollouts: Iterable[Trajectory], source: str, 
     return _measured(bench, tuple(t.task_id for t in chosen), data)
 
 
-def _measured(bench: Workbench, tasks: tuple[str, ...], data: list[Datum]) -> Lessons:
+def _measured(bench: Workbench, tasks: tuple[str, ...], data: list[TrainingSequence]) -> Lessons:
     """With what to measure on: validation tasks that the oracle demonstrates, else some kept back."""
     if bench.target.has_oracle and "validation" in bench.splits:
         return Lessons(tasks, data, _by_the_oracle(bench))
@@ -127,18 +126,19 @@ def _successes(bench: Workbench, rollouts: Iterable[Trajectory]) -> list[Traject
 def _spread(good: Sequence[Trajectory], recipe: Recipe) -> list[Trajectory]:
     order = sorted(good, key=lambda t: t.id)
     random.Random(derive(recipe.seed, "demonstrations")).shuffle(order)
-    seen: dict[str, int] = {}
+    times: dict[str, int] = {}
     rounds = []
     for t in order:
-        seen[t.task_id] = seen.get(t.task_id, 0) + 1
-        rounds.append((seen[t.task_id], t))
+        times[t.task_id] = times.get(t.task_id, 0) + 1
+        rounds.append((times[t.task_id], t))
     return [t for _, t in sorted(rounds, key=lambda pair: pair[0])][: recipe.warmstart_demonstrations]
 
 
-def _data(trajectory: Trajectory, bench: Workbench, *, exact: bool) -> list[Datum]:
+def _data(trajectory: Trajectory, bench: Workbench, *, exact: bool) -> list[TrainingSequence]:
     if exact and all(turn.action_ids for turn in trajectory.turns):
         sequences = training_sequences(trajectory, np.ones(len(trajectory.turns)))
-        return [Datum(s.tokens, s.mask, np.zeros_like(s.advantages), np.zeros_like(s.logprobs)) for s in sequences]
+        zeros = [np.zeros(len(s.tokens), dtype=np.float32) for s in sequences]
+        return [replace(s, advantages=zero, logprobs=zero) for s, zero in zip(sequences, zeros, strict=True)]
     last = next(members for members in trajectory.sequences if members[-1] == len(trajectory.turns) - 1)
     turns = [trajectory.turns[n] for n in last]
     messages: list[Message] = [message for turn in turns for message in (*turn.messages, turn.response)]
@@ -161,7 +161,7 @@ def _recorded(source: Path, model: Path) -> tuple[list[Path], bool]:
     return tables, same
 
 
-def _asked(bench: Workbench, played: Path, say: Callable[[str], None]) -> list[Trajectory]:
+def _rollouts_of_endpoint(bench: Workbench, played: Path, say: Callable[[str], None]) -> list[Trajectory]:
     """Rollouts of a model behind an endpoint, until there are successes enough."""
     recipe = bench.recipe
     if played.is_file():
@@ -175,9 +175,9 @@ def _asked(bench: Workbench, played: Path, say: Callable[[str], None]) -> list[T
     reference = Reference(endpoint, max_tokens=recipe.sampling_max_tokens)
     order = list(bench.splits["train"])
     random.Random(derive(recipe.seed, "demonstrations")).shuffle(order)
-    wanted, rollouts, good = recipe.warmstart_demonstrations, list[Trajectory](), 0
-    for start in range(0, min(len(order), TRIES * wanted), wanted):
-        tasks = TaskSet(order[start : start + wanted])
+    enough, rollouts, good = recipe.warmstart_demonstrations, list[Trajectory](), 0
+    for start in range(0, min(len(order), TRIES * enough), enough):
+        tasks = TaskSet(order[start : start + enough])
         plan = EvaluationPlan("train", tasks, 1, recipe.success_threshold, (1,), derive(recipe.seed, "teacher"))
         work = evaluate_reference(
             reference, plan, bench.target.make, score=bench.score, max_turns=recipe.max_turns, label="teacher"
@@ -185,7 +185,7 @@ def _asked(bench: Workbench, played: Path, say: Callable[[str], None]) -> list[T
         rollouts += bench.run(work)[1]
         good = len(_successes(bench, rollouts))
         say(f"{endpoint.model}: {good} of {len(rollouts)} rollouts succeeded")
-        if good >= wanted:
+        if good >= enough:
             break
     if all(t.error for t in rollouts):
         raise RunError(f"{endpoint.model} gave no rollout: {rollouts[0].error}", where=endpoint.base_url)

@@ -8,13 +8,14 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
+from practicum.algorithms.losses import TrainingSequence
 from practicum.engine.local.learner import LocalLearner
-from practicum.engine.protocol import AdamParams, Datum
+from practicum.engine.protocol import AdamParams
 from practicum.environment import Call, Environment, ToolResult
 from practicum.environment.places import place_of_error
 from practicum.environment.play import OracleSteps, opening
@@ -60,7 +61,7 @@ def _played(environment: Environment, task: Task, seed: int) -> list[Message]:
         messages = opening(environment, task)
         oracle = OracleSteps(environment.demonstration(task), task)
         for step, result in oracle.played_on(environment):
-            messages += _said(step, messages, result)
+            messages += _messages_of(step, messages, result)
         return [*messages, {"role": "assistant", "content": oracle.answer}]
     except BaseException as failure:
         environment.close(after=failure)
@@ -69,7 +70,7 @@ def _played(environment: Environment, task: Task, seed: int) -> list[Message]:
         environment.close()
 
 
-def _said(step: Call | str, before: Sequence[Message], result: ToolResult) -> list[Message]:
+def _messages_of(step: Call | str, before: Sequence[Message], result: ToolResult) -> list[Message]:
     """A call and its result as messages, or an answer and what the scripted user said to it."""
     if isinstance(step, str):
         return [{"role": "assistant", "content": step}, {"role": "user", "content": result.text}]
@@ -81,7 +82,7 @@ def _said(step: Call | str, before: Sequence[Message], result: ToolResult) -> li
 
 def demonstrations(
     make_environment: Callable[[], Environment], renderer: Renderer, tasks: Sequence[Task], seed: int
-) -> list[Datum]:
+) -> list[TrainingSequence]:
     """Demonstrations as training sequences: what the model would have sampled is trained, the rest is context."""
     data = []
     for task in tasks:
@@ -91,7 +92,7 @@ def demonstrations(
     return data
 
 
-def lesson(renderer: Renderer, messages: Sequence[Message], tools: Tools) -> Datum:
+def lesson(renderer: Renderer, messages: Sequence[Message], tools: Tools) -> TrainingSequence:
     """A conversation as a training sequence."""
     rendered = renderer.render(list(messages), tools=list(tools) or None)
     mask = np.asarray(rendered.sampled_mask, dtype=np.float32)
@@ -99,13 +100,13 @@ def lesson(renderer: Renderer, messages: Sequence[Message], tools: Tools) -> Dat
     length = int(np.flatnonzero(mask)[-1]) + 1
     tokens = np.asarray(rendered.token_ids[:length], dtype=np.int64)
     zeros = np.zeros(length, dtype=np.float32)
-    return Datum(tokens, mask[:length], zeros, zeros)
+    return TrainingSequence(tokens, mask[:length], zeros, zeros)
 
 
 def imitate(
     learner: LocalLearner,
-    data: Sequence[Datum],
-    validation: Sequence[Datum],
+    data: Sequence[TrainingSequence],
+    validation: Sequence[TrainingSequence],
     *,
     epochs: int,
     batch_size: int,
@@ -127,7 +128,7 @@ def imitate(
     """
     learner.reset_optimizer()
     order = list(data)
-    best, kept = math.inf, dict[str, Tensor]()
+    best, best_weights = math.inf, dict[str, Tensor]()
     steps = epochs * math.ceil(len(order) / batch_size)
     mean = _Mean(after=steps - round(average * steps))
     for epoch in range(1, epochs + 1):
@@ -140,12 +141,12 @@ def imitate(
             learner.restore(mean.weights)
         held_out = learner.evaluate(validation)
         if select_best and held_out < best:
-            best, kept = held_out, learner.snapshot()
+            best, best_weights = held_out, learner.snapshot()
         yield Pass(epoch, loss, held_out)
         if enough():
             break
-    if kept:
-        learner.restore(kept)
+    if best_weights:
+        learner.restore(best_weights)
     learner.reset_optimizer()
 
 
@@ -168,10 +169,10 @@ class _Mean:
             value.lerp_(weights[name], 1 / (self._step - self._after))
 
 
-def _step(learner: LocalLearner, batch: Sequence[Datum], learning_rate: float) -> float:
+def _step(learner: LocalLearner, batch: Sequence[TrainingSequence], learning_rate: float) -> float:
     """One update; returns the batch's loss times its number of demonstrations."""
     tokens = sum(float(datum.mask.sum()) for datum in batch)
-    weighted = [Datum(d.tokens, d.mask, d.advantages, d.logprobs, weight=1 / tokens) for d in batch]
+    weighted = [replace(sequence, weight=1 / tokens) for sequence in batch]
     stats = learner.forward_backward(weighted, "cross_entropy", {})
     learner.optim_step(AdamParams(learning_rate))
     return stats.loss * len(batch)

@@ -27,15 +27,15 @@ def shortfall(groups: Sequence[Group], left_out: Sequence[Group], recipe: Recipe
 
 
 def _failures(trajectories: Sequence[Trajectory]) -> list[str]:
-    failures, found = failure_counts(trajectories), causes(trajectories)
+    failures, reasons = failure_counts(trajectories), causes(trajectories)
     if not any(failures.values()):
         return []
     shares = failures_told(failures)
     again = sum(t.retries for t in trajectories)
     retried = f"; {again} further attempts were made" if again else ""
     lines = [f"failed {sum(failures.values())} of {len(trajectories)} rollouts: {shares}{retried}"]
-    lines += [f"  {both_ends(str(cause).partition(chr(10))[0])}" for cause in found[:CAUSES_SHOWN]]
-    more = len(found) - CAUSES_SHOWN
+    lines += [f"  {both_ends(str(cause).partition(chr(10))[0])}" for cause in reasons[:CAUSES_SHOWN]]
+    more = len(reasons) - CAUSES_SHOWN
     return [*lines, f"  and {more} more causes"] if more > 0 else lines
 
 

@@ -70,11 +70,11 @@ def _split(recipe: Recipe, target: EnvironmentTarget, split: str) -> TaskSet:
 
 def columns_told(recipe: Recipe, target: EnvironmentTarget, splits: Mapping[str, TaskSet]) -> Iterator[str]:
     """What was taken for what in each dataset file, a line each; and which tasks are held out, if nobody said so."""
-    told = set()
+    files = set()
     for split, tasks in splits.items():
-        if tasks.columns is None or (path := target.datasets[split]) in told:
+        if tasks.columns is None or (path := target.datasets[split]) in files:
             continue
-        told.add(path)
+        files.add(path)
         roles = {"prompt": "the prompt", "id": "the id", "answer": "the label"}
         parts = [f"column {name!r} is {roles[role]}" for role, name in tasks.columns.named().items()]
         guessed = recipe.prompt_column is None and tasks.columns.prompt != "prompt"

@@ -1,40 +1,47 @@
-"""The training loop: collect, judge, compare within groups, take a gradient step, look, save.
+"""The training loop: collect, judge, compare within groups, learn, record; then look, and save.
 
 With ``max_steps_off_policy: 0`` each step's rollouts come from the newest weights and nothing else happens meanwhile
 (within a step, minibatches after the first are one or more updates behind; their ratios say so). Above 0, sampling
-runs ahead of training: see ``training.overlap``.
+runs ahead of training: see ``async_trainer``.
 """
 
 import itertools
+import math
+import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from practicum.algorithms.advantages import compute_advantages
+from practicum.algorithms.advantages import TrajectoryRewards, compute_advantages
+from practicum.algorithms.losses import TrainingSequence, aggregation_weights, training_sequences
 from practicum.algorithms.repetition import degenerate_rollouts
-from practicum.algorithms.returns import TrajectoryRewards
-from practicum.algorithms.sequences import TrainingSequence, aggregation_weights, training_sequences
-from practicum.engine.protocol import AdamParams, Datum, StepStats
+from practicum.engine.protocol import AdamParams, StepStats
 from practicum.errors import naming
-from practicum.evaluation.statistics import pass_at_k, pass_power_k
-from practicum.monitor.metrics import evaluation_metrics, step_metrics
 from practicum.monitor.progress import TrainingView
 from practicum.recipe import Recipe
 from practicum.rollout.dispatcher import RolloutRequest
 from practicum.runs.checkpoint import OpenGroups, first_checkpoint, save_checkpoint
 from practicum.runs.folder import Run
-from practicum.runs.manifest import file_digests
 from practicum.seeds import derive
-from practicum.store import write_trajectories
 from practicum.tasks import Task, TaskSet
-from practicum.training.async_trainer import fit_overlapped
 from practicum.training.components import Workbench
-from practicum.training.course import Course, divergence, goes_on
-from practicum.training.schedule import batch_of, learning_rate, total_steps, validation_tasks
+from practicum.training.course import Course, goes_on
+from practicum.training.listeners import (
+    RunRecorder,
+    StepOutcome,
+    StepTimes,
+    TrainingListener,
+    show_step,
+    step_table,
+)
 from practicum.training.shortfall import refuse_shortfall, shortfall
+from practicum.training.validation import validate
 from practicum.trajectory import Group, Trajectory, group_by_task, survivors
+
+Advantages = Mapping[str, np.ndarray]
+"""Trajectory id → one advantage per turn."""
 
 
 @dataclass
@@ -56,10 +63,102 @@ class Trainer:
     view: TrainingView
     last: int = 0
     """The last step, as far as is decided."""
+    listener: TrainingListener = field(init=False)
     _shortfall: list[str] = field(default_factory=list)
     """What the last step could not use, and why, for the terminal."""
     _held_out_shortfall: list[str] = field(default_factory=list)
     """The same of the last validation, until it is shown."""
+
+    def __post_init__(self) -> None:
+        self.listener = RunRecorder(self.run, self.train, self.view)
+
+    def step(self, step: int) -> dict[str, float]:
+        """One step by the newest weights; returns its metrics."""
+        self.listener.phase("rollouts")
+        began, version = time.monotonic(), self.bench.sampler.version
+        tasks = batch_of(self.train, step, self.bench.recipe)
+        requests = [request for task in tasks for request in self.requests(step, task)]
+        dispatcher = self.bench.dispatcher(self.bench.training_params())
+        with naming(f"the rollouts of step {step}"):
+            groups = group_by_task(self.bench.collect(dispatcher, requests))  # each was judged as it ended
+        return self.train_on(step, groups, lambda token: version - token, began=began)
+
+    def train_on(
+        self,
+        step: int,
+        groups: Sequence[Group],
+        age: Callable[[int], int],
+        *,
+        began: float,
+        discarded: int = 0,
+        untrained: Sequence[Trajectory] = (),
+    ) -> dict[str, float]:
+        """Compare and learn from what was collected for a step; returns the step's metrics.
+
+        Args:
+            step: Number of the step, from 1.
+            groups: What was collected for it.
+            age: Policy version of a token → its staleness in this step.
+            began: When collecting began (``time.monotonic``).
+            discarded: Rollouts thrown away as too old before this step.
+            untrained: Rollouts that ended before this step and that none trains on.
+
+        Raises:
+            RunError: too many rollouts failed.
+        """
+        recipe, collected = self.bench.recipe, time.monotonic()
+        trajectories = [t for group in groups for t in group.trajectories]
+        self.listener.collected(step, trajectories)
+        table = str(step_table(self.run.folder, step))
+        refuse_shortfall(f"step {step}", trajectories, recipe, self.run, where=table)
+        self.listener.phase("gradient step")
+        repetitive = filtered(groups, recipe)
+        advantages = group_advantages(groups, recipe, repetitive)
+        trained = trained_groups(groups, advantages, recipe)
+        with naming(f"the gradient of step {step}"):
+            learned = self._learn(trained, advantages, step)
+        times = StepTimes(began, collected, learned=time.monotonic())
+        outcome = StepOutcome(step, groups, advantages, trained, learned, repetitive, age, discarded, untrained, times)
+        metrics = outcome.metrics(recipe, len(self.train))
+        self._shortfall = shortfall(groups, too_few(groups, recipe, repetitive), recipe)
+        self.listener.learned(step, trajectories, metrics)
+        return metrics
+
+    def _learn(self, trained: Sequence[Group], advantages: Advantages, step: int) -> dict[str, float]:
+        """Gradient steps on groups; the rate alone where there are none.
+
+        ``policy_update`` beside the learner's numbers: seconds it took to bring the new weights to the sampler.
+        """
+        recipe, learner = self.bench.recipe, self.bench.learner
+        rate = learning_rate(recipe, step, total_steps(recipe, len(self.train)))
+        adam = AdamParams(
+            rate, recipe.adam_beta1, recipe.adam_beta2, recipe.adam_eps, recipe.weight_decay, recipe.grad_clip_norm
+        )
+        stats, norms, updated = list[StepStats](), list[float](), 0.0
+        for part in split_evenly(trained, recipe.minibatches_per_step):
+            data = training_data(part, advantages, recipe)
+            stats.append(learner.forward_backward(data, recipe.loss_fn, loss_config(recipe)))
+            update = learner.optim_step(adam)
+            norms.append(update["grad_norm"])
+            updated += update.get("publish_s", 0.0)
+        if not stats:
+            return {"learning_rate": rate}
+        numbers = {"grad_norm": sum(norms) / len(norms), "learning_rate": rate, "policy_update": updated}
+        return {**_averaged(stats), **numbers}
+
+    def requests(self, step: int, task: Task, attempt: int = 0) -> list[RolloutRequest]:
+        """The rollouts of one group; a group collected again has other seeds."""
+        again = ("again", attempt) if attempt else ()
+        group = f"step-{step}/{task.id}" + (f"/again-{attempt}" if attempt else "")
+        return [
+            RolloutRequest(
+                id=f"{group}/{n}",
+                group_id=group,
+                task=task,
+                seed=derive(self.bench.recipe.seed, "rollout", step, task.id, n, *again),
+            )
+            for n in range(self.bench.recipe.group_size)
+        ]
 
     def fit(self, first_step: int) -> int:
         """Train from step ``first_step + 1`` to the recipe's end, or beyond it where the recipe allows.
@@ -74,9 +173,10 @@ class Trainer:
         if first_step == 0 and recipe.val_at_start:
             self.validate(0)
         self.last = last + _begun(first_step - last, recipe.val_every)
-        if recipe.max_steps_off_policy and first_step < last:
-            self.bench.run(fit_overlapped(self, first_step))
-            return last
+        return self._steps(first_step, last)
+
+    def _steps(self, first_step: int, last: int) -> int:
+        """The steps themselves, one after the other; returns the last one."""
         step = first_step
         while step < self.last or self._goes_on(step, step - last):
             step += 1
@@ -106,180 +206,35 @@ class Trainer:
         every = self.bench.recipe.save_every
         return bool(every and step % every == 0) or step == self.last
 
-    def step(self, step: int) -> dict[str, float]:
-        """One step: rollouts, advantages, gradient, record; returns its metrics."""
-        self.view.phase("rollouts")
-        began, version = time.monotonic(), self.bench.sampler.version
-        requests = [
-            request for task in batch_of(self.train, step, self.bench.recipe) for request in self.requests(step, task)
-        ]
-        dispatcher = self.bench.dispatcher(self.bench.training_params())
-        with naming(f"the rollouts of step {step}"):
-            groups = group_by_task(self.bench.collect(dispatcher, requests))
-        return self.train_on(step, groups, lambda token: version - token, began=began)
-
-    def requests(self, step: int, task: Task, attempt: int = 0) -> list[RolloutRequest]:
-        """The rollouts of one group; a group collected again has other seeds."""
-        again = ("again", attempt) if attempt else ()
-        group = f"step-{step}/{task.id}" + (f"/again-{attempt}" if attempt else "")
-        return [
-            RolloutRequest(
-                id=f"{group}/{n}",
-                group_id=group,
-                task=task,
-                seed=derive(self.bench.recipe.seed, "rollout", step, task.id, n, *again),
-            )
-            for n in range(self.bench.recipe.group_size)
-        ]
-
-    def train_on(
-        self,
-        step: int,
-        groups: Sequence[Group],
-        age: Callable[[int], int],
-        *,
-        began: float,
-        discarded: int = 0,
-        untrained: Sequence[Trajectory] = (),
-    ) -> dict[str, float]:
-        """Advantages, gradient and record of one step's groups; returns the step's metrics.
-
-        Args:
-            step: Number of the step, from 1.
-            groups: What was collected for it.
-            age: Policy version of a token → its staleness in this step.
-            began: When collecting began (``time.monotonic``).
-            discarded: Rollouts thrown away as too old before this step.
-            untrained: Rollouts that ended before this step and that none trains on.
-
-        Raises:
-            RunError: too many rollouts failed.
-        """
-        recipe, collected = self.bench.recipe, time.monotonic()
-        trajectories = [t for group in groups for t in group.trajectories]
-        # Before anything can refuse them: what went wrong is in them.
-        table = self.run.folder / "trajectories" / f"step-{step:06d}.parquet"
-        write_trajectories(table, trajectories)
-        refuse_shortfall(f"step {step}", trajectories, recipe, self.run, where=str(table))
-        self.view.phase("gradient step")
-        repetitive = filtered(groups, recipe)
-        self._shortfall = shortfall(groups, too_few(groups, recipe, repetitive), recipe)
-        advantages = group_advantages(groups, recipe, repetitive)
-        with naming(f"the gradient of step {step}"):
-            learned = self._learn(groups, advantages, step)
-        updated, trained = learned.pop("policy_update", 0.0), time.monotonic()
-        metrics = step_metrics(
-            groups,
-            {key: list(value) for key, value in advantages.items()},
-            step=step,
-            epoch=(step - 1) / (len(self.train) // recipe.global_batch_size),
-            age=age,
-            discarded_stale=discarded,
-            untrained=untrained,
-            trained=trained_groups(groups, advantages, recipe),
-            planned=recipe.global_batch_size * recipe.group_size,
-            learner=learned,
-            timings={
-                "rollout": collected - began,
-                "wait": collected - began,
-                "training": trained - collected,
-                "policy_update": updated,
-                "step": time.monotonic() - began,
-            },
-        )
-        if recipe.max_repeated_tokens is not None:
-            metrics["rollout/filtered"] = float(len(repetitive))
-        self.run.record_metrics("rl", step, metrics)
-        self.run.record_trajectories(trajectories, {task.id: task.prompt for task in self.train})
-        names = ("rollout/reward/mean", "training/loss", "training/grad_norm")
-        numbers = {name: metrics[name] for name in names if name in metrics}
-        self.run.events.append("step", {"step": step, **numbers, "files": file_digests(self.run.folder, [table])})
-        return metrics
-
     def validate(self, step: int) -> float:
         """Mean success on validation tasks; recorded under ``val/``. Training never sees the number."""
         return self.bench.run(self.validated(step))
 
     async def validated(self, step: int) -> float:
         """``validate``, for callers that wait."""
-        self.view.phase("validation")
-        recipe, began = self.bench.recipe, time.monotonic()
-        tasks = validation_tasks(self.validation, step, recipe)
-        requests = [
-            RolloutRequest(
-                f"val-{step}/{task.id}/{n}", f"val-{step}/{task.id}", task, derive(recipe.seed, "val", step, task.id, n)
-            )
-            for task in tasks
-            for n in range(recipe.val_group_size)
-        ]
-        # Where training rollouts go on meanwhile, none of them may wait for one of these.
-        free, params = bool(recipe.max_steps_off_policy), self.bench.held_out_params(recipe.val_temperature)
-        dispatcher = self.bench.dispatcher(params, scored=True, free=free)
-        with naming(f"the validation after step {step}"):
-            trajectories = await dispatcher.run(requests)
-        refuse_shortfall(f"the validation after step {step}", trajectories, recipe, self.run)
-        groups = group_by_task(trajectories)
-        self._held_out_shortfall = [f"validation {line}" for line in shortfall(groups, (), recipe)]
-        estimates = pass_estimates(groups, recipe)
-        metrics = evaluation_metrics("val", groups, success_threshold=recipe.success_threshold, estimates=estimates)
-        metrics["timing_s/eval"] = time.monotonic() - began
-        metrics |= divergence(self.run.folder, metrics, "val")
-        self.run.record_metrics("validation", step, metrics)
+        self.listener.phase("validation")
+        metrics, self._held_out_shortfall = await validate(self.bench, self.run, self.validation, step)
+        self.listener.validated(step, metrics)
         return metrics.get("val/score/mean", 0.0)
 
     def save(self, step: int, open_groups: OpenGroups | None = None) -> None:
-        """Write the checkpoint of a finished step and enter it in the ledger."""
-        self.view.phase("checkpoint")
-        began = time.monotonic()
-        keep_first = bool(self.bench.recipe.kl_coef)
+        """Write the checkpoint of a finished step."""
+        self.listener.phase("checkpoint")
+        began, recipe = time.monotonic(), self.bench.recipe
         checkpoint = save_checkpoint(
             self.run.folder,
             step,
             self.bench.learner,
             open_groups,
-            keep=self.bench.recipe.keep_checkpoints,
-            keep_first=keep_first,
+            keep=recipe.keep_checkpoints,
+            keep_first=bool(recipe.kl_coef),
         )
-        self.run.record_metrics("checkpoint", step, {"timing_s/save_checkpoint": time.monotonic() - began})
-        self.run.events.append("checkpoint", {"step": step, "digest": checkpoint.digest})
-
-    def _learn(self, groups: Sequence[Group], advantages: Mapping[str, np.ndarray], step: int) -> dict[str, float]:
-        """Gradient steps on the groups that say something; the rate alone where none does and no penalty is set.
-
-        ``policy_update`` beside the learner's numbers: seconds it took to bring the new weights to the sampler.
-        """
-        recipe, learner = self.bench.recipe, self.bench.learner
-        signal = trained_groups(groups, advantages, recipe)
-        rate = learning_rate(recipe, step, total_steps(recipe, len(self.train)))
-        adam = AdamParams(
-            rate, recipe.adam_beta1, recipe.adam_beta2, recipe.adam_eps, recipe.weight_decay, recipe.grad_clip_norm
-        )
-        stats, norms, updated = list[StepStats](), list[float](), 0.0
-        for part in split_evenly(signal, recipe.minibatches_per_step):
-            data = training_data(part, advantages, recipe)
-            stats.append(learner.forward_backward(data, recipe.loss_fn, loss_config(recipe)))
-            done = learner.optim_step(adam)
-            norms.append(done["grad_norm"])
-            updated += done.get("publish_s", 0.0)
-        if not stats:
-            return {"learning_rate": rate}
-        numbers = {"grad_norm": sum(norms) / len(norms), "learning_rate": rate, "policy_update": updated}
-        return {**_averaged(stats), **numbers}
+        self.listener.saved(step, checkpoint, time.monotonic() - began)
 
     def show(self, step: int, metrics: Mapping[str, float], held_out: float | None) -> None:
         """Tell the terminal about a finished step."""
-        tokens = sum(metrics.get(f"rollout/tokens/{part}_mean", 0.0) for part in ("prompt", "response"))
-        n = self.bench.recipe.global_batch_size * self.bench.recipe.group_size
-        self.view.step(
-            step,
-            reward=metrics.get("rollout/reward/mean"),
-            begun=metrics.get("rollout/reward/begun_mean"),
-            held_out=held_out,
-            groups_without_signal=int(metrics["analysis/zero_adv_groups"]),
-            groups=self.bench.recipe.global_batch_size,
-            tokens_per_s=tokens * n / max(metrics["timing_s/step"], 1e-9),
-            shortfall=[*self._shortfall, *self._held_out_shortfall],
-        )
+        lines = [*self._shortfall, *self._held_out_shortfall]
+        show_step(self.view, self.bench.recipe, step, metrics, held_out, lines)
         self._held_out_shortfall = []
 
 
@@ -288,22 +243,32 @@ def _begun(extra: int, every: int) -> int:
     return -(-extra // every) * every if extra > 0 and every else 0
 
 
-def pass_estimates(groups: Sequence[Group], recipe: Recipe) -> dict[str, float]:
-    """Of validation rollouts, ``reward/pass_at_{k}`` and ``reward/pass_power_{k}``, counted as the evaluation counts.
+def total_steps(recipe: Recipe, n_tasks: int) -> int:
+    """Steps until max_steps or max_epochs, whichever comes first."""
+    return min(recipe.max_steps, recipe.max_epochs * (n_tasks // recipe.global_batch_size))
 
-    Empty where each task was played once.
+
+def batch_of(tasks: TaskSet, step: int, recipe: Recipe) -> list[Task]:
+    """The tasks of a step (from 1): every epoch in its own seeded order, an epoch's remainder left out."""
+    per_epoch = len(tasks) // recipe.global_batch_size
+    epoch, place = divmod(step - 1, per_epoch)
+    order = list(tasks)
+    random.Random(derive(recipe.seed, "order", epoch)).shuffle(order)
+    return order[place * recipe.global_batch_size : (place + 1) * recipe.global_batch_size]
+
+
+def learning_rate(recipe: Recipe, step: int, last: int) -> float:
+    """The rate of a step (from 1): linear warmup, then constant, or linear or cosine down to its least after the last.
+
+    Steps beyond the last, which ``extend_steps`` adds, go on at the least.
     """
-    n, threshold = recipe.val_group_size, recipe.success_threshold
-    if n == 1 or not groups:
-        return {}
-    wins = [sum(t.succeeded(threshold) for t in group.trajectories) for group in groups]
-    estimators = {"pass_at": pass_at_k, "pass_power": pass_power_k}
-    return {
-        f"reward/{name}_{k}": float(np.mean([estimate(n, won, k) for won in wins]))
-        for name, estimate in estimators.items()
-        for k in recipe.pass_k_values
-        if k <= n
-    }
+    if step <= recipe.warmup_steps:
+        return recipe.learning_rate * step / recipe.warmup_steps
+    if recipe.lr_schedule == "constant":
+        return recipe.learning_rate
+    progress = min((step - 1 - recipe.warmup_steps) / max(last - recipe.warmup_steps, 1), 1.0)
+    share = 1 - progress if recipe.lr_schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+    return recipe.learning_rate * (recipe.min_lr_ratio + (1 - recipe.min_lr_ratio) * share)
 
 
 def filtered(groups: Sequence[Group], recipe: Recipe) -> list[str]:
@@ -355,7 +320,7 @@ def filtered_members(group: Group, recipe: Recipe, repetitive: Collection[str]) 
     return [replace(t, rewards=(recipe.filter_reward,)) if t.id in repetitive else t for t in members]
 
 
-def trained_groups(groups: Sequence[Group], advantages: Mapping[str, np.ndarray], recipe: Recipe) -> list[Group]:
+def trained_groups(groups: Sequence[Group], advantages: Advantages, recipe: Recipe) -> list[Group]:
     """The groups with a signal; where none has one, all, as far as a penalty goes on without it.
 
     The terms of ``kl_coef`` and ``entropy_coef`` need no reward: a step of silent groups is one in which they alone
@@ -367,24 +332,21 @@ def trained_groups(groups: Sequence[Group], advantages: Mapping[str, np.ndarray]
     return [group for group in groups if any(t.id in advantages for t in group.trajectories)]
 
 
-def has_signal(group: Group, advantages: Mapping[str, np.ndarray]) -> bool:
+def has_signal(group: Group, advantages: Advantages) -> bool:
     """Whether any member's advantage is not zero."""
     return any(np.any(advantages[t.id]) for t in group.trajectories if t.id in advantages)
 
 
-def training_data(groups: Sequence[Group], advantages: Mapping[str, np.ndarray], recipe: Recipe) -> list[Datum]:
+def training_data(groups: Sequence[Group], advantages: Advantages, recipe: Recipe) -> list[TrainingSequence]:
     """The groups' training sequences, weighted so that their losses sum to the recipe's aggregate."""
     members = [t for group in groups for t in group.trajectories if t.id in advantages]
-    owned = [(t.id, sequence) for t in members for sequence in training_sequences(t, advantages[t.id])]
-    sequences: list[TrainingSequence] = [sequence for _, sequence in owned]
+    owned = [(t.id, s) for t in members for s in training_sequences(t, advantages[t.id], recipe.temperature)]
+    sequences = [sequence for _, sequence in owned]
     length = float(recipe.sampling_max_tokens) if recipe.loss_aggregation == "constant" else None
     weights = aggregation_weights(
         sequences, recipe.loss_aggregation, length=length, trajectories=[id for id, _ in owned]
     )
-    return [
-        Datum(s.tokens, s.mask, s.advantages, s.logprobs, recipe.temperature, float(weight))
-        for s, weight in zip(sequences, weights, strict=True)
-    ]
+    return [replace(sequence, weight=float(weight)) for sequence, weight in zip(sequences, weights, strict=True)]
 
 
 def loss_config(recipe: Recipe) -> dict[str, float]:

@@ -13,8 +13,8 @@ from practicum.rollout import dispatcher as dispatcher_module
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,8 @@ import httpx
 import pytest
 
 from practicum.errors import AgentFailed, ContextFull, RenderError, RewardRefused, RolloutError, RolloutTimeout
-from practicum.rollout.agent_evidence import AgentEvidence
 from practicum.rollout.failures import BrokenOff, whose
-from practicum.rollout.refusals import Refusal, Subject
+from practicum.rollout.refusals import AgentEvidence, CallSubject, Refusal
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,7 @@ def test_each_failure_is_somebodys(error, sampled, more, expected):
     assert whose(BrokenOff(error, sampled, **more)) == expected
 
 
-def refused(status=400, code="invalid_request", param="", subject=Subject.MODEL):
+def refused(status=400, code="invalid_request", param="", subject=CallSubject.MODEL):
     return AgentEvidence(refusal=Refusal(subject, "the last model call", "no", status, code, param))
 
 
@@ -78,7 +77,7 @@ def crashed(error_type):
         (AgentFailed("raised", status=500), refused(param="messages.1.assistant.content"), {}, "policy"),
         (AgentFailed("raised", status=500), refused(param="messages.2.tool.content"), {}, "infrastructure"),
         (RewardRefused("no report came"), refused(code="context_length_exceeded"), {"full": True}, "policy"),
-        (RewardRefused("two numbers"), refused(subject=Subject.REWARD), {}, "judge"),
+        (RewardRefused("two numbers"), refused(subject=CallSubject.REWARD), {}, "judge"),
     ],
 )
 def test_what_is_known_of_an_agent_server_says_whose_its_failure_is(error, evidence, more, expected):

@@ -11,8 +11,8 @@ import pytest
 
 from practicum.engine.protocol import SamplingParams
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 from practicum.trajectory import Message, StopReason, Turn
 
 

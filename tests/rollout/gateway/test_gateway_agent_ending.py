@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from agent_server import rollout
 from practicum.errors import AgentFailed, RewardRefused, RolloutError, RolloutTimeout
-from practicum.rollout.refusals import Subject
+from practicum.rollout.refusals import CallSubject
 
 DONE = {"status": "done"}
 
@@ -219,7 +219,7 @@ def test_a_refused_report_is_what_the_failure_says_in_seconds(session, misreport
     assert isinstance(error, RewardRefused)
     assert said in str(error)
     assert "never called" not in str(error)
-    assert error.evidence.refusal.subject in (Subject.REWARD, Subject.SEAL)
+    assert error.evidence.refusal.subject in (CallSubject.REWARD, CallSubject.SEAL)
     assert error.evidence.refusal.status in (400, 404, 409)
 
 

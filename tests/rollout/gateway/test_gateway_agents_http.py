@@ -15,8 +15,8 @@ from starlette.routing import Route
 from agent_server import TASK, rollout
 from practicum.errors import RolloutError, RolloutTimeout, RunError
 from practicum.rollout.agents_http import HttpAgent, observed_tool_calls
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 from practicum.trajectory import ToolCall, Turn
 
 

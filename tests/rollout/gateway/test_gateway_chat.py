@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from practicum.errors import ContextFull, RolloutError
-from practicum.rollout.gateway.openai_types import UNSUPPORTED
+from practicum.rollout.gateway.chat_request import UNSUPPORTED
 
 
 def error_of(response):

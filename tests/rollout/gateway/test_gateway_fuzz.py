@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from practicum.rollout.gateway.app import create_gateway
-from practicum.rollout.gateway.openai_types import UNSUPPORTED, ChatRequest
+from practicum.rollout.gateway.chat_request import UNSUPPORTED, ChatRequest
 from practicum.rollout.gateway.registry import Registry
 
 PATIENT = settings(

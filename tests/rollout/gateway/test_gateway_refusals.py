@@ -5,7 +5,7 @@ import json
 import pytest
 
 from practicum.errors import ContextFull
-from practicum.rollout.refusals import Refusal, Refusals, Subject
+from practicum.rollout.refusals import CallSubject, Refusal, Refusals
 
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
 
@@ -22,16 +22,16 @@ def post(gateway, path, body, **headers):
 @pytest.mark.parametrize(
     ("path", "body", "status", "subject"),
     [
-        ("/update-reward", {"TrajectoryId": "ID", "Rewards": "1"}, 400, Subject.REWARD),
-        ("/update-reward", {"trajectory_id": "ID", "Rewards": [1]}, 400, Subject.REWARD),
-        ("/update-reward", {"metadata": {"rolloutId": "ID"}, "Rewards": [1]}, 400, Subject.REWARD),
-        ("/update-reward", b'{"TrajectoryId": "ID", "Rewards": [1}', 400, Subject.REWARD),
-        ("/update-reward", b"TrajectoryId=ID&Rewards=\xff", 400, Subject.REWARD),
-        ("/complete-rollout", {"TrajectoryId": "ID", "Status": "done"}, 400, Subject.SEAL),
-        ("/rollouts/ID/complete-rollout", {"Status": "ready"}, 404, Subject.SEAL),
-        ("/rollouts/ID/v1/responses", {"input": "hi"}, 404, Subject.MODEL),
-        ("/rollouts/ID/v1/chat/completions", {"messages": "hi"}, 400, Subject.MODEL),
-        ("/finished", {"TrajectoryId": "ID"}, 404, Subject.OTHER),
+        ("/update-reward", {"TrajectoryId": "ID", "Rewards": "1"}, 400, CallSubject.REWARD),
+        ("/update-reward", {"trajectory_id": "ID", "Rewards": [1]}, 400, CallSubject.REWARD),
+        ("/update-reward", {"metadata": {"rolloutId": "ID"}, "Rewards": [1]}, 400, CallSubject.REWARD),
+        ("/update-reward", b'{"TrajectoryId": "ID", "Rewards": [1}', 400, CallSubject.REWARD),
+        ("/update-reward", b"TrajectoryId=ID&Rewards=\xff", 400, CallSubject.REWARD),
+        ("/complete-rollout", {"TrajectoryId": "ID", "Status": "done"}, 400, CallSubject.SEAL),
+        ("/rollouts/ID/complete-rollout", {"Status": "ready"}, 404, CallSubject.SEAL),
+        ("/rollouts/ID/v1/responses", {"input": "hi"}, 404, CallSubject.MODEL),
+        ("/rollouts/ID/v1/chat/completions", {"messages": "hi"}, 400, CallSubject.MODEL),
+        ("/finished", {"TrajectoryId": "ID"}, 404, CallSubject.OTHER),
     ],
 )
 def test_a_refused_call_is_of_the_trajectory_that_it_names_anywhere(gateway, trajectory, path, body, status, subject):
@@ -64,12 +64,12 @@ def test_a_good_call_takes_the_refusal_of_its_like_back_and_no_other(gateway, tr
     gateway.open(trajectory)
     gateway.reward(trajectory, 1.0)
     gateway.chat(trajectory, {"temprature": 1})
-    assert refusal_of(gateway, trajectory).subject is Subject.MODEL
+    assert refusal_of(gateway, trajectory).subject is CallSubject.MODEL
     gateway.chat(trajectory)
-    assert refusal_of(gateway, trajectory).subject is Subject.REWARD
+    assert refusal_of(gateway, trajectory).subject is CallSubject.REWARD
     gateway.complete(trajectory, "done")
     gateway.complete(trajectory)
-    assert refusal_of(gateway, trajectory).subject is Subject.REWARD
+    assert refusal_of(gateway, trajectory).subject is CallSubject.REWARD
     gateway.reward(trajectory, 1.0)
     assert refusal_of(gateway, trajectory) is None
 
@@ -142,15 +142,15 @@ def test_an_address_that_is_not_served_names_what_is_and_the_mend(gateway, metho
 
 def test_of_several_refusals_the_last_that_stands_counts():
     refusals = Refusals()
-    first, second = Refusal(Subject.MODEL, "a", "x"), Refusal(Subject.REWARD, "b", "y")
+    first, second = Refusal(CallSubject.MODEL, "a", "x"), Refusal(CallSubject.REWARD, "b", "y")
     for refusal in (first, second, first):
         refusals.add(refusal)
     assert refusals.last == first
-    refusals.got_over(Subject.MODEL)
+    refusals.got_over(CallSubject.MODEL)
     assert refusals.last == second
 
 
 def test_a_message_of_several_lines_is_quoted_as_one_without_its_place():
     text = "samples with temperature 1\n  where: trajectory r\n  what to do: leave it out"
-    refusal = Refusal(Subject.MODEL, "the last model call", text, 400)
+    refusal = Refusal(CallSubject.MODEL, "the last model call", text, 400)
     assert str(refusal).endswith("HTTP 400: samples with temperature 1; what to do: leave it out")

@@ -12,8 +12,8 @@ import pytest
 
 from practicum.errors import RunError
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 
 
 def make(**settings):

@@ -17,8 +17,7 @@ from practicum.checks.catalogue import AGENT
 from practicum.checks.findings import AgentReport, Finding
 from practicum.checks.scores.evidence import all_tasks, play_case
 from practicum.digests import canonical_json
-from practicum.engine.local.family import family_of
-from practicum.engine.local.models import find_model, load_tokenizer
+from practicum.engine.local.models import family_of, find_model, load_tokenizer
 from practicum.environment.target import EnvironmentTarget
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import Recipe

@@ -15,8 +15,8 @@ from practicum.recipe import Recipe
 from practicum.rollout.agents_http import HttpAgent
 from practicum.rollout.dispatcher import Dispatcher, Limits, RolloutRequest
 from practicum.rollout.gateway.app import create_gateway
+from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.server import GatewayServer
 from practicum.rollout.renderer import Renderer
 from practicum.tasks import Task
 from practicum.trajectory import Trajectory

@@ -8,8 +8,8 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from practicum.checks.episodes import parting_place
-from practicum.rollout.gateway.app import TRAJECTORY_HEADER
-from practicum.rollout.gateway.routes import REPORTS
+from practicum.rollout.gateway.callers import TRAJECTORY_HEADER
+from practicum.rollout.gateway.error_answers import REPORTS
 from practicum.text import json_object
 
 """Posts that are no model calls."""

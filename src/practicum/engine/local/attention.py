@@ -33,7 +33,7 @@ FILLED, SHORT = 0.75, 8
 """A row joins a grid of longer ones if it fills this part of their length, but for so many tokens."""
 
 
-class Layout(Protocol):
+class AttentionLayout(Protocol):
     """Which flat token attends to which."""
 
     @property
@@ -127,13 +127,13 @@ class PackedRows:
         return 1 - sum(len(grid.scatter_T) for grid in self.grids) / cells
 
     def attend(self, layer: int, q_HTD: Tensor, k_KTD: Tensor, v_KTD: Tensor, scale: float) -> Tensor:
-        """See ``Layout``. Written out rather than called as one library kernel: queries of all rows meet the
+        """See ``AttentionLayout``. Written out rather than called as one library kernel: queries of all rows meet the
         prefix in a single matrix product, and no key is copied per row or per query head (three times faster
         forward and backward on CPU than ``scaled_dot_product_attention`` with a mask)."""
         del layer
         n_prefix, prefix = self.prefix, (k_KTD[:, : self.prefix], v_KTD[:, : self.prefix])
         heads, _, size = q_HTD.shape
-        done = []
+        outputs = []
         for grid in self.grids:
             (rows, longest), flat = grid.gather_RL.shape, grid.gather_RL.flatten()
             kv_heads = k_KTD.shape[0]
@@ -141,8 +141,8 @@ class PackedRows:
             k, v = (x[:, flat].view(kv_heads, rows, longest, size) for x in (k_KTD, v_KTD))
             out_KRGLD = _in_blocks(grid, q, k, v, *prefix)
             out_THD = out_KRGLD.permute(1, 3, 0, 2, 4).reshape(rows * longest, heads, size)[grid.scatter_T]
-            done.append(out_THD)
-        rows_THD = torch.cat(done) if len(done) > 1 else done[0]
+            outputs.append(out_THD)
+        rows_THD = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
         if self.order_T is not None:
             rows_THD = rows_THD[self.order_T]
         if not n_prefix:
@@ -185,10 +185,10 @@ def _in_blocks(grid: Grid, q: Tensor, k: Tensor, v: Tensor, k_prefix: Tensor, v_
         parts = []
         for query in range(0, longest, grid.queries):
             some, end = slice(row, row + grid.rows), min(query + grid.queries, longest)
-            own = q[:, some, :, query:end], k[:, some, :end], v[:, some, :end]
+            slices = q[:, some, :, query:end], k[:, some, :end], v[:, some, :end]
             hidden = None if grid.hidden_RLM is None else grid.hidden_RLM[some, query:end, :end]
             # Kept for the backward pass are the block's inputs; its scores are computed again.
-            inputs = *own, k_prefix, v_prefix, hidden
+            inputs = *slices, k_prefix, v_prefix, hidden
             parts.append(checkpoint(_block, *inputs, use_reentrant=False, preserve_rng_state=False))
         blocks.append(torch.cat(parts, dim=3))
     return torch.cat(blocks, dim=1)
@@ -203,20 +203,20 @@ def _block(
     softmax over nothing would be NaN, and NaN spreads through the backward pass even where its weight is zero.
     """
     kv_heads, rows, group, length, size = q_KRGLD.shape
-    known, n_prefix = k_KRMD.shape[2], k_KPD.shape[1]
+    n_keys, n_prefix = k_KRMD.shape[2], k_KPD.shape[1]
     if hidden_RLM is None:
-        place_M = torch.arange(known, device=q_KRGLD.device)
-        hidden = place_M > place_M[known - length :, None]
+        place_M = torch.arange(n_keys, device=q_KRGLD.device)
+        hidden = place_M > place_M[n_keys - length :, None]
     else:
         hidden = hidden_RLM[:, None]  # alike for all heads
     q_KRND = q_KRGLD.reshape(kv_heads, rows, group * length, size)
-    scores = (q_KRND @ k_KRMD.transpose(2, 3)).view(kv_heads, rows, group, length, known)
+    scores = (q_KRND @ k_KRMD.transpose(2, 3)).view(kv_heads, rows, group, length, n_keys)
     scores = scores.masked_fill(hidden, float("-inf"))
     if n_prefix:
         shared = q_KRND.reshape(kv_heads, -1, size) @ k_KPD.transpose(1, 2)
         scores = torch.cat([shared.view(kv_heads, rows, group, length, n_prefix), scores], dim=-1)
     weights = torch.softmax(scores, dim=-1)
-    out = weights[..., n_prefix:].reshape(kv_heads, rows, group * length, known) @ v_KRMD
+    out = weights[..., n_prefix:].reshape(kv_heads, rows, group * length, n_keys) @ v_KRMD
     if n_prefix:
         w_all = weights[..., :n_prefix].reshape(kv_heads, -1, n_prefix)
         out = out + (w_all @ v_KPD).view_as(out)
@@ -239,7 +239,7 @@ def _attention(
     attention_mask: Tensor | None,
     scaling: float,
     dropout: float = 0.0,
-    practicum_layout: Layout | None = None,
+    practicum_layout: AttentionLayout | None = None,
     sliding_window: int | None = None,
     **unused: Any,
 ) -> tuple[Tensor, None]:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from practicum.algorithms.losses import TrainingSequence
 from practicum.engine.local.attention import PackedRows
-from practicum.engine.protocol import Datum
+from practicum.trajectory import common_prefix
 
 MIN_SHARED = 16
 """Sequences that agree on fewer tokens than this are not worth a shared prefix."""
@@ -23,6 +24,8 @@ PAIRS_PER_TOKEN = 1024
 through the linear layers costs about three times as much."""
 PART_COST = 256
 """Tokens that one more forward and backward pass has to save: small ones use processors badly."""
+LOGITS_AT_ONCE = 12 * 2**20
+"""Numbers in the largest table of logits that exists at one time: 48 MiB, and a few copies of it."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,18 @@ class Tree:
     paths: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, data: Sequence[Datum]) -> "Tree":
+    def of(cls, data: Sequence[TrainingSequence]) -> "Tree":
         """The tree of some sequences."""
         tokens, depths, paths = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
         size = 0
         for datum in data:
-            before = ((_common(datum, other), path) for other, path in zip(data, paths, strict=False))
+            before = ((common_tokens(datum, other), path) for other, path in zip(data, paths, strict=False))
             shared, nearest = max(before, key=lambda pair: pair[0], default=(0, np.arange(0)))
-            own, begun = len(datum.tokens) - shared, nearest[:shared]
-            paths.append(np.concatenate([begun, np.arange(size, size + own)]))
+            added, begun = len(datum.tokens) - shared, nearest[:shared]
+            paths.append(np.concatenate([begun, np.arange(size, size + added)]))
             tokens.append(datum.tokens[shared:])
-            depths.append(np.arange(shared, shared + own))
-            size += own
+            depths.append(np.arange(shared, shared + added))
+            size += added
         return cls(np.concatenate(tokens), np.concatenate(depths), tuple(paths))
 
     def ancestry(self, prefix: int) -> Tensor | None:
@@ -86,9 +89,9 @@ class FlatBatch:
     temperature: float
 
     @classmethod
-    def of(cls, batch: Sequence[Datum], device: torch.device) -> "FlatBatch":
+    def of(cls, batch: Sequence[TrainingSequence], device: torch.device) -> "FlatBatch":
         """Lay out sequences of one temperature."""
-        part = Part.of(batch)
+        part = MicroBatch.of(batch)
         prefix, trees = part.prefix, [Tree.of([batch[member] for member in members]) for members in part.trees]
         lengths = [len(tree.tokens) - prefix for tree in trees]
         starts = np.cumsum([0, *lengths[:-1]])  # a node of the prefix has one flat place in all trees
@@ -118,13 +121,13 @@ class FlatBatch:
         )
 
 
-def micro_batches(data: Sequence[Datum], budget: int) -> Iterator[list[Datum]]:
+def micro_batches(data: Sequence[TrainingSequence], budget: int) -> Iterator[list[TrainingSequence]]:
     """Cut a batch into parts that compute at most ``budget`` tokens (a longer sequence goes alone), in its order.
 
     What sequences share counts once; one that would leave the others less to share begins another part where that is
     clearly less to compute. A part has one sampling temperature. Sequences without a trained token are left out.
     """
-    part: Part | None = None
+    part: MicroBatch | None = None
     for datum in data:
         if not datum.mask.any():
             continue
@@ -134,13 +137,13 @@ def micro_batches(data: Sequence[Datum], budget: int) -> Iterator[list[Datum]]:
             if grown.computed > room or datum.temperature != part.data[0].temperature:
                 yield list(part.data)
                 grown = None
-        part = grown or Part.of([datum])
+        part = grown or MicroBatch.of([datum])
     if part is not None:
         yield list(part.data)
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatch:
     """Sequences computed together: what all begin with, and the trees that go on from there.
 
     Attributes:
@@ -150,24 +153,24 @@ class Part:
         sizes: Nodes of each tree, what all begin with included.
     """
 
-    data: tuple[Datum, ...]
+    data: tuple[TrainingSequence, ...]
     agreed: int
     trees: tuple[tuple[int, ...], ...]
     sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, data: Sequence[Datum]) -> "Part":
+    def of(cls, data: Sequence[TrainingSequence]) -> "MicroBatch":
         """These sequences as one part."""
-        agreed = min(min(_common(data[0], datum), len(datum.tokens) - 1) for datum in data)
+        agreed = min(min(common_tokens(data[0], datum), len(datum.tokens) - 1) for datum in data)
         part = cls((data[0],), agreed, ((0,),), (len(data[0].tokens),))
         for datum in data[1:]:
             part = part._joined(datum)
         return part
 
-    def with_one_more(self, datum: Datum) -> "Part":
+    def with_one_more(self, datum: TrainingSequence) -> "MicroBatch":
         """The part and one more sequence."""
-        agrees = min(_common(self.data[0], datum), len(datum.tokens) - 1) >= self.agreed
-        return self._joined(datum) if agrees and len(self.data) > 1 else Part.of([*self.data, datum])
+        agrees = min(common_tokens(self.data[0], datum), len(datum.tokens) - 1) >= self.agreed
+        return self._joined(datum) if agrees and len(self.data) > 1 else MicroBatch.of([*self.data, datum])
 
     @property
     def prefix(self) -> int:
@@ -179,26 +182,51 @@ class Part:
         """Tokens that the part computes."""
         return sum(self.sizes) - (len(self.trees) - 1) * self.prefix
 
-    def _joined(self, datum: Datum) -> "Part":
+    def _joined(self, datum: TrainingSequence) -> "MicroBatch":
         """One more that agrees with the others as far as they do: in the tree that it shares most with, where that is
         less to compute."""
-        number, own = len(self.data), len(datum.tokens) - self.agreed
-        shared = [max(_common(datum, self.data[member]) for member in members) for members in self.trees]
+        number, added = len(self.data), len(datum.tokens) - self.agreed
+        shared = [max(common_tokens(datum, self.data[member]) for member in members) for members in self.trees]
         nearest = max(range(len(shared)), key=shared.__getitem__)
         saved, size = shared[nearest] - self.agreed, self.sizes[nearest] - self.agreed
-        compared = (size + own - saved) ** 2 - size**2 - own**2
+        compared = (size + added - saved) ** 2 - size**2 - added**2
         trees, sizes = list(self.trees), list(self.sizes)
         if saved > 0 and compared <= PAIRS_PER_TOKEN * saved:
             trees[nearest] = (*trees[nearest], number)
-            sizes[nearest] += own - saved
+            sizes[nearest] += added - saved
         else:
             trees.append((number,))
             sizes.append(len(datum.tokens))
         return replace(self, data=(*self.data, datum), trees=tuple(trees), sizes=tuple(sizes))
 
 
-def _common(first: Datum, second: Datum) -> int:
+def common_tokens(first: TrainingSequence, second: TrainingSequence) -> int:
     """Tokens with which both begin."""
-    limit = min(len(first.tokens), len(second.tokens))
-    differ = np.flatnonzero(first.tokens[:limit] != second.tokens[:limit])
-    return int(differ[0]) if len(differ) else limit
+    return common_prefix(first.tokens, second.tokens)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Trained tokens whose logits exist at one time.
+
+    Attributes:
+        places: Which of the places that predict something, (U,).
+        tokens: Which trained tokens of the micro-batch they predict, (n,): what sequences share has several.
+        rows: For each of those, which of the chunk's places predicts it, (n,).
+    """
+
+    places: Tensor
+    tokens: Tensor
+    rows: Tensor
+
+
+def chunks(batch: FlatBatch, vocabulary: int) -> tuple[Tensor, list[Chunk]]:
+    """The flat places that predict something, each once, and these in parts whose logits may exist at one time."""
+    places, row_N = torch.unique(batch.index, return_inverse=True)
+    order_N = torch.argsort(row_N, stable=True)
+    parts = []
+    for part in torch.arange(len(places), device=places.device).split(max(LOGITS_AT_ONCE // vocabulary, 1)):
+        first, last = int(part[0]), int(part[-1])
+        tokens = order_N[(row_N[order_N] >= first) & (row_N[order_N] <= last)]
+        parts.append(Chunk(part, tokens, row_N[tokens] - first))
+    return places, parts

@@ -78,11 +78,11 @@ class Lane:
         self._values = [self._empty(0, 0, self.shape.head_size) for _ in range(self.shape.layers)]
         self._capacity = (0, 0)
 
-    def _copy(self, row: int, other: int, length: int) -> None:
+    def _copy(self, row: int, target: int, length: int) -> None:
         """Copy what a row has cached."""
         for keys, values in zip(self._keys, self._values, strict=True) if length else ():
-            keys[other, :, :, :length] = keys[row, :, :, :length]
-            values[other, :, :length] = values[row, :, :length]
+            keys[target, :, :, :length] = keys[row, :, :, :length]
+            values[target, :, :length] = values[row, :, :length]
 
     def reserve(self, length: int) -> None:
         """Make room for all rows at ``length`` tokens."""
@@ -123,7 +123,7 @@ class PrefixLayout:
         self.longest = len(lane.prefix)
 
     def attend(self, layer: int, q_HTD: Tensor, k_KTD: Tensor, v_KTD: Tensor, scale: float) -> Tensor:
-        """See ``attention.Layout``; layers must come in order."""
+        """See ``attention.AttentionLayout``; layers must come in order."""
         assert layer == len(self.lane.prefix_keys)
         q, k, v = q_HTD.float(), k_KTD.float(), v_KTD.float()
         self.lane.prefix_keys.append(k.transpose(1, 2).contiguous())
@@ -167,7 +167,7 @@ class RowsLayout:
         self._mask = torch.zeros(hidden_RLM.shape, device=device).masked_fill_(hidden_RLM, float("-inf"))[:, None, None]
 
     def attend(self, layer: int, q_HTD: Tensor, k_KTD: Tensor, v_KTD: Tensor, scale: float) -> Tensor:
-        """See ``attention.Layout``."""
+        """See ``attention.AttentionLayout``."""
         lane, (heads, _, size), kv_heads = self.lane, q_HTD.shape, k_KTD.shape[0]
         n, width, group = self.n_rows, self.width, heads // kv_heads
         keys, values = lane.keys(layer), lane.values(layer)

@@ -4,9 +4,12 @@ How sums are rounded depends on the processor and on the instructions that its l
 second seed: two machines train the same recipe to different weights, so figures say what they were made on.
 """
 
+import ctypes
+import functools
 import os
 import platform
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -16,22 +19,22 @@ import torch
 from practicum.errors import ModelError
 
 
-def choose_device(wanted: Literal["cpu", "cuda", "auto"] = "auto") -> torch.device:
+def choose_device(choice: Literal["cpu", "cuda", "auto"] = "auto") -> torch.device:
     """The device asked for; ``auto`` is the GPU where there is one.
 
     Raises:
         ModelError: cuda is asked for and PyTorch finds no GPU.
     """
     available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    if choice == "cuda" and not available:
         raise ModelError("the recipe asks for cuda, but PyTorch finds no GPU", fix="set device: cpu or auto")
-    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if available and choice != "cpu" else "cpu")
 
 
-def choose_dtype(wanted: Literal["bfloat16", "float32", "auto"], device: torch.device) -> torch.dtype:
+def choose_dtype(choice: Literal["bfloat16", "float32", "auto"], device: torch.device) -> torch.dtype:
     """The number format asked for; ``auto`` is bfloat16 where the device is fast at it."""
-    if wanted != "auto":
-        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if choice != "auto":
+        return torch.bfloat16 if choice == "bfloat16" else torch.float32
     if device.type == "cuda":
         return torch.bfloat16
     # Without AVX512-BF16 or AMX a CPU emulates bfloat16 products, slower than float32.
@@ -99,3 +102,23 @@ def _facts(cpuinfo: Path) -> dict[str, str]:
     except OSError:
         return {}
     return dict(re.findall(r"^([^\t:]+?)\s*:[ \t]*(.*)$", first, re.MULTILINE))
+
+
+M_TRIM_THRESHOLD = -1
+M_MMAP_MAX = -4
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Tell glibc not to return freed memory; False where the C library is another one. Affects speed only.
+
+    Every step allocates and frees gigabytes of activations. glibc hands large blocks back to the kernel at once, and
+    getting them again costs a page fault per 4 KiB, which took up to half of a training step on a virtual machine.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))

@@ -13,7 +13,6 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +21,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from practicum.algorithms.losses import policy_loss
-from practicum.algorithms.penalties import entropy, kl_divergence, kl_penalty
-from practicum.engine.local.batching import FlatBatch, micro_batches
-from practicum.engine.local.family import family_of, write_family
-from practicum.engine.local.policy import Policy
-from practicum.engine.local.reference import frozen_copy
-from practicum.engine.local.stacking import Factors, inherited, write_adapter
-from practicum.engine.protocol import AdamParams, Datum, LossName, StepStats
+from practicum.algorithms.losses import (
+    CROSS_ENTROPY,
+    TrainingSequence,
+    entropy,
+    kl_divergence,
+    kl_penalty,
+    policy_loss,
+)
+from practicum.engine.local.batching import Chunk, FlatBatch, chunks, micro_batches
+from practicum.engine.local.export import Factors, inherited, write_adapter
+from practicum.engine.local.models import family_of, write_family
+from practicum.engine.local.policy import Policy, frozen_copy
+from practicum.engine.protocol import AdamParams, StepStats
 from practicum.errors import ModelError
-
-LOGITS_AT_ONCE = 12 * 2**20
-"""Numbers in the largest table of logits that exists at one time: 48 MiB, and a few copies of it."""
 
 
 class LocalLearner:
@@ -49,7 +50,7 @@ class LocalLearner:
         micro_batch_tokens: Most tokens in one forward pass.
 
     Raises:
-        ModelError: the policy comes from an adapter that a new one cannot be one with (see ``stacking``).
+        ModelError: the policy comes from an adapter that a new one cannot be one with (see ``export``).
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class LocalLearner:
         self._optimizer = self._new_optimizer()
         self._reference: Policy | None = None
 
-    def forward_backward(self, data: Sequence[Datum], loss: LossName, config: Mapping[str, float]) -> StepStats:
+    def forward_backward(self, data: Sequence[TrainingSequence], loss: str, config: Mapping[str, float]) -> StepStats:
         """Add the gradient of Σ weight · loss over all trained tokens; see ``engine.protocol.Learner``.
 
         ``config`` is that of ``algorithms.losses``; with ``kl_coef`` and ``entropy_coef`` the loss of a token is
@@ -142,15 +143,15 @@ class LocalLearner:
             self._policy.version += 1
         return {"grad_norm": norm, "publish_s": time.perf_counter() - began}
 
-    def evaluate(self, data: Sequence[Datum]) -> float:
+    def evaluate(self, data: Sequence[TrainingSequence]) -> float:
         """Mean cross-entropy (nats per trained token), without gradients."""
         total, tokens = 0.0, 0
         with torch.no_grad():
             for sequences in micro_batches(data, self._budget):
                 batch = FlatBatch.of(sequences, self._policy.shape.device)
-                places, chunks = self._chunks(batch)
+                places, parts = self._chunks(batch)
                 hidden = _hidden(self._policy, batch, places, grad=False)
-                for chunk in chunks:
+                for chunk in parts:
                     table = self._table(self._policy, hidden[chunk.places], 1.0)
                     total -= float(_of(table, chunk.rows, batch.target[chunk.tokens]).sum())
                     tokens += len(chunk.tokens)
@@ -256,21 +257,19 @@ class LocalLearner:
         for name, parameter in self._working.items():
             parameter.copy_(self._masters[name])
 
-    def _micro_batch(
-        self, batch: FlatBatch, loss: LossName, config: Mapping[str, float]
-    ) -> tuple[float, dict[str, float]]:
+    def _micro_batch(self, batch: FlatBatch, loss: str, config: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         """Summed loss and summed metrics of one micro-batch; gradients are added to the masters.
 
         The gradient of the hidden states is gathered chunk by chunk before the model's own backward pass: the
         vocabulary exists for one chunk at a time, forward and backward, and nothing is computed twice.
         """
         reference = self._reference_for(config)
-        places, chunks = self._chunks(batch)
+        places, parts = self._chunks(batch)
         near = None if reference is None else _hidden(reference, batch, places, grad=False)
         picked = _hidden(self._policy, batch, places)
         leaf = picked.detach().requires_grad_(True)
         total, sums = 0.0, dict[str, float]()
-        for chunk in chunks:
+        for chunk in parts:
             table = self._table(self._policy, leaf[chunk.places], batch.temperature)
             reference_table = None
             if reference is not None and near is not None:
@@ -314,17 +313,8 @@ class LocalLearner:
             logits = logits / temperature
         return torch.log_softmax(logits, dim=-1)
 
-    def _chunks(self, batch: FlatBatch) -> tuple[Tensor, list["Chunk"]]:
-        """The flat places that predict something, each once, and these in parts whose logits may exist at one time."""
-        vocabulary = int(self._policy.model.get_output_embeddings().weight.shape[0])
-        places, row_N = torch.unique(batch.index, return_inverse=True)
-        order_N = torch.argsort(row_N, stable=True)
-        chunks = []
-        for part in torch.arange(len(places), device=places.device).split(max(LOGITS_AT_ONCE // vocabulary, 1)):
-            first, last = int(part[0]), int(part[-1])
-            tokens = order_N[(row_N[order_N] >= first) & (row_N[order_N] <= last)]
-            chunks.append(Chunk(part, tokens, row_N[tokens] - first))
-        return places, chunks
+    def _chunks(self, batch: FlatBatch) -> tuple[Tensor, list[Chunk]]:
+        return chunks(batch, int(self._policy.model.get_output_embeddings().weight.shape[0]))
 
     @torch.no_grad()
     def _gather(self) -> None:
@@ -340,23 +330,8 @@ class LocalLearner:
             parameter.grad = None
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Trained tokens whose logits exist at one time.
-
-    Attributes:
-        places: Which of the places that predict something, (U,).
-        tokens: Which trained tokens of the micro-batch they predict, (n,): what sequences share has several.
-        rows: For each of those, which of the chunk's places predicts it, (n,).
-    """
-
-    places: Tensor
-    tokens: Tensor
-    rows: Tensor
-
-
 def token_losses(
-    loss: LossName,
+    loss: str,
     table: Tensor,
     batch: FlatBatch,
     chunk: Chunk,
@@ -374,7 +349,7 @@ def token_losses(
     target, old, advantages = (x[chunk.tokens] for x in (batch.target, batch.logprobs, batch.advantages))
     logprobs, mask = _of(table, chunk.rows, target), torch.ones_like(old)
     losses, metrics = policy_loss(loss, logprobs, old, advantages, mask, config)
-    if loss == "cross_entropy":
+    if loss == CROSS_ENTROPY:
         return losses, metrics
     with torch.set_grad_enabled(bool(config.get("entropy_coef"))):
         undecided = entropy(table)[chunk.rows]

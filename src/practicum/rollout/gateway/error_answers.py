@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from practicum.errors import ContextFull, PracticumError, RenderError
-from practicum.rollout.gateway.routes import SERVED, mend_of
 from practicum.rollout.refusals import CONTEXT_FULL
 from practicum.text import shortened
 
@@ -30,6 +29,27 @@ _MENDS: Mapping[str, str] = {
     "TrajectoryId": "send the rolloutId of the request's metadata",
 }
 """What to do about a key of a report that is wrong."""
+
+SERVED = (
+    "POST /v1/chat/completions and GET /v1/models (each also under /rollouts/{rolloutId}), "
+    "POST /complete-rollout, POST /update-reward, GET /health"
+)
+
+_CHAT = "this server speaks OpenAI's Chat Completions"
+_OTHER_APIS: Mapping[str, str] = {
+    "responses": f"{_CHAT}, not its Responses API: use client.chat.completions; in the OpenAI Agents SDK "
+    'set_default_openai_api("chat_completions"), in LangChain use_responses_api=False',
+    "messages": f"{_CHAT}, not Anthropic's Messages: give the agent an OpenAI-compatible client with the base URL "
+    "{endpoint}/rollouts/{rolloutId}/v1",
+    "completions": f"{_CHAT}: send messages to /v1/chat/completions instead of a prompt",
+    "embeddings": f"{_CHAT} of the policy alone: ask another server for embeddings",
+    "generateContent": f"{_CHAT}, not Gemini's API: give the agent an OpenAI-compatible client",
+}
+"""By the last part of a path: another API of a client that can speak this one too."""
+
+REPORTS = ("/complete-rollout", "/update-reward")
+"""Where an agent says that it has ended, and what its rollout is worth."""
+_REPORTS = tuple(path.removeprefix("/") for path in REPORTS)
 
 
 class GatewayError(Exception):
@@ -76,13 +96,13 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Json:
-        found = error.errors()
-        text = _describe(found)
+        problems = error.errors()
+        text = _describe(problems)
         kind = request.headers.get("content-type", "")
         if request.headers.get("content-length") != "0" and not _is_json(kind):
             came = f"came as {kind}" if kind else "came without one"
             text = f"send the header Content-Type: application/json: the body {came}, so it was not read as JSON"
-        return error_response(400, text, "invalid_request", param=_place(found[0]) or None)
+        return error_response(400, text, "invalid_request", param=_place(problems[0]) or None)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Json:
@@ -110,11 +130,11 @@ def _is_json(content_type: str) -> bool:
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
-def _describe(found: Sequence[Mapping[str, Any]]) -> str:
+def _describe(problems: Sequence[Mapping[str, Any]]) -> str:
     """The first few problems, each with its place in the body."""
-    sentences = list(dict.fromkeys(_sentence(problem) for problem in found))
+    sentences = list(dict.fromkeys(_sentence(problem) for problem in problems))
     more = f" (and {len(sentences) - 3} more problems)" if len(sentences) > 3 else ""
-    mends = (_MENDS.get(_place(problem).partition(".")[0], "") for problem in found[:1])
+    mends = (_MENDS.get(_place(problem).partition(".")[0], "") for problem in problems[:1])
     return "; ".join([*sentences[:3], *filter(None, mends)]) + more
 
 
@@ -131,3 +151,27 @@ def _sentence(problem: Mapping[str, Any]) -> str:
 
 def _place(problem: Mapping[str, Any]) -> str:
     return ".".join(str(part) for part in problem["loc"] if part != "body")
+
+
+def mend_of(method: str, path: str) -> str:
+    """What whoever called an address that is not served should change; empty where nothing can be guessed."""
+    parts = [part for part in path.split("/") if part]
+    last = parts[-1].lower() if parts else ""
+    if last in _REPORTS and len(parts) == 1:
+        return f"send it with POST, not {method}"
+    if last in _REPORTS:
+        return f"reports go to {{endpoint}}/{last}, with the rolloutId as TrajectoryId in the body"
+    if parts.count("v1") > 1:
+        return "/v1 stands there twice: the base URL ends in one /v1"
+    if parts[-2:] == ["chat", "completions"]:
+        return "the base URL must end in /v1" if "v1" not in parts else f"send it with POST, not {method}"
+    for name, mend in _OTHER_APIS.items():
+        if last == name.lower() or last.endswith(f":{name.lower()}"):
+            return mend
+    return next((f"did you mean /{name}?" for name in _REPORTS if _alike(name, last)), "")
+
+
+def _alike(name: str, written: str) -> bool:
+    letters = "".join(filter(str.isalpha, written))
+    plain = name.replace("-", "")
+    return bool(letters) and (letters.startswith(plain) or plain.startswith(letters))

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from practicum.errors import PracticumError
+from practicum.rollout.gateway.chat_request import ChatRequest
 from practicum.rollout.gateway.error_answers import GatewayError
-from practicum.rollout.gateway.openai_types import ChatRequest
 from practicum.rollout.gateway.registry import Entry
-from practicum.rollout.session import ChatResult, Sampled
+from practicum.rollout.session import ChatResult, SampledAnswer
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,11 @@ _LOOK_S = 0.02
 
 
 LINE = "practicum.line"
-"""Where a request's scope holds its ``Line``."""
+"""Where a request's scope holds its ``ClientConnection``."""
 
 
 @dataclass
-class Line:
+class ClientConnection:
     """The connection that a model call came by.
 
     Attributes:
@@ -68,8 +68,8 @@ class GatewayAnswer:
 class _Call:
     """One sampling under way, or what came of it once a client has received it (without the tokens)."""
 
-    outcome: asyncio.Task[tuple[int, Sampled]] | GatewayAnswer
-    line: Line
+    outcome: asyncio.Task[tuple[int, SampledAnswer]] | GatewayAnswer
+    line: ClientConnection
 
     @property
     def received(self) -> bool:
@@ -120,7 +120,9 @@ class ModelCalls:
         self._sampling: dict[Entry, int] = {}
         self._asked: WeakKeyDictionary[Entry, dict[str, _Asked]] = WeakKeyDictionary()
 
-    async def answer(self, entry: Entry, request: ChatRequest, line: Line, *, retried: bool = False) -> GatewayAnswer:
+    async def answer(
+        self, entry: Entry, request: ChatRequest, line: ClientConnection, *, retried: bool = False
+    ) -> GatewayAnswer:
         """Sample, or hand over what an identical request has sampled whose client had not received it.
 
         Raises:
@@ -128,10 +130,10 @@ class ModelCalls:
             PracticumError: the session refuses the request.
         """
         entry.require_open()
-        asked = self._asked.setdefault(entry, {}).setdefault(request.fingerprint, _Asked())
-        call = await asked.call_to_repeat(retried=retried, entry=entry)
+        history = self._asked.setdefault(entry, {}).setdefault(request.fingerprint, _Asked())
+        call = await history.call_to_repeat(retried=retried, entry=entry)
         if call is None:
-            call = self._begun(entry, request, line, asked)
+            call = self._begun(entry, request, line, history)
         call.line = line
         if isinstance(call.outcome, GatewayAnswer):
             line.close()
@@ -139,9 +141,9 @@ class ModelCalls:
         try:
             number, sampled = await _result(call.outcome)
         except Exception:
-            asked.refused += 1
-            if call in asked.calls:
-                asked.calls.remove(call)
+            history.refused += 1
+            if call in history.calls:
+                history.calls.remove(call)
             raise
         answer = GatewayAnswer(number, sampled.result)
         if not await line.gone() and not call.received and not entry.closed:
@@ -150,10 +152,10 @@ class ModelCalls:
             line.close()
         return answer
 
-    def _begun(self, entry: Entry, request: ChatRequest, line: Line, asked: _Asked) -> _Call:
+    def _begun(self, entry: Entry, request: ChatRequest, line: ClientConnection, history: _Asked) -> _Call:
         """A call under way. Those that wait for their trajectory's turn do not count: they sample one at a time."""
         if entry not in self._sampling and len(self._sampling) >= self.limit:
-            asked.refused += 1
+            history.refused += 1
             raise GatewayError(
                 429,
                 f"{self.limit} model calls are running, the most this server takes; try again in a second",
@@ -165,17 +167,17 @@ class ModelCalls:
         entry.running.add(task)
         task.add_done_callback(lambda done: self._over(entry, done))
         call = _Call(task, line)
-        asked.calls.append(call)
+        history.calls.append(call)
         return call
 
-    def _over(self, entry: Entry, task: asyncio.Task[tuple[int, Sampled]]) -> None:
+    def _over(self, entry: Entry, task: asyncio.Task[tuple[int, SampledAnswer]]) -> None:
         entry.running.discard(task)
         self._sampling[entry] -= 1
         if not self._sampling[entry]:
             del self._sampling[entry]
 
 
-async def _result(sampling: asyncio.Task[tuple[int, Sampled]]) -> tuple[int, Sampled]:
+async def _result(sampling: asyncio.Task[tuple[int, SampledAnswer]]) -> tuple[int, SampledAnswer]:
     """What a sampling gives; whoever stops waiting for it does not stop it.
 
     Raises:
@@ -190,7 +192,7 @@ async def _result(sampling: asyncio.Task[tuple[int, Sampled]]) -> tuple[int, Sam
         raise GatewayError(409, text, "rollout_ended", {"x-should-retry": "false"}) from None
 
 
-async def _sample(entry: Entry, request: ChatRequest) -> tuple[int, Sampled]:
+async def _sample(entry: Entry, request: ChatRequest) -> tuple[int, SampledAnswer]:
     async with entry.model_call:
         entry.require_open()
         try:

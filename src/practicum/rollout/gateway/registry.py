@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from practicum.errors import RolloutError, RolloutTimeout
 from practicum.rollout.gateway.error_answers import GatewayError
-from practicum.rollout.refusals import Refusal, Refusals, Subject
+from practicum.rollout.refusals import CallSubject, Refusal, Refusals
 from practicum.rollout.session import Session
 
 _ENDED_REMEMBERED = 4096
@@ -58,7 +58,7 @@ class Reward:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrajectoryOutcome:
     """A trajectory's state at one moment; ``reward`` is None until one was received."""
 
     state: State
@@ -94,20 +94,20 @@ class Entry:
         self._news = asyncio.Event()
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> TrajectoryOutcome:
         """How the trajectory stands now."""
-        return Outcome(self.state, self.reward, self.calls, self.refusals.last)
+        return TrajectoryOutcome(self.state, self.reward, self.calls, self.refusals.last)
 
     def refuse(self, refusal: Refusal) -> None:
         """Remember that a call of the agent was not served."""
         self.refusals.add(refusal)
-        if refusal.subject in (Subject.SEAL, Subject.REWARD):
+        if refusal.subject in (CallSubject.SEAL, CallSubject.REWARD):
             self.report_refused = time.monotonic()
         self._tell()
 
     def served_model_call(self) -> int:
         """Count a model call that was answered; its number, from 1."""
-        self.refusals.got_over(Subject.MODEL)
+        self.refusals.got_over(CallSubject.MODEL)
         self.report_refused = None
         self.calls += 1
         self._tell()
@@ -170,7 +170,7 @@ class Entry:
         self.reward = reward
         if self.state is State.READY:
             self.state = State.REWARD_RECEIVED
-        self.refusals.got_over(Subject.REWARD)
+        self.refusals.got_over(CallSubject.REWARD)
         self.settled.set()
         self._tell()
         if client_token:
@@ -241,7 +241,7 @@ class Registry:
             text = str(entry.refusals.last).replace(f" {entry.id!r}", "")
             return entry.named(text.replace(f"/rollouts/{entry.id}/", "/rollouts/{rolloutId}/"))
         when, stray = self._stray or (0.0, None)
-        if stray is None or when < entry.opened or (entry.calls and stray.subject is Subject.MODEL):
+        if stray is None or when < entry.opened or (entry.calls and stray.subject is CallSubject.MODEL):
             return ""
         return f"meanwhile a call came that names no open trajectory, perhaps this agent's: {stray}"
 
@@ -271,11 +271,11 @@ class Registry:
             raise unknown_trajectory(trajectory_id)
         return entry
 
-    def outcome(self, trajectory_id: str) -> Outcome:
+    def outcome(self, trajectory_id: str) -> TrajectoryOutcome:
         """How the trajectory stands now."""
         return self.get(trajectory_id).outcome
 
-    async def wait_sealed(self, trajectory_id: str, timeout: float) -> Outcome:
+    async def wait_sealed(self, trajectory_id: str, timeout: float) -> TrajectoryOutcome:
         """Wait at most ``timeout`` seconds until the trajectory is READY or FAILED.
 
         Raises:
@@ -285,7 +285,7 @@ class Registry:
         entry = self.get(trajectory_id)
         return await self._wait(entry, entry.sealed, timeout, "the agent never called /complete-rollout")
 
-    async def wait_reward(self, trajectory_id: str, timeout: float) -> Outcome:
+    async def wait_reward(self, trajectory_id: str, timeout: float) -> TrajectoryOutcome:
         """Wait at most ``timeout`` seconds until the trajectory is REWARD_RECEIVED or FAILED.
 
         Raises:
@@ -296,7 +296,7 @@ class Registry:
         missing = "the agent never called /update-reward"
         return await self._wait(entry, entry.settled, timeout, missing)
 
-    async def close(self, trajectory_id: str) -> Outcome:
+    async def close(self, trajectory_id: str) -> TrajectoryOutcome:
         """Take the trajectory out of service; when this returns nothing touches its session any more."""
         entry = self._entries.pop(trajectory_id, None)
         if entry is None:
@@ -314,7 +314,7 @@ class Registry:
         took = time.monotonic() - entry.opened
         return f"the rollout was not over after {took:.0f} s: {reason} (state {entry.state}, {entry.calls} model calls)"
 
-    async def _wait(self, entry: Entry, event: asyncio.Event, timeout: float, missing: str) -> Outcome:
+    async def _wait(self, entry: Entry, event: asyncio.Event, timeout: float, missing: str) -> TrajectoryOutcome:
         if not event.is_set():
             try:
                 await asyncio.wait_for(event.wait(), timeout)

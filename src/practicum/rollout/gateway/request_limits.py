@@ -7,8 +7,7 @@ from itertools import accumulate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from practicum.rollout.gateway.error_answers import Json, error_response
-from practicum.rollout.gateway.routes import REPORTS
+from practicum.rollout.gateway.error_answers import REPORTS, Json, error_response
 
 MAX_DEPTH = 100
 """Lists and objects within one another."""

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible client sends and expects: requests checked and normalized, responses built.
+"""What an OpenAI-compatible client sends to Chat Completions, checked and normalized; answers are in ``chat_answer``.
 
 Nothing is silently ignored that would change what the policy samples: a parameter this server cannot honour
 is refused by name (``UNSUPPORTED`` lists them with the values each may have), an unknown one is refused too.
@@ -9,16 +9,14 @@ cuts the text that the client gets; the policy's whole answer stays in the recor
 """
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from practicum.digests import digest
-from practicum.rollout.session import ChatResult
 from practicum.text import shortened
-from practicum.trajectory import Message, StopReason
+from practicum.trajectory import Message
 
 MODEL = "default"
 MAX_MESSAGES, MAX_TOOLS = 10_000, 1_000
@@ -81,7 +79,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class _Said(_Part):
+class _Words(_Part):
     """A message. What other services note beside the words (annotations, ids, cache marks) is passed over."""
 
     @model_validator(mode="before")
@@ -120,7 +118,7 @@ class CallOfTool(_Part):
     function: FunctionCall
 
 
-class SystemMessage(_Said):
+class SystemMessage(_Words):
     """Instructions. ``developer`` is OpenAI's newer name of ``system`` and becomes it."""
 
     role: Literal["system", "developer"]
@@ -128,7 +126,7 @@ class SystemMessage(_Said):
     name: str | None = None
 
 
-class UserMessage(_Said):
+class UserMessage(_Words):
     """What the user says."""
 
     role: Literal["user"]
@@ -136,7 +134,7 @@ class UserMessage(_Said):
     name: str | None = None
 
 
-class AssistantMessage(_Said):
+class AssistantMessage(_Words):
     """A former response, sent back as history."""
 
     role: Literal["assistant"]
@@ -146,7 +144,7 @@ class AssistantMessage(_Said):
     tool_calls: list[CallOfTool] | None = None
 
 
-class ToolMessage(_Said):
+class ToolMessage(_Words):
     """A tool's result."""
 
     role: Literal["tool"]
@@ -304,38 +302,6 @@ class ChatRequest(BaseModel):
         return digest([self.plain_messages(), self.tool_schemas, sampling])
 
 
-def completion(id: str, answer: ChatResult, request: ChatRequest) -> dict[str, Any]:
-    """A whole ``chat.completion`` body."""
-    message, finish = _outgoing(answer, request)
-    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
-    return {**_envelope(id, "chat.completion"), "choices": [choice], "usage": _usage(answer)}
-
-
-def chunks(id: str, answer: ChatResult, request: ChatRequest) -> Iterator[str]:
-    """The same answer as server-sent events, ``[DONE]`` last.
-
-    Tool calls can only be parsed from the whole response, so the events follow it rather than run along.
-    """
-    message, finish = _outgoing(answer, request)
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{key: message[key]} for key in ("reasoning_content", "content") if message.get(key)]
-    calls = message.get("tool_calls", [])
-    deltas += [{"tool_calls": [{"index": index, **call}]} for index, call in enumerate(calls)]
-    usage: dict[str, Any] = {"usage": None} if request.include_usage else {}
-    for delta in deltas:
-        yield _event(id, [{"index": 0, "delta": delta, "finish_reason": None}], usage)
-    yield _event(id, [{"index": 0, "delta": {}, "finish_reason": finish}], usage)
-    if request.include_usage:
-        yield _event(id, [], {"usage": _usage(answer)})
-    yield "data: [DONE]\n\n"
-
-
-def model_list() -> dict[str, Any]:
-    """Body of ``GET /v1/models``: the one policy that is being sampled."""
-    model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "practicum"}
-    return {"object": "list", "data": [model]}
-
-
 def _refuse_unsupported(name: str, value: Any) -> None:
     neutral = UNSUPPORTED[name]
     if any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in neutral):
@@ -354,51 +320,5 @@ def _plain(message: AnyMessage) -> Message:
     plain: Message = {"role": "system" if message.role == "developer" else message.role}
     content = message.content
     plain["content"] = content if isinstance(content, str | None) else "".join(b.text for b in content)
-    rest = message.model_dump(exclude={"role", "content"}, exclude_none=True)
-    return plain | {key: value for key, value in rest.items() if value != []}
-
-
-def _outgoing(answer: ChatResult, request: ChatRequest) -> tuple[dict[str, Any], StopReason]:
-    """The assistant message and finish reason as they go on the wire.
-
-    Under ``tool_choice="none"`` a call the policy uttered all the same is withheld, as the contract says. ``stop``
-    cuts the text alone: what follows a call is where a model goes on as if it had the result.
-    """
-    source = answer.message
-    content = source.get("content")
-    shown = _cut(content, request.stops) if isinstance(content, str) else content
-    message: dict[str, Any] = {"role": "assistant", "content": shown, "refusal": None}
-    if source.get("reasoning_content"):
-        message["reasoning_content"] = source["reasoning_content"]
-    finish: StopReason = "stop" if shown != content and answer.finish_reason == "length" else answer.finish_reason
-    if source.get("tool_calls") and request.tool_choice != "none":
-        message["tool_calls"] = _calls(source["tool_calls"])
-    elif finish == "tool_calls":
-        finish = "stop"
-    return message, finish
-
-
-def _cut(text: str, stops: Sequence[str]) -> str:
-    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
-
-
-def _calls(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{"id": call["id"], "type": "function", "function": dict(call["function"])} for call in calls]
-
-
-def _usage(answer: ChatResult) -> dict[str, int]:
-    total = answer.prompt_tokens + answer.completion_tokens
-    return {
-        "prompt_tokens": answer.prompt_tokens,
-        "completion_tokens": answer.completion_tokens,
-        "total_tokens": total,
-    }
-
-
-def _envelope(id: str, kind: str) -> dict[str, Any]:
-    return {"id": id, "object": kind, "created": int(time.time()), "model": MODEL}
-
-
-def _event(id: str, choices: list[dict[str, Any]], usage: Mapping[str, Any]) -> str:
-    body = {**_envelope(id, "chat.completion.chunk"), "choices": choices, **usage}
-    return f"data: {json.dumps(body)}\n\n"
+    fields = message.model_dump(exclude={"role", "content"}, exclude_none=True)
+    return plain | {key: value for key, value in fields.items() if value != []}

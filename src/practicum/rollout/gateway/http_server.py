@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from practicum.errors import RunError
-from practicum.rollout.gateway.model_calls import LINE, Line
+from practicum.rollout.gateway.model_calls import LINE, ClientConnection
 
 _STARTUP_S = 10.0
 _KEEP_ALIVE_S = 120  # longer than an agent thinks between two calls: a reused connection is not found closed
@@ -34,7 +34,7 @@ class _Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whiche
     def connection_lost(self, error: Exception | None) -> None:
         """A connection that its client closed over unread bytes is reset: its last answer was not received."""
         line = self.cycle.scope.get(LINE) if self.cycle is not None else None
-        if isinstance(error, ConnectionResetError) and isinstance(line, Line):
+        if isinstance(error, ConnectionResetError) and isinstance(line, ClientConnection):
             line.reset = True
         super().connection_lost(error)
 

@@ -1,5 +1,8 @@
 """YAML as people mean it: a key given twice is an error with its line, and numbers are those of YAML 1.2.
 
+An alias repeats what it names, so a file of ten lines may stand for a thousand million values: building them is cheap,
+looking at them never ends. What aliases stand for is counted before anything is built.
+
 PyYAML follows YAML 1.1, in which ``1e-5`` is text, ``010`` is 8 and ``1:30`` is 90. Here ``1e-5`` is a number, ``010``
 is 10, ``0o10`` is 8, and ``1:30`` and ``1_000`` are text, which no setting takes for a number.
 """
@@ -11,10 +14,11 @@ from typing import Any
 import yaml
 
 from practicum.errors import RecipeError
-from practicum.recipe.yaml_bounds import require_bounded
 
 MOST_CHARACTERS, MOST_VALUES = 256 * 1024, 100_000
 """Of a document, and of what its aliases stand for; recipes have some thousands and some hundreds."""
+MOST_VALUES_OF_DOCUMENTS = 1_000_000
+"""Of other documents than recipes, such as a service's description."""
 MOST_NESTED = 100
 """Levels of nesting that a document may have; recipes have three or four."""
 
@@ -51,14 +55,14 @@ class _Loader(yaml.SafeLoader):
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
-        seen: dict[str, int] = {}
+        lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue
-            if key.value in seen:
-                problem = f"the key {key.value!r} is already given in line {seen[key.value]}"
+            if key.value in lines:
+                problem = f"the key {key.value!r} is already given in line {lines[key.value]}"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen[key.value] = key.start_mark.line + 1
+            lines[key.value] = key.start_mark.line + 1
         return node
 
 
@@ -148,3 +152,38 @@ def _lines(node: yaml.Node, outer: str = "") -> Iterator[tuple[str, int]]:
         yield f"{outer}{key.value}", key.start_mark.line + 1
         if not outer:
             yield from _lines(value, f"{key.value}.")
+
+
+def require_bounded(node: yaml.Node, most: int = MOST_VALUES_OF_DOCUMENTS) -> None:
+    """Refuse a composed document that is within itself or too large; the work is linear in its text.
+
+    Raises:
+        yaml.MarkedYAMLError: with the line of the first value that is too much.
+        RecursionError: it is nested too deep for Python.
+    """
+    _values(node, most, {})
+
+
+def _values(node: yaml.Node, most: int, counts: dict[int, int | None]) -> int:
+    """Values of a node; None stands in ``counts`` for one that is being counted."""
+    if id(node) in counts:
+        count = counts[id(node)]
+        if count is None:
+            raise _refusal("an alias stands within what it names", node)
+        return count
+    counts[id(node)] = None
+    total = 1 + sum(_values(inner, most, counts) for inner in _inner(node))
+    if total > most:
+        raise _refusal(f"its aliases stand for more than {most:,} values", node)
+    counts[id(node)] = total
+    return total
+
+
+def _inner(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _refusal(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)

@@ -169,13 +169,13 @@ def test_nothing_is_printed_or_escaped_past_the_one_way() -> None:
     ]
     allowed = {
         # For pages: the one place that escapes.
-        "viewer/sections.py": "html.escape",
+        "report/sections.py": "html.escape",
         # A report as text, for pytest's assertion: printed through say.
         "testing.py": "Console",
         # What user code wrote, in a process whose streams are a file.
-        "checks/nursery/work.py": "traceback.print_exc",
+        "checks/processes/work.py": "traceback.print_exc",
         # A process that starts with nothing of ours imported.
-        "checks/nursery/server.py": "traceback.print_exc",
+        "checks/processes/fork_server.py": "traceback.print_exc",
     }
     assert [each for each in past if not _is_allowed(each, allowed)] == []
 

@@ -10,7 +10,7 @@ import pytest
 
 from kills import KILL
 from practicum.digests import digest_file
-from practicum.runs.events import Event, read_events
+from practicum.runs.events import LedgerEvent, read_events
 
 BEFORE_THE_EVENT = (
     KILL
@@ -46,7 +46,7 @@ def out_of_room_at(kind: str, key: str, value: Any, room: int) -> str:
     return BEFORE_THE_EVENT.format(kind=kind, key=key, value=value, what=what)
 
 
-def events_of(run: Path, kind: str) -> list[Event]:
+def events_of(run: Path, kind: str) -> list[LedgerEvent]:
     return [event for event in read_events(run / "events.jsonl") if event.kind == kind]
 
 

@@ -9,7 +9,7 @@ from practicum.errors import LedgerError, RunError
 from practicum.evaluation.disagreements import Disagreement, last_evaluated, recorded_disagreements
 from practicum.evaluation.summary import MODES, stage_order
 from practicum.runs.events import FILE as EVENTS
-from practicum.runs.events import Event, read_events
+from practicum.runs.events import LedgerEvent, read_events
 from practicum.runs.manifest import FILE as MANIFEST
 from practicum.store import read_trajectories
 from practicum.text import json_object
@@ -33,7 +33,7 @@ class RunData:
     """Lines of metrics.jsonl: step, time, phase, metrics."""
     evaluations: Sequence[Mapping[str, Any]]
     manifest: Mapping[str, Any]
-    events: Sequence[Event]
+    events: Sequence[LedgerEvent]
     examples: Sequence[Example]
     """Two rollouts of one task, before and after training; one or none where there are no more."""
     notes: Sequence[str]
@@ -108,7 +108,7 @@ def _object(path: Path, notes: list[str]) -> dict[str, Any]:
     return value
 
 
-def _events(path: Path, notes: list[str]) -> list[Event]:
+def _events(path: Path, notes: list[str]) -> list[LedgerEvent]:
     if not path.is_file():
         return []
     try:

@@ -39,7 +39,7 @@ GENESIS = "0" * 64
 
 
 @dataclass(frozen=True)
-class Event:
+class LedgerEvent:
     """One line of the ledger; ``time`` is ISO 8601 in UTC."""
 
     seq: int
@@ -90,7 +90,7 @@ class EventLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def append(self, kind: Kind, data: Mapping[str, Any] | None = None) -> Event:
+    def append(self, kind: Kind, data: Mapping[str, Any] | None = None) -> LedgerEvent:
         """Write one event and return once it is on disk; what cannot be written whole leaves nothing behind.
 
         Raises:
@@ -109,7 +109,7 @@ class EventLog:
             "prev": self._head,
         }
         try:
-            event = Event(**body, hash=digest(body))
+            event = LedgerEvent(**body, hash=digest(body))
         except (TypeError, ValueError) as error:
             raise LedgerError(
                 f"the data of a {kind!r} event cannot be written: {error}",
@@ -158,7 +158,7 @@ class EventLog:
         self.append("error", {"what": "removed a torn last line", "bytes": len(torn), "text": text})
 
 
-def read_events(path: Path) -> list[Event]:
+def read_events(path: Path) -> list[LedgerEvent]:
     """All whole events of a file, verified; a torn last line is left out.
 
     Raises:
@@ -172,12 +172,12 @@ def torn_tail(path: Path) -> bytes:
     return path.read_bytes().rpartition(b"\n")[2]
 
 
-def _parse(path: Path) -> tuple[list[Event], bytes]:
+def _parse(path: Path) -> tuple[list[LedgerEvent], bytes]:
     try:
         *lines, torn = path.read_bytes().split(b"\n")
     except OSError as error:
         raise LedgerError(f"cannot read the events: {error}", where=str(path)) from error
-    events: list[Event] = []
+    events: list[LedgerEvent] = []
     head = GENESIS
     for number, line in enumerate(lines, start=1):
         event = _event(line, f"{path}, line {number}")
@@ -187,13 +187,13 @@ def _parse(path: Path) -> tuple[list[Event], bytes]:
     return events, torn
 
 
-def _line(event: Event) -> bytes:
+def _line(event: LedgerEvent) -> bytes:
     return json.dumps(asdict(event)).encode()
 
 
-def _event(line: bytes, where: str) -> Event:
+def _event(line: bytes, where: str) -> LedgerEvent:
     try:
-        event = Event(**json.loads(line))
+        event = LedgerEvent(**json.loads(line))
     except (ValueError, TypeError) as error:
         raise _broken("the line is not an event", where) from error
     if _line(event) != line:
@@ -201,7 +201,7 @@ def _event(line: bytes, where: str) -> Event:
     return event
 
 
-def _refuse_break(event: Event, seq: int, prev: str, where: str) -> None:
+def _refuse_break(event: LedgerEvent, seq: int, prev: str, where: str) -> None:
     body = asdict(event)
     written = body.pop("hash")
     try:

@@ -12,7 +12,7 @@ from practicum.errors import RolloutError
 from practicum.scoring import judge
 from practicum.scoring.executed import (
     RUNNER,
-    ProgramOutcome,
+    Outcome,
     encoded,
     expected,
     last_apart,
@@ -266,13 +266,13 @@ def test_what_a_case_came_to():
     source = "class Own(Exception): pass\ndef own(): raise Own('why')\n"
     found = outcomes(source, "own()", "1 / 0", "len('ab')", "x = 1", "print('x')", "'x' * 50_000", "own")
     assert found == [
-        ProgramOutcome("raised", name="Own", text="why"),
-        ProgramOutcome("raised", name="ZeroDivisionError", text="division by zero"),
-        ProgramOutcome("value", 2),
-        ProgramOutcome("value", None),
-        ProgramOutcome("value", None),
-        ProgramOutcome("ended", text="the result is too large"),
-        ProgramOutcome("value", {"object": "function"}),
+        Outcome("raised", name="Own", text="why"),
+        Outcome("raised", name="ZeroDivisionError", text="division by zero"),
+        Outcome("value", 2),
+        Outcome("value", None),
+        Outcome("value", None),
+        Outcome("ended", text="the result is too large"),
+        Outcome("value", {"object": "function"}),
     ]
 
 
@@ -314,7 +314,7 @@ def test_equal_files_are_run_once_and_unsteady_ones_again(monkeypatch):
 
     monkeypatch.setattr(executed, "arun_python", counted)
     for _ in range(2):
-        assert outcomes("def once(): return 7", "once()") == [ProgramOutcome("value", 7)]
+        assert outcomes("def once(): return 7", "once()") == [Outcome("value", 7)]
     assert len(runs) == 1
     for _ in range(2):
         assert outcomes("import os\ndef gone(): os._exit(3)", "gone()")[0].kind == "ended"
@@ -350,23 +350,23 @@ FAILING += [("1.5", float("nan")), ("1.5", float("inf")), ("{1}", frozenset({1})
 
 @pytest.mark.parametrize(("literal", "value"), PASSING)
 def test_values_that_pass(literal, value):
-    assert passes(ProgramOutcome("value", json.loads(encoded(value))), expected({"code": "", "gives": literal}))
+    assert passes(Outcome("value", json.loads(encoded(value))), expected({"code": "", "gives": literal}))
 
 
 @pytest.mark.parametrize(("literal", "value"), FAILING)
 def test_values_that_do_not(literal, value):
-    assert not passes(ProgramOutcome("value", json.loads(encoded(value))), expected({"code": "", "gives": literal}))
+    assert not passes(Outcome("value", json.loads(encoded(value))), expected({"code": "", "gives": literal}))
 
 
 def test_an_exception_passes_by_its_name_and_never_for_a_value():
     wanted = expected({"code": "", "raises": "ValueError"})
-    assert passes(ProgramOutcome("raised", name="ValueError", text="any"), wanted)
-    assert not passes(ProgramOutcome("raised", name="TypeError"), wanted)
-    assert not passes(ProgramOutcome("value", "ValueError"), wanted)
-    assert not passes(ProgramOutcome("ended"), wanted)
-    for nothing in (ProgramOutcome("ended"), ProgramOutcome("raised", name="ValueError"), ProgramOutcome("raised")):
+    assert passes(Outcome("raised", name="ValueError", text="any"), wanted)
+    assert not passes(Outcome("raised", name="TypeError"), wanted)
+    assert not passes(Outcome("value", "ValueError"), wanted)
+    assert not passes(Outcome("ended"), wanted)
+    for nothing in (Outcome("ended"), Outcome("raised", name="ValueError"), Outcome("raised")):
         assert not passes(nothing, expected({"code": "", "gives": "None"}))
-    assert not passes(ProgramOutcome("raised", name="ValueError"), expected({"code": "", "gives": "1"}))
+    assert not passes(Outcome("raised", name="ValueError"), expected({"code": "", "gives": "1"}))
 
 
 literals = st.recursive(
@@ -380,10 +380,10 @@ literals = st.recursive(
 @settings(max_examples=150, deadline=None)
 def test_a_literal_passes_for_itself_and_another_does_not(value, other):
     wanted = expected({"code": "", "gives": repr(value)})
-    assert passes(ProgramOutcome("value", json.loads(encoded(value))), wanted)
+    assert passes(Outcome("value", json.loads(encoded(value))), wanted)
     assert ast.literal_eval(repr(value)) == value
     if value != other:
-        near = passes(ProgramOutcome("value", json.loads(encoded(other))), wanted)
+        near = passes(Outcome("value", json.loads(encoded(other))), wanted)
         assert not near or "." in repr((value, other)) or "e" in repr((value, other))
 
 

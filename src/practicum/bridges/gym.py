@@ -13,25 +13,21 @@ import copy
 import functools
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from practicum.environment.base import Environment
 from practicum.environment.modules import require
 from practicum.errors import EnvironmentFault
-from practicum.trajectory import Rollout
+from practicum.trajectory import Judge
 
 if TYPE_CHECKING:
     from practicum.bridges.gym_env import PracticumEnv
-
-Score = Callable[[Rollout], Any]
-"""A score or a reward: a function of a finished rollout that gives a number, a list of numbers to be summed, or a
-pair of either and named components; it may be async."""
 
 
 def as_gymnasium(
     environment: Environment | Callable[[], Environment],
     split: str = "train",
-    score: Score | None = None,
+    score: Judge | None = None,
     *,
     render_mode: str | None = None,
 ) -> "PracticumEnv":
@@ -60,7 +56,7 @@ def as_gymnasium(
 def register_gymnasium(
     environment: Callable[[], Environment],
     split: str = "train",
-    score: Score | None = None,
+    score: Judge | None = None,
     *,
     id: str | None = None,
 ) -> str:
@@ -88,7 +84,7 @@ def register_gymnasium(
 
 
 def _create(
-    make: Callable[[], Environment], split: str, score: Score | None, render_mode: str | None = None
+    make: Callable[[], Environment], split: str, score: Judge | None, render_mode: str | None = None
 ) -> "PracticumEnv":
     from practicum.bridges.gym_env import PracticumEnv
 

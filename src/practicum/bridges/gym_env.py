@@ -20,12 +20,11 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from practicum.bridges.episode import ServedEpisode, task_of, tasks_of
-from practicum.bridges.gym import Score
 from practicum.environment.base import Call, Environment
 from practicum.environment.calling import waited
 from practicum.errors import EnvironmentFault
 from practicum.tasks import Task
-from practicum.trajectory import Message, Rollout
+from practicum.trajectory import Judge, Message, Rollout
 
 ACTION_LIMIT = 32_768
 """Characters of an action."""
@@ -112,7 +111,7 @@ class PracticumEnv(gymnasium.Env[str, str]):
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
 
     def __init__(
-        self, environment: Environment, split: str, score: Score | None, render_mode: str | None = None
+        self, environment: Environment, split: str, score: Judge | None, render_mode: str | None = None
     ) -> None:
         if render_mode not in (None, "ansi"):
             raise EnvironmentFault(f"there is no render mode {render_mode!r}", allowed="ansi, or None")
@@ -211,7 +210,7 @@ def spec_of(name: str, entry_point: Any, kwargs: dict[str, Any]) -> EnvSpec:
     return EnvSpec(name, entry_point=entry_point, order_enforce=False, disable_env_checker=True, kwargs=kwargs)
 
 
-def _judged(score: Score, rollout: Rollout) -> tuple[float, dict[str, float]]:
+def _judged(score: Judge, rollout: Rollout) -> tuple[float, dict[str, float]]:
     """The score's number (summed over turns where it gives several), and its components."""
     result = waited(score(rollout))
     components: Mapping[str, float] = {}

@@ -50,7 +50,7 @@ RUNNER = "__runner__/run.py"
 
 
 @dataclass(frozen=True)
-class ProgramOutcome:
+class Outcome:
     """What came of a case: ``value`` (encoded), ``raised`` (class name, message), or ``ended`` without either."""
 
     kind: Literal["value", "raised", "ended"]
@@ -133,7 +133,7 @@ def score_tests(*, exact: bool = False, partial: bool = False, files: str = "fil
 
 async def run_cases(
     files: Any, codes: Sequence[str], *, setup: str = "", limits: PythonLimits = LIMITS
-) -> list[ProgramOutcome]:
+) -> list[Outcome]:
     """Run each code in a fork of its own, with ``setup`` before it; the value is that of its last expression.
 
     What ran to its end is remembered for a while: equal files, as the rollouts of a group often hand in, are run once.
@@ -146,7 +146,7 @@ async def run_cases(
         SyntaxError: a code is not Python.
     """
     if not _can_be_laid(files, limits):
-        return [ProgramOutcome("ended", text="no files that could be run")] * len(codes)
+        return [Outcome("ended", text="no files that could be run")] * len(codes)
     parts = [last_apart(code) for code in codes]
     order = repr({"setup": setup, "codes": parts, "seconds": SECONDS, "patience": PATIENCE})
     key = digest([dict(files), order, sorted(vars(limits).items())])
@@ -161,21 +161,21 @@ async def run_cases(
     return list(_remembered[key])
 
 
-_remembered: OrderedDict[str, list[ProgramOutcome]] = OrderedDict()
+_remembered: OrderedDict[str, list[Outcome]] = OrderedDict()
 
 
-def _outcomes(printed: str, count: int) -> list[ProgramOutcome]:
+def _outcomes(printed: str, count: int) -> list[Outcome]:
     """What the runner said, line by line, of each case."""
-    outcomes: dict[int, ProgramOutcome] = {}
+    outcomes: dict[int, Outcome] = {}
     for line in printed.splitlines():
         number, _, said = line.partition(" ")
         if re.fullmatch("[0-9]{1,6}", number):
             outcomes.setdefault(int(number), _read(said))
-    missing = ProgramOutcome("ended", text="no result: too many cases ran out of time or memory")
+    missing = Outcome("ended", text="no result: too many cases ran out of time or memory")
     return [outcomes.get(number, missing) for number in range(count)]
 
 
-def expected(case: Mapping[str, Any]) -> ProgramOutcome:
+def expected(case: Mapping[str, Any]) -> Outcome:
     """What a case of a label must come to, to be given to ``passes``.
 
     Raises:
@@ -184,14 +184,14 @@ def expected(case: Mapping[str, Any]) -> ProgramOutcome:
     if ("gives" in case) == ("raises" in case):
         raise ValueError(f"a case needs either gives or raises: {dict(case)!r}")
     if "raises" in case:
-        return ProgramOutcome("raised", name=case["raises"])
+        return Outcome("raised", name=case["raises"])
     try:
-        return ProgramOutcome("value", json.loads(encoded(ast.literal_eval(case["gives"]))))
+        return Outcome("value", json.loads(encoded(ast.literal_eval(case["gives"]))))
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"what a case gives must be a Python literal: {case['gives']!r}") from error
 
 
-def passes(outcome: ProgramOutcome, right: ProgramOutcome) -> bool:
+def passes(outcome: Outcome, right: Outcome) -> bool:
     """Whether a case came to what it must."""
     if outcome.kind != right.kind:
         return False
@@ -214,16 +214,16 @@ def _can_be_laid(files: Any, limits: PythonLimits) -> bool:
     return not any(path.startswith(f"{other}/") for path in files for other in files)
 
 
-def _read(said: str) -> ProgramOutcome:
+def _read(said: str) -> Outcome:
     """One outcome, as the code under test, or whoever speaks in its place, wrote it."""
     try:
         outcome = json.loads(said)
         kind, value, name, text = outcome
     except (ValueError, TypeError, RecursionError):
-        return ProgramOutcome("ended", text="ended without a result")
+        return Outcome("ended", text="ended without a result")
     if kind not in ("value", "raised", "ended") or not isinstance(outcome, list):
-        return ProgramOutcome("ended", text="ended without a result")
-    return ProgramOutcome(kind, value, str(name), str(text))
+        return Outcome("ended", text="ended without a result")
+    return Outcome(kind, value, str(name), str(text))
 
 
 def last_apart(code: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from practicum.moved import MOVED, OUTSIDE, present_name
+from practicum.moved import MOVED, OUTSIDE, RENAMED, present_name
 
 
 @pytest.mark.parametrize("old", sorted(set(MOVED) - {"cli.__main__"}))
@@ -53,3 +53,14 @@ def test_the_command_line_runs_as_a_module_by_both_names(name):
     ran = subprocess.run([sys.executable, "-m", name, "--help"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "recipe" in ran.stdout
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in RENAMED for name in RENAMED[module]])
+def test_what_is_called_otherwise_now_answers_in_its_old_module(module, name):
+    with pytest.warns(DeprecationWarning):
+        sys.modules.pop(f"practicum.{module}", None)
+        old = importlib.import_module(f"practicum.{module}")
+    place, _, present = RENAMED[module][name].rpartition(".")
+    assert getattr(old, name) is getattr(importlib.import_module(f"practicum.{place}"), present)
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        old.nothing_like_it  # noqa: B018

@@ -6,7 +6,7 @@ r"""Text from models, agents, servers and files is data: how it is shown, on a t
 An escape sequence can set a terminal's title, clear it, or write to the clipboard; a bidirectional control shows a
 line in another order than it stands in (CVE-2021-42574). ``visible`` is the one function that takes such power
 away, and nothing else is changed: letters of any script, emoji, tabs and line ends stay. A page's text goes through
-``viewer.sections.esc``, which goes through it too; a test holds that nothing is printed past these.
+``report.sections.esc``, which goes through it too; a test holds that nothing is printed past these.
 """
 
 import asyncio

@@ -65,7 +65,7 @@ class RolloutError(PracticumError):
     """One rollout failed; it never ends a run. An agent that raises it says that the model's text was not the cause."""
 
     evidence: Any = None
-    """Of an agent server's rollout, what is known of it: a ``rollout.agent_evidence.AgentEvidence``."""
+    """Of an agent server's rollout, what is known of it: a ``rollout.refusals.AgentEvidence``."""
 
 
 class RenderError(RolloutError):

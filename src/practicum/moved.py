@@ -7,7 +7,7 @@ environment holds its code as it stands, import lines included: no file should h
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
@@ -187,8 +187,21 @@ MOVED = {
 }
 """Old name → new name, both within ``practicum``; a package's stands for all in it that has no line of its own."""
 
-OUTSIDE = {f"suites.public.{name}": f"practicum_benchmarks.{name}" for name in ("bfcl", "bfcl_data", "tau2")}
+CONTRIBUTED = ("bfcl", "bfcl_data", "bfcl_play", "tau2", "tau2_world", "installed", "messages")
+OUTSIDE = {f"suites.public.{name}": f"practicum_benchmarks.{name}" for name in CONTRIBUTED}
 """Old name within ``practicum`` → name of a module that is no longer in the wheel: a clone has it in ``contrib/``."""
+
+RENAMED = {
+    "environment.faces.playing": {"Episode": "bridges.episode.ServedEpisode"},
+    "environment.recording": {"record_command": "commands.record.record_command"},
+    "ledger.events": {"Event": "runs.events.LedgerEvent"},
+    "ledger.verify": {"Finding": "runs.manifest.Proof"},
+    "scoring.attacks": {
+        "Case": "checks.attacks.material.PlayedTask",
+        "Example": "checks.attacks.run.WorstRollout",
+    },
+}
+"""Old module → names in it that are others now: where they are."""
 
 
 def present_name(name: str) -> str | None:
@@ -236,9 +249,13 @@ class MovedModules(MetaPathFinder, Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """It has been executed; only its own name is given back to it."""
-        assert module.__spec__ is not None
-        module.__spec__ = module.__spec__.loader_state
+        """It has been executed; its own name is given back to it, and it answers names that it had."""
+        alias = module.__spec__
+        assert alias is not None
+        module.__spec__ = alias.loader_state
+        renamed = RENAMED.get(alias.name.partition(".")[2])
+        if renamed:
+            _answer(module, renamed)
 
     def get_code(self, fullname: str) -> CodeType | None:
         """For ``python -m``."""
@@ -246,6 +263,21 @@ class MovedModules(MetaPathFinder, Loader):
         spec = importlib.util.find_spec(name) if name else None
         loader: Any = spec.loader if spec else None
         return loader.get_code(name) if loader else None
+
+
+def _answer(module: ModuleType, renamed: Mapping[str, str]) -> None:
+    """Let a module give what is called otherwise now, when it is asked for."""
+    own = vars(module).get("__getattr__")
+
+    def __getattr__(name: str) -> Any:
+        if name in renamed:
+            place, _, present = renamed[name].rpartition(".")
+            return getattr(importlib.import_module(f"practicum.{place}"), present)
+        if own is not None:
+            return own(name)
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    vars(module)["__getattr__"] = __getattr__
 
 
 def answer_old_names() -> None:

@@ -8,7 +8,9 @@ from decimal import Decimal
 import pytest
 
 from practicum.errors import LedgerError
-from practicum.runs.code_digest import digest_object
+from practicum.runs import code_digest
+from practicum.runs.code_digest import digest_object, digest_settings
+from practicum.scoring import score_fields, weighted
 
 SOURCE = """
     import enum, functools, json, operator, re, threading
@@ -175,3 +177,38 @@ def test_code_without_a_source_is_refused():
     exec("def score(rollout):\n    return 1.0\n", namespace)
     with pytest.raises(LedgerError, match="source of score cannot be read"):
         digest_object(namespace["score"])
+
+
+def polite(rollout):
+    return 1.0
+
+
+def blunt(rollout):
+    return 0.0
+
+
+def rule(weight=0.5, other=polite, tag="answer"):
+    return weighted(fields=(weight, score_fields(tag=tag, exact=True)), manner=(1 - weight, other))
+
+
+def test_a_rules_settings_are_the_same_in_another_version_of_its_code(monkeypatch):
+    before, code = digest_settings(rule()), digest_object(rule())
+    source = code_digest._source
+
+    def rewritten(code):
+        return source(code) + "# rewritten" * code.__module__.startswith("practicum.")
+
+    monkeypatch.setattr(code_digest, "_source", rewritten)
+    assert digest_object(rule()) != code
+    assert digest_settings(rule()) == before
+
+
+@pytest.mark.parametrize("other", [rule(0.6), rule(other=blunt), rule(tag="final")], ids=["weight", "function", "tag"])
+def test_other_settings_of_a_rule_are_another_rule(other):
+    assert digest_settings(other) != digest_settings(rule())
+
+
+def test_in_a_rules_settings_code_of_ones_own_counts_as_it_stands(monkeypatch):
+    before = digest_settings(polite)
+    monkeypatch.setattr(code_digest, "_source", lambda code: "rewritten")
+    assert digest_settings(polite) != before

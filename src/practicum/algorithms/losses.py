@@ -37,8 +37,6 @@ MAX_LOG_RATIO = 60.0
 """Beyond e^60 a ratio says only that something is broken; bounding it keeps inf · 0 = NaN out of the step."""
 UNBOUNDED = (0.0, float("inf"))
 """Every ratio lies between."""
-LEAST, SMALLEST = float(np.finfo(np.float32).min), float(np.finfo(np.float32).tiny)
-"""The lowest finite float32, and the smallest normal one above 0."""
 
 
 @dataclass(frozen=True)
@@ -281,7 +279,10 @@ def _capped(ratio: Tensor, cap: float) -> Tensor:
     """
     if not cap:
         return ratio
-    return ratio * (ratio.detach().clamp(max=cap) / ratio.detach().clamp(min=SMALLEST))
+    import torch  # not at the top: recipes take the names of losses from here, and load without it
+
+    tiny = torch.finfo(ratio.dtype).tiny
+    return ratio * (ratio.detach().clamp(max=cap) / ratio.detach().clamp(min=tiny))
 
 
 def _ratio_metrics(log_ratio: Tensor, ratio: Tensor, mask: Tensor, clipped: Clipped) -> dict[str, Tensor]:
@@ -340,7 +341,9 @@ def kl_divergence(table: Tensor, reference_table: Tensor) -> Tensor:
 
 def _expected(table: Tensor, values: Tensor) -> Tensor:
     """Σ p · value; the finite minimum for −inf keeps 0 · inf out of value and gradient."""
-    return (table.exp() * values.clamp(min=LEAST)).sum(dim=-1)
+    import torch
+
+    return (table.exp() * values.clamp(min=torch.finfo(values.dtype).min)).sum(dim=-1)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

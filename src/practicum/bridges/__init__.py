@@ -1,4 +1,4 @@
-"""Environments seen from outside (Gymnasium, MCP, production's schemas), and foreign ones seen as ours."""
+"""Environments seen from outside (Gymnasium, MCP), and foreign ones seen as ours."""
 
 from practicum.bridges.gym import as_gymnasium, register_gymnasium
 from practicum.bridges.gym_foreign import GymnasiumEnvironment

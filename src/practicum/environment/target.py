@@ -288,11 +288,8 @@ def task_digest(task: Task) -> str:
 
 
 def suites() -> list[str]:
-    """Names of the environments that ship with Practicum. Those in ``public`` rest on others' data."""
-    folder = CORE / "suites"
-    return sorted(
-        module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg and module.name != "public"
-    )
+    """Names of the environments that ship with Practicum."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(CORE / "suites")]) if module.ispkg)
 
 
 def _module(spec: str) -> tuple[ModuleType, str, Path]:

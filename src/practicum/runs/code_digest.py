@@ -32,11 +32,33 @@ def digest_object(value: Any) -> str:
     return digest(_describe(value, set()))
 
 
+def digest_settings(value: Any) -> str:
+    """The same where Practicum's own code is only its name: equal for one rule, used alike, in two versions of it.
+
+    Raises:
+        LedgerError: a source cannot be read.
+    """
+    return digest(_describe(value, _NamedCore()))
+
+
+class _NamedCore(set[int]):
+    """Ids of what lies above, in a description where code of Practicum's core is its name."""
+
+
+def _is_core(value: Any) -> bool:
+    """Whether code is of Practicum's core; its suites are environments like any other."""
+    module = str(value.__module__)
+    return module.startswith("practicum.") and not module.startswith("practicum.suites.")
+
+
 def _describe(value: Any, above: set[int]) -> Any:
     """JSON-able description. ``seen``: code described before, and the data that this value lies in."""
     simple = _constant(value)
     if simple is not None:
         return simple
+    if isinstance(above, _NamedCore) and isinstance(value, type | types.FunctionType) and _is_core(value):
+        closure = inspect.getclosurevars(value).nonlocals if isinstance(value, types.FunctionType) else {}
+        return ["practicum", value.__qualname__, _describe(dict(closure), above)]
     if id(value) in above:
         return ["seen", _name(value)]
     above.add(id(value))

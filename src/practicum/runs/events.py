@@ -29,6 +29,7 @@ Kind = Literal[
     "evaluation",
     "promote",
     "recipe_change",
+    "code_change",
     "resume",
     "stop",
     "error",

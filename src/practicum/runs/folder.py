@@ -130,8 +130,8 @@ class Run:
         Args:
             manifest: Of what was loaded.
             begun_as: Recorded in the ``start`` event of a new run.
-            rules: Which of score and reward are rules of Practicum's own (``rules_of_practicum``): of another version
-                of it they are the same rules, and their code may differ.
+            rules: Which of score and reward are rules of Practicum's own (``rules_of_practicum``). Where a manifest is
+                too old to hold their settings, their digests may differ.
 
         Returns:
             What about machine and rules differs from before, so that going on is not bit for bit the same.
@@ -153,17 +153,29 @@ class Run:
             split: {key: value for key, value in data.items() if key in before["data"].get(split, data)}
             for split, data in present["data"].items()
         }
-        compared = [key for key in before if key not in ("machine", "recipe_digest")]
+        compared = [key for key in before if key not in ("machine", "recipe_digest", "rule_settings")]
         changed = [key for key in compared if before[key] != present[key]]
-        refused = [key for key in changed if key not in rules]
+        settings = before["rule_settings"]
+        same_rule = [key for key in changed if key in settings and settings[key] == present["rule_settings"][key]]
+        excused = {*same_rule, *(() if settings else rules)}
+        refused = [key for key in changed if key not in excused]
         if refused:
             raise RunError(
                 f"the run was begun with another {', '.join(refused)}",
                 where=str(self.folder),
                 fix="put back what the run was begun with, or start a new run with --run NAME",
             )
-        notes = [f"Practicum's own code of the {key} is not what it was" for key in changed]
+        if changed:
+            self._record_code_change({key: [before[key], present[key]] for key in changed})
+        unsure = "" if settings else ", and the run is too old to tell whether its settings are"
+        notes = [f"Practicum's own code of the {key} is not what it was{unsure}" for key in changed]
         return notes + _machine_changes(recorded.machine, manifest.machine)
+
+    def _record_code_change(self, digests: Mapping[str, Sequence[str]]) -> None:
+        """Enter in the ledger, once, that what follows is judged by another version's code."""
+        earlier = [event.data for event in read_events(self.events.path) if event.kind == "code_change"]
+        if not earlier or earlier[-1] != digests:
+            self.events.append("code_change", digests)
 
     def record_metrics(self, phase: str, step: int, metrics: Mapping[str, float]) -> None:
         """Append one line to ``metrics.jsonl`` and hand the numbers to MLflow."""

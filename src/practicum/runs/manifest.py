@@ -68,6 +68,8 @@ class Manifest:
     """``name`` and ``digest`` of the weights."""
     tokenizer: str
     machine: Machine
+    rule_settings: Mapping[str, str] = field(default_factory=dict)
+    """``score`` and ``reward`` → digest in which Practicum's own code is its name; empty in runs of before 2026-12."""
     recipe_digest: str = field(default="")
 
     def __post_init__(self) -> None:

@@ -76,7 +76,7 @@ class ExecutedScore:
     limits: PythonLimits = field(default=LIMITS)
 
     async def __call__(self, rollout: Rollout) -> tuple[float, dict[str, float]]:
-        """The score in [0, 1] and its components: ``passed``, ``repaired``, ``unspoiled`` (shares) and ``exact``.
+        """The score in [0, 1] and its components: ``passed``, ``repaired``, ``kept`` (shares) and ``exact``.
 
         Raises:
             ValueError: the task has no cases, or one of them says neither or both what it gives and raises.

@@ -160,7 +160,7 @@ def rows_in_common(result: Sequence[Row], right: Sequence[Row], *, columns: Colu
 
 def _equal(given: Sequence[Row], right: Sequence[Row], ordered: bool) -> bool:
     if ordered:
-        return all(same(row, expected, TOLERANCE) for row, expected in zip(given, right, strict=True))
+        return all(same(tuple(row), tuple(expected), TOLERANCE) for row, expected in zip(given, right, strict=True))
     return _common(given, right) == len(right)
 
 
@@ -197,7 +197,7 @@ def _unpaired(rows: Sequence[Row], paired: Counter[Any]) -> list[Row]:
 def _augment(row: int, result: Sequence[Row], right: Sequence[Row], partner: dict[int, int], tried: set[int]) -> bool:
     """Pair ``row`` of ``result``, moving earlier pairs where that makes room (Kuhn's algorithm)."""
     for candidate in range(len(right)):
-        if candidate not in tried and same(result[row], right[candidate], TOLERANCE):
+        if candidate not in tried and same(tuple(result[row]), tuple(right[candidate]), TOLERANCE):
             tried.add(candidate)
             if candidate not in partner or _augment(partner[candidate], result, right, partner, tried):
                 partner[candidate] = row

@@ -1,1 +1,1 @@
-"""The loop and what surrounds it: workbench, run folder, checkpoints, stages."""
+"""The loop, synchronous and ahead of itself, with what it needs: components, tasks, demonstrations, listeners."""

@@ -90,7 +90,7 @@ async def _sample_ahead(trainer: Trainer, first_step: int, last: int) -> None:
     dispatcher = bench.dispatcher(bench.training_params(), free=True)
     async with Ahead(buffer, dispatcher, trainer.requests, recipe, lambda: bench.policy.version) as ahead:
         for step in range(first_step + 1, last + 1):
-            trainer.view.phase("rollouts")
+            trainer.listener.phase("rollouts")
             began = time.monotonic()
             with naming(f"the rollouts for step {step}"):
                 groups = await ahead.batch()

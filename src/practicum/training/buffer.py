@@ -3,7 +3,7 @@
 Every token carries the policy version that sampled it. ``StepClock`` says at which training step a version was the
 newest, so that staleness is counted in steps: a trajectory may be trained on in step k only while k − (step of its
 oldest token) ≤ ``max_steps_off_policy``. What is older is collected again, and counted; no task is lost or trained
-on twice. The buffer decides and never waits: ``training.overlap`` moves the rollouts.
+on twice. The buffer decides and never waits: ``training.async_trainer`` moves the rollouts.
 
 Nothing need ever become too old. Say a group is due at the last step that may train on it: ``ahead`` steps after the
 one in which it began. Before each step at most (d + 1) · batch groups are due within d steps, for every d:

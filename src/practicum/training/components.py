@@ -29,7 +29,7 @@ from practicum.rollout.gateway.app import create_gateway
 from practicum.rollout.gateway.http_server import GatewayServer
 from practicum.rollout.gateway.registry import Registry
 from practicum.rollout.renderer import Renderer, make_renderer
-from practicum.runs.code_digest import digest_object
+from practicum.runs.code_digest import digest_object, digest_settings
 from practicum.runs.manifest import Manifest, data_digests, describe_machine, tool_digests
 from practicum.scoring import Judge
 from practicum.scoring.judgement import reported_reward
@@ -239,6 +239,7 @@ def manifest_of(bench: Workbench) -> Manifest:
         data=data_digests(bench.splits),
         reward=digest_object(bench.reward),
         score=digest_object(bench.score),
+        rule_settings={"score": digest_settings(bench.score), "reward": digest_settings(bench.reward)},
         recipe=bench.recipe.to_dict(),
         model={"name": str(bench.recipe.model_name), "digest": model_digest(bench.folder)},
         tokenizer=tokenizer_digest(bench.folder),

@@ -1,7 +1,7 @@
 """The foothold: a few supervised steps on demonstrations, so that reinforcement finds something to reinforce.
 
 The oracle's demonstrations are played through the tools and rendered with the same renderer as rollouts: the tokens
-trained on are the tokens a session would feed and sample. ``training.teachers`` knows who else may demonstrate.
+trained on are the tokens a session would feed and sample. ``training.demonstrations`` knows who else may demonstrate.
 """
 
 import json

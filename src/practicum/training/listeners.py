@@ -1,6 +1,7 @@
 """What a step came to, and what listens to a trainer: the run folder, where it is written down, and the terminal.
 
-A trainer tells its listeners what happened; none of them changes what it does next.
+A trainer tells its listeners what happened. What ``RunRecorder`` writes of a step also says later whether the run still
+learns (``course``); nothing else in them changes what the trainer does next.
 """
 
 import time

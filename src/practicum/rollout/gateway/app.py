@@ -63,7 +63,7 @@ def create_gateway(
         open_session: Makes a session for a model call that names no trajectory, for that call alone (a plain
             model server). Without it such calls are refused: a training rollout needs its trajectory.
         host_names: Names under which callers reach this server, beside addresses and local names
-            (``gateway_hosts``).
+            (``hosts``).
     """
     app = FastAPI(title="Practicum rollout server", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimits, max_bytes=max_body_bytes)

@@ -14,9 +14,9 @@ from practicum import Call, Environment, Task, score_fields, tool
 from practicum.engine.local.learner import LocalLearner
 from practicum.engine.local.models import SMOLLM2, find_model, load_tokenizer
 from practicum.engine.local.policy import Policy
-from practicum.recipe.yaml_reader import dump
 from practicum.rollout.renderer import make_renderer
 from practicum.training.imitation import demonstrations, imitate
+from practicum.yaml_reader import dump
 
 COLOURS = ("red", "green", "blue", "grey")
 TASKS = {"train": 200, "validation": 20, "test": 40}

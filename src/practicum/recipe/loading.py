@@ -15,8 +15,8 @@ from practicum.errors import RecipeError
 from practicum.recipe.explain import allowed
 from practicum.recipe.layout import EVALUATION_TEMPERATURE, SECTIONS, SPELLINGS
 from practicum.recipe.model import Recipe
-from practicum.recipe.yaml_reader import parse, reads_as_number
 from practicum.text import shortened
+from practicum.yaml_reader import parse, reads_as_number
 
 EXTENDS = "extends"
 """The one key that is no setting: the recipe file whose settings this one starts from."""

@@ -18,7 +18,7 @@ from practicum.algorithms.advantages import ESTIMATORS, Deviation
 from practicum.algorithms.losses import LOSSES, Aggregation
 from practicum.digests import digest
 from practicum.recipe.rules import OneOf, clashes, clip_bounds, says
-from practicum.recipe.yaml_reader import dump
+from practicum.yaml_reader import dump
 
 BUILTIN = "builtin"
 """What a recipe calls the tool loop in this process."""

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from practicum.errors import EnvironmentFault
-from practicum.recipe.yaml_reader import require_bounded
+from practicum.yaml_reader import require_bounded
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

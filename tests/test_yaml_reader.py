@@ -9,8 +9,8 @@ import yaml
 from practicum.checks.changed_files import _is_recipe
 from practicum.errors import EnvironmentFault, RecipeError
 from practicum.recipe import load_recipe
-from practicum.recipe.yaml_reader import MOST_CHARACTERS, parse, require_bounded
 from practicum.services.documents import line_of, load_document
+from practicum.yaml_reader import MOST_CHARACTERS, parse, require_bounded
 
 LEVELS = "abcdefghij"
 
@@ -46,7 +46,7 @@ def test_aliases_in_use_are_read() -> None:
 
 
 def test_a_recipe_of_too_many_characters_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("practicum.recipe.yaml_reader._Loader", lambda text: pytest.fail("it was parsed"))
+    monkeypatch.setattr("practicum.yaml_reader._Loader", lambda text: pytest.fail("it was parsed"))
     with pytest.raises(RecipeError, match="characters of YAML"):
         parse("a: " + "x" * MOST_CHARACTERS, "long.yaml")
 
@@ -60,7 +60,7 @@ def test_the_count_visits_each_node_once() -> None:
             visited.append(key)
             super().__setitem__(key, value)
 
-    from practicum.recipe import yaml_reader
+    from practicum import yaml_reader
 
     yaml_reader._values(node, 10**12, Counted())
     assert len(visited) < 500

@@ -35,7 +35,7 @@ def test_what_left_the_wheel_is_found_where_contrib_is_installed(old):
 
 
 def test_what_left_the_wheel_says_how_to_install_it_where_it_is_missing(tmp_path):
-    code = "import practicum.suites.public.tau2"
+    code = "import sys; sys.modules['practicum_benchmarks'] = None; import practicum.suites.public.tau2"
     missing = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "practicum.suites.public.tau2 is now practicum_benchmarks.tau2" in missing.stderr
     assert "pip install ./contrib" in missing.stderr.splitlines()[-1]

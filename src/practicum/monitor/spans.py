@@ -36,7 +36,7 @@ class _Place:
     end: int
 
 
-def trace_of(trajectory: Trajectory, task_prompt: str, run_id: str) -> tuple[str, list[Span]]:
+def trace_of(trajectory: Trajectory, task_prompt: str, run_id: str = "") -> tuple[str, list[Span]]:
     """Id and spans of a rollout's trace, the root first, as MLflow's own entities.
 
     The ids follow from the rollout and the MLflow run: what is sent twice, because nobody knows whether it arrived,

@@ -6,12 +6,15 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from http_agent import Order, http_agent
+from practicum.commands.pipeline import rules_of_practicum
+from practicum.environment.target import load_target
 from practicum.runs.evaluations import recorded_evaluations
 from practicum.store import read_trajectories
 
@@ -117,6 +120,14 @@ def test_where_practicums_own_code_of_its_score_has_changed_since_it_says_so_and
     assert resumed.code == 0, resumed.err
     assert "Practicum's own code of the score is not what it was" in resumed.out
     assert training_steps(run) == [1, 2, 3]
+
+
+def test_score_and_reward_of_a_suite_are_rules_of_practicums_own() -> None:
+    target = load_target("support_desk")
+    bench: Any = SimpleNamespace(target=target, score=target.score, reward=target.reward)
+    assert rules_of_practicum(bench) == {"score", "reward"}
+    bench.reward = with_other_code_of
+    assert rules_of_practicum(bench) == {"score"}
 
 
 @of("stopped")

@@ -21,7 +21,7 @@ from practicum.yaml_reader import parse, reads_as_number
 EXTENDS = "extends"
 """The one key that is no setting: the recipe file whose settings this one starts from."""
 
-_EXPLAIN = "`practicum recipe explain` lists every key"
+_EXPLAIN = "`practicum recipe explain support_desk` lists every key"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from practicum.errors import PracticumError, RunError
 from practicum.evaluation.summary import Evaluation
 from practicum.files import program
 from practicum.recipe import Recipe
+from practicum.runs.code_digest import is_core
 from practicum.runs.evaluations import evaluations_of
 from practicum.runs.folder import Run
 from practicum.runs.versions import compare_version, enter_version
@@ -158,16 +159,7 @@ def rules_of_practicum(bench: Workbench) -> frozenset[str]:
     shipped = target.module.__name__.startswith("practicum.")
     covered = shipped or home in code_files(target.environment).values()
     judges = zip(("score", "reward"), target.judges, (bench.score, bench.reward), strict=True)
-    return frozenset(
-        key
-        for key, place, judge in judges
-        if covered and ":" not in place and _is_practicums(str(getattr(judge, "__module__", "")))
-    )
-
-
-def _is_practicums(module: str) -> bool:
-    """Whether a module is of Practicum's core; its suites are environments like any other."""
-    return module.startswith("practicum.") and not module.startswith("practicum.suites.")
+    return frozenset(key for key, place, judge in judges if covered and ":" not in place and is_core(judge))
 
 
 def _built(recipe: Recipe, console: Console) -> Workbench:

@@ -45,9 +45,9 @@ class _NamedCore(set[int]):
     """Ids of what lies above, in a description where code of Practicum's core is its name."""
 
 
-def _is_core(value: Any) -> bool:
-    """Whether code is of Practicum's core; its suites are environments like any other."""
-    module = str(value.__module__)
+def is_core(value: Any) -> bool:
+    """Whether a function, a class or an object's class is of Practicum's core; its suites are environments like any."""
+    module = str(getattr(value, "__module__", ""))
     return module.startswith("practicum.") and not module.startswith("practicum.suites.")
 
 
@@ -56,7 +56,7 @@ def _describe(value: Any, above: set[int]) -> Any:
     simple = _constant(value)
     if simple is not None:
         return simple
-    if isinstance(above, _NamedCore) and isinstance(value, type | types.FunctionType) and _is_core(value):
+    if isinstance(above, _NamedCore) and isinstance(value, type | types.FunctionType) and is_core(value):
         closure = inspect.getclosurevars(value).nonlocals if isinstance(value, types.FunctionType) else {}
         return ["practicum", value.__qualname__, _describe(dict(closure), above)]
     if id(value) in above:
